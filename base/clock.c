@@ -1,0 +1,41 @@
+#include "base/clock.h"
+
+static uint64_t now_us(clockid_t clock)
+{
+	struct timespec t;
+
+	(void)clock_gettime(clock, &t); /* fails only for an unknown clock */
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+uint64_t wall_ms(void)
+{
+	return now_us(CLOCK_REALTIME) / 1000;
+}
+
+uint64_t mono_ms(void)
+{
+	return now_us(CLOCK_MONOTONIC) / 1000;
+}
+
+uint64_t mono_us(void)
+{
+	return now_us(CLOCK_MONOTONIC);
+}
+
+const char *time_text(uint64_t t_wall_ms, char buf[static TIME_TEXT_MAX])
+{
+	time_t s = (time_t)(t_wall_ms / 1000);
+	struct tm tm;
+
+	if (!gmtime_r(&s, &tm) || tm.tm_year > 8099) { /* past the year 9999 */
+		buf[0] = '\0';
+		return buf;
+	}
+	(void)snprintf(buf, TIME_TEXT_MAX, "%04u-%02u-%02uT%02u:%02u:%02u.%03uZ",
+		       (unsigned)(tm.tm_year + 1900) % 10000, (unsigned)(tm.tm_mon + 1) % 100,
+		       (unsigned)tm.tm_mday % 100, (unsigned)tm.tm_hour % 100,
+		       (unsigned)tm.tm_min % 100, (unsigned)tm.tm_sec % 100,
+		       (unsigned)(t_wall_ms % 1000));
+	return buf;
+}

@@ -1,0 +1,20 @@
+/*
+ * clock - two kinds of time that must not be mixed up.
+ *
+ * wall_ms  milliseconds since 1970, for people and for disk; may jump.
+ * mono_ms  milliseconds since some start, for durations and deadlines; never goes back.
+ * Threads  no shared state.
+ */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+uint64_t wall_ms(void);
+uint64_t mono_ms(void);
+uint64_t mono_us(void);
+
+#define TIME_TEXT_MAX sizeof("2026-01-01T00:00:00.000Z")
+/* RFC 3339 in UTC with milliseconds. */
+const char *time_text(uint64_t t_wall_ms, char buf[static TIME_TEXT_MAX]);

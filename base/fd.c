@@ -1,0 +1,124 @@
+#include "base/fd.h"
+
+#include <errno.h>
+
+void fd_close(int *fd)
+{
+	int saved = errno;
+
+	if (*fd >= 0)
+		(void)close(*fd); /* nothing is lost: what must last was synced before */
+	*fd = -1;
+	errno = saved;
+}
+
+enum err_kind fd_write_all(int fd, const void *p, size_t n, const char *what, struct err *e)
+{
+	const char *at = p;
+
+	while (n) {
+		ssize_t r = sys_write(fd, at, n);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return err_sys(e, __func__, "write %s", what);
+		at += r;
+		n -= (size_t)r;
+	}
+	return ERR_OK;
+}
+
+enum err_kind fd_pwrite_all(int fd, const void *p, size_t n, uint64_t at, const char *what,
+			    struct err *e)
+{
+	const char *from = p;
+
+	while (n) {
+		ssize_t r = sys_pwrite(fd, from, n, (off_t)at);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return err_sys(e, __func__, "write %s", what);
+		from += r;
+		at += (uint64_t)r;
+		n -= (size_t)r;
+	}
+	return ERR_OK;
+}
+
+enum err_kind fd_pread_exact(int fd, void *p, size_t n, uint64_t at, const char *what, struct err *e)
+{
+	char *to = p;
+
+	while (n) {
+		ssize_t r = sys_pread(fd, to, n, (off_t)at);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return err_sys(e, __func__, "read %s", what);
+		if (r == 0)
+			return err_set(e, ERR_CORRUPT, __func__, "%s ends %zu bytes early", what, n);
+		to += r;
+		at += (uint64_t)r;
+		n -= (size_t)r;
+	}
+	return ERR_OK;
+}
+
+enum err_kind fd_read_file(int dir, const char *name, struct sbuf *b, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	struct stat st;
+	enum err_kind k = fd_open_at(dir, name, O_RDONLY, 0, &fd, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, __func__, "stat %s", name);
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_CORRUPT, __func__, "%s is not a regular file", name);
+	if (!sbuf_reserve(b, (size_t)st.st_size))
+		return err_set(e, ERR_TOO_LARGE, __func__, "%s has %lld bytes, more than %zu", name,
+			       (long long)st.st_size, b->max);
+	k = fd_pread_exact(fd, b->p + b->n, (size_t)st.st_size, 0, name, e);
+	if (k != ERR_OK)
+		return k;
+	b->n += (size_t)st.st_size;
+	b->p[b->n] = '\0';
+	return ERR_OK;
+}
+
+enum err_kind fd_open_at(int dir, const char *name, int flags, mode_t mode, int *ret, struct err *e)
+{
+	int fd;
+
+	do
+		fd = sys_openat(dir, name, flags | O_CLOEXEC | O_NOFOLLOW, mode);
+	while (fd < 0 && errno == EINTR);
+	if (fd < 0)
+		return err_sys(e, __func__, "open %s", name);
+	*ret = fd;
+	return ERR_OK;
+}
+
+enum err_kind fd_mkdir_at(int dir, const char *name, mode_t mode, struct err *e)
+{
+	if (sys_mkdirat(dir, name, mode) < 0 && errno != EEXIST)
+		return err_sys(e, __func__, "make directory %s", name);
+	return ERR_OK;
+}
+
+enum err_kind fd_sync_dir(int dir, const char *name, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	enum err_kind k = fd_open_at(dir, name, O_RDONLY | O_DIRECTORY, 0, &fd, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (sys_fsync(fd) < 0)
+		return err_sys(e, __func__, "fsync directory %s", name);
+	return ERR_OK;
+}

@@ -1,0 +1,35 @@
+/*
+ * fd - whole reads and writes, and descriptors that close themselves.
+ *
+ * F1  EINTR and short transfers are handled here and nowhere else.
+ * F2  Closing never changes errno, so it may stand between a failure and its report.
+ * Threads  no shared state; all but fd_close may block on disks.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "base/str.h"
+#include "base/sys.h"
+
+void fd_close(int *fd); /* -1 is let be; *fd is -1 afterwards */
+#define AUTO_CLOSE CLEANUP(fd_close) int
+
+/* All n bytes or an error; what names the file in the message. */
+MUST_CHECK enum err_kind fd_write_all(int fd, const void *p, size_t n, const char *what,
+				      struct err *e);
+MUST_CHECK enum err_kind fd_pwrite_all(int fd, const void *p, size_t n, uint64_t at,
+				       const char *what, struct err *e);
+/* Exactly n bytes at offset at; fewer there is ERR_CORRUPT. */
+MUST_CHECK enum err_kind fd_pread_exact(int fd, void *p, size_t n, uint64_t at, const char *what,
+					struct err *e);
+
+/* The whole of a small file into b (which has the maximum). */
+MUST_CHECK enum err_kind fd_read_file(int dir, const char *name, struct sbuf *b, struct err *e);
+
+/* openat with O_CLOEXEC | O_NOFOLLOW added. */
+MUST_CHECK enum err_kind fd_open_at(int dir, const char *name, int flags, mode_t mode, int *ret,
+				    struct err *e);
+/* mkdirat that takes an existing directory for success. */
+MUST_CHECK enum err_kind fd_mkdir_at(int dir, const char *name, mode_t mode, struct err *e);
+/* Opens the directory and makes its entries durable. */
+MUST_CHECK enum err_kind fd_sync_dir(int dir, const char *name, struct err *e);

@@ -1,0 +1,161 @@
+#include "base/jv.h"
+
+#include <stdarg.h>
+
+#include <jansson.h>
+
+/* struct jv is json_t under our name; the casts stay in these two functions. */
+static json_t *raw(const struct jv *v)
+{
+	return (json_t *)(uintptr_t)v;
+}
+
+static struct jv *own(json_t *j)
+{
+	return (struct jv *)j;
+}
+
+/* jansson recurses per level, so depth is bounded before it sees the text. */
+static bool depth_is_within(struct str in, unsigned depth_max)
+{
+	unsigned depth = 0;
+	bool in_string = false;
+
+	for (size_t i = 0; i < in.n; i++) {
+		char c = in.p[i];
+
+		if (in_string) {
+			if (c == '\\')
+				i++;
+			else if (c == '"')
+				in_string = false;
+		} else if (c == '"') {
+			in_string = true;
+		} else if (c == '{' || c == '[') {
+			if (++depth > depth_max)
+				return false;
+		} else if ((c == '}' || c == ']') && depth > 0) {
+			depth--;
+		}
+	}
+	return true;
+}
+
+enum err_kind jv_parse_object(struct str in, unsigned depth_max, struct jv **ret, struct err *e)
+{
+	json_error_t why;
+	json_t *j;
+
+	if (!depth_is_within(in, depth_max))
+		return err_set(e, ERR_INVALID, __func__, "JSON is nested deeper than %u", depth_max);
+	j = json_loadb(in.n ? in.p : "", in.n, JSON_REJECT_DUPLICATES, &why);
+	if (!j)
+		return err_set(e, ERR_INVALID, __func__, "not valid JSON at byte %d: %.100s",
+			       why.position, why.text);
+	if (!json_is_object(j)) {
+		json_decref(j);
+		return err_set(e, ERR_INVALID, __func__, "JSON is not an object");
+	}
+	*ret = own(j);
+	return ERR_OK;
+}
+
+void jv_free(struct jv **v)
+{
+	json_decref(raw(TAKE(*v)));
+}
+
+const struct jv *jv_member(const struct jv *object, const char *key)
+{
+	return own(json_object_get(raw(object), key));
+}
+
+const struct jv *jv_at(const struct jv *array, size_t i)
+{
+	return own(json_array_get(raw(array), i));
+}
+
+size_t jv_count(const struct jv *array)
+{
+	return json_array_size(raw(array));
+}
+
+bool jv_is_object(const struct jv *v)
+{
+	return json_is_object(raw(v));
+}
+
+bool jv_is_array(const struct jv *v)
+{
+	return json_is_array(raw(v));
+}
+
+bool jv_text(const struct jv *v, struct str *ret)
+{
+	if (!json_is_string(raw(v)))
+		return false;
+	*ret = (struct str){ json_string_value(raw(v)), json_string_length(raw(v)) };
+	return true;
+}
+
+bool jv_uint(const struct jv *v, uint64_t *ret)
+{
+	if (!json_is_integer(raw(v)) || json_integer_value(raw(v)) < 0)
+		return false;
+	*ret = (uint64_t)json_integer_value(raw(v));
+	return true;
+}
+
+bool jv_next(const struct jv *object, void **iter, const char **key, const struct jv **value)
+{
+	*iter = *iter ? json_object_iter_next(raw(object), *iter) : json_object_iter(raw(object));
+	if (!*iter)
+		return false;
+	*key = json_object_iter_key(*iter);
+	*value = own(json_object_iter_value(*iter));
+	return true;
+}
+
+struct jv *jv_pack(const char *fmt, ...)
+{
+	json_error_t why;
+	va_list ap;
+	json_t *j;
+
+	va_start(ap, fmt);
+	j = json_vpack_ex(&why, 0, fmt, ap);
+	va_end(ap);
+	return own(j);
+}
+
+struct jv *jv_new_array(void)
+{
+	return own(json_array());
+}
+
+struct jv *jv_share(const struct jv *v)
+{
+	return own(json_incref(raw(v)));
+}
+
+bool jv_append(struct jv *array, struct jv *take)
+{
+	return json_array_append_new(raw(array), raw(take)) == 0;
+}
+
+bool jv_set(struct jv *object, const char *key, struct jv *take)
+{
+	return json_object_set_new(raw(object), key, raw(take)) == 0;
+}
+
+static int add_chunk(const char *p, size_t n, void *b)
+{
+	sbuf_add(b, p, n);
+	return ((struct sbuf *)b)->failed ? -1 : 0;
+}
+
+void jv_dump(const struct jv *v, struct sbuf *b)
+{
+	if (!v || json_dump_callback(raw(v), add_chunk, b, JSON_COMPACT) != 0)
+		b->failed = true;
+}

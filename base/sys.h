@@ -1,0 +1,73 @@
+/*
+ * sys - the system calls by which berth changes a disk or makes a descriptor.
+ *
+ * Y1  storage/ makes these calls only through here, so that tests can fail, cut or kill at each of them.
+ * Y2  Without BERTH_FAULT each is the plain call, inlined.  With it (make MODE=fault) calls are counted,
+ *     traced, and the n'th is made to fail; calls that LMDB makes by itself count as well.
+ * Threads  the plain calls; the fault plan is process-wide, set before threads start.
+ */
+#pragma once
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+
+/* X(result, name, parameters, arguments) */
+#define SYS_CALLS(X)                                                                               \
+	X(int, openat, (int dir, const char *path, int flags, mode_t mode),                        \
+	  (dir, path, flags, mode))                                                                \
+	X(int, mkdirat, (int dir, const char *path, mode_t mode), (dir, path, mode))               \
+	X(int, renameat, (int from, const char *a, int to, const char *b), (from, a, to, b))       \
+	X(int, unlinkat, (int dir, const char *path, int flags), (dir, path, flags))               \
+	X(int, fchmod, (int fd, mode_t mode), (fd, mode))                                          \
+	X(int, ftruncate, (int fd, off_t size), (fd, size))                                        \
+	X(int, fsync, (int fd), (fd))                                                              \
+	X(int, fdatasync, (int fd), (fd))
+
+/* The same, for calls that may do a part of the work. */
+#define SYS_TRANSFERS(X)                                                                           \
+	X(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n))                           \
+	X(ssize_t, pwrite, (int fd, const void *p, size_t n, off_t at), (fd, p, n, at))            \
+	X(ssize_t, pread, (int fd, void *p, size_t n, off_t at), (fd, p, n, at))
+
+#ifdef BERTH_FAULT
+#define X(result, name, params, args) result sys_##name params;
+#else
+#define X(result, name, params, args)                                                              \
+	static inline result sys_##name params                                                     \
+	{                                                                                          \
+		return name args;                                                                  \
+	}
+#endif
+SYS_CALLS(X)
+SYS_TRANSFERS(X)
+#undef X
+
+#ifdef BERTH_FAULT
+#include <stdbool.h>
+
+enum fault_mode {
+	FAULT_NONE,
+	FAULT_ONCE,	  /* the n'th call fails with the errno */
+	FAULT_FROM,	  /* the n'th and all later ones */
+	FAULT_KILL,	  /* SIGKILL to ourselves before the n'th call */
+	FAULT_KILL_AFTER, /* SIGKILL right after it */
+	FAULT_KILL_HALF,  /* half of the n'th transfer, then SIGKILL */
+	FAULT_SHORT,	  /* the n'th transfer moves half of its bytes */
+};
+
+/* Counting starts at 1 with the next call.  sys_errno is ignored by the kill modes and FAULT_SHORT. */
+void fault_arm(unsigned long n, int sys_errno, enum fault_mode mode);
+/* Stops the plan; true if it was reached. */
+bool fault_disarm(void);
+unsigned long fault_count(void); /* calls since fault_arm */
+
+/*
+ * Takes a plan from BERTH_FAULT="N:ERRNO:MODE" (mode as the enum in lower case: once from kill kill_after
+ * kill_half short) and writes one line a call to the descriptor in BERTH_FAULT_TRACE.
+ */
+void fault_from_environment(void);
+#endif

@@ -1,0 +1,99 @@
+/*
+ * index_key - keys and values of the index as bytes; the layouts are specified in FORMAT.md section 4.
+ *
+ * X1  Encoders write into buffers that always suffice; decoders accept exactly what encoders write and answer
+ *     false for anything else, whatever the bytes.
+ * X2  All integers are big-endian, so that keys sort by value.
+ * Threads  no shared state.
+ */
+#pragma once
+
+#include "base/digest.h"
+#include "base/refname.h"
+#include "storage/kv.h"
+#include "storage/manifest.h"
+
+#define UPLOAD_ID_BYTES 16
+#define DIGEST_PACKED_MAX (1 + DIGEST_BYTES_MAX)
+
+struct upload_id {
+	uint8_t bytes[UPLOAD_ID_BYTES];
+};
+
+struct key {
+	size_t n;
+	uint8_t b[KV_KEY_MAX];
+};
+
+/* A key is built left to right; each part is appended. */
+struct str key_str(const struct key *k);
+void key_u64(struct key *k, uint64_t v);
+void key_digest(struct key *k, const struct digest *d); /* algorithm byte and the bytes it has */
+void key_text(struct key *k, struct str s);
+void key_upload(struct key *k, const struct upload_id *id);
+
+/* Cursors over encoded bytes; false and unmoved unless the whole part is there and valid. */
+bool unpack_u8(struct str *in, uint8_t *ret);
+bool unpack_u64(struct str *in, uint64_t *ret);
+bool unpack_digest(struct str *in, struct digest *ret);
+bool unpack_text(struct str *in, size_t max, struct str *ret); /* u16 length, then bytes */
+
+struct repo_row {
+	uint64_t id, created_ms;
+};
+
+struct tag_row {
+	struct digest digest;
+	uint64_t pushed_ms;
+	uint64_t pulled_ms; /* 0: never, as far as known */
+};
+
+struct manifest_row {
+	uint64_t pushed_ms, size_bytes;
+	bool has_subject;
+	struct digest subject;
+	char media_type[MEDIA_TYPE_MAX + 1], artifact_type[MEDIA_TYPE_MAX + 1];
+};
+
+struct upload_row {
+	uint64_t started_ms;
+	uint8_t alg; /* enum digest_alg asked for at the start */
+	struct repo_name repo;
+};
+
+/* Position up to which the reflog is part of the index. */
+struct reflog_mark {
+	uint64_t segment; /* first sequence number in the file, which names it */
+	uint64_t offset;  /* bytes of that file */
+	uint64_t seq;	  /* last record, 0 before the first */
+};
+
+#define ROW_MAX (2 * (MEDIA_TYPE_MAX + 2) + 2 * DIGEST_PACKED_MAX + REPO_NAME_MAX + 64)
+struct row {
+	size_t n;
+	uint8_t b[ROW_MAX];
+};
+struct str row_str(const struct row *r);
+
+void repo_row_pack(struct row *r, const struct repo_row *v);
+bool repo_row_unpack(struct str in, struct repo_row *ret);
+void tag_row_pack(struct row *r, const struct tag_row *v);
+bool tag_row_unpack(struct str in, struct tag_row *ret);
+void manifest_row_pack(struct row *r, const struct manifest_row *v);
+bool manifest_row_unpack(struct str in, struct manifest_row *ret);
+void upload_row_pack(struct row *r, const struct upload_row *v);
+bool upload_row_unpack(struct str in, struct upload_row *ret);
+void reflog_mark_pack(struct row *r, const struct reflog_mark *v);
+bool reflog_mark_unpack(struct str in, struct reflog_mark *ret);
+void u64_pack(struct row *r, uint64_t v);
+bool u64_unpack(struct str in, uint64_t *ret);
+
+/* References of one manifest: kind and digest, one after another. */
+void refs_pack(struct sbuf *b, const struct manifest_ref *refs, size_t n);
+bool refs_next(struct str *in, struct manifest_ref *ret); /* false at the end and on bad bytes */
+
+/* A referrer: artifact type, then the descriptor's JSON. */
+void referrer_pack(struct sbuf *b, struct str artifact_type, struct str descriptor);
+bool referrer_unpack(struct str in, struct str *ret_type, struct str *ret_descriptor);
+/* Spreads artifact types over the key space, so that a filter reads only what it returns. */
+uint64_t artifact_type_hash(struct str type);
