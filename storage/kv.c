@@ -293,6 +293,17 @@ enum err_kind kv_delete(struct kv_txn *t, enum kv_table table, struct str key, s
 	return r == 0 ? ERR_OK : fail(e, r, __func__, table_names[table]);
 }
 
+enum err_kind kv_count(struct kv_txn *t, enum kv_table table, uint64_t *ret, struct err *e)
+{
+	MDB_stat st;
+	int r = mdb_stat(t->txn, t->kv->dbi[table], &st);
+
+	if (r != 0)
+		return fail(e, r, __func__, table_names[table]);
+	*ret = st.ms_entries;
+	return ERR_OK;
+}
+
 enum err_kind kv_cursor_open(struct kv_txn *t, enum kv_table table, struct kv_cursor **ret,
 			     struct err *e)
 {
@@ -362,12 +373,9 @@ enum err_kind kv_stat(struct kv *kv, struct kv_stat *ret, struct err *e)
 	s.map_bytes = info.me_mapsize;
 	s.used_bytes = (uint64_t)(info.me_last_pgno + 1) * st.ms_psize;
 	s.readers = info.me_numreaders;
-	for (unsigned i = 0; i < KV_TABLE_N; i++) {
-		r = mdb_stat(t->txn, kv->dbi[i], &st);
-		if (r != 0)
-			return fail(e, r, __func__, table_names[i]);
-		s.entries[i] = st.ms_entries;
-	}
-	*ret = s;
-	return ERR_OK;
+	for (unsigned i = 0; i < KV_TABLE_N && k == ERR_OK; i++)
+		k = kv_count(t, i, &s.entries[i], e);
+	if (k == ERR_OK)
+		*ret = s;
+	return k;
 }

@@ -72,6 +72,10 @@ MUST_CHECK enum err_kind kv_put(struct kv_txn *t, enum kv_table table, struct st
 MUST_CHECK enum err_kind kv_delete(struct kv_txn *t, enum kv_table table, struct str key,
 				   struct err *e);
 
+/* Entries in a table, as this transaction sees it. */
+MUST_CHECK enum err_kind kv_count(struct kv_txn *t, enum kv_table table, uint64_t *ret,
+				  struct err *e);
+
 MUST_CHECK enum err_kind kv_cursor_open(struct kv_txn *t, enum kv_table table,
 					struct kv_cursor **ret, struct err *e);
 void kv_cursor_close(struct kv_cursor **c);

@@ -1,0 +1,441 @@
+#include "storage/index_impl.h"
+
+#define READERS_MAX 256
+
+static const struct str version_key = { "format", 6 };
+
+struct key index_key_of(uint64_t repo, const struct digest *d)
+{
+	struct key k = { 0 };
+
+	key_u64(&k, repo);
+	key_digest(&k, d);
+	return k;
+}
+
+enum err_kind index_bad_value(struct err *e, const char *table)
+{
+	return err_set(e, ERR_CORRUPT, __func__, "index: a value in table %s breaks its format",
+		       table);
+}
+
+static enum err_kind check_version(struct kv *kv, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct str found;
+	struct row r;
+	uint64_t version;
+	enum err_kind k = kv_write_begin(kv, &t, e);
+
+	if (k != ERR_OK)
+		return k;
+	k = kv_get(t, KV_META, version_key, &found, e);
+	if (k == ERR_NOT_FOUND) {
+		u64_pack(&r, INDEX_FORMAT_VERSION);
+		k = kv_put(t, KV_META, version_key, row_str(&r), e);
+		return k == ERR_OK ? kv_write_commit(&t, e) : k;
+	}
+	if (k != ERR_OK)
+		return k;
+	if (!u64_unpack(found, &version))
+		return index_bad_value(e, "meta");
+	if (version != INDEX_FORMAT_VERSION)
+		return err_set(e, ERR_UNSUPPORTED, __func__,
+			       "the index has format %llu, this berthd knows %d",
+			       (unsigned long long)version, INDEX_FORMAT_VERSION);
+	return ERR_OK;
+}
+
+enum err_kind index_open(const char *dir, uint64_t map_bytes, struct index **ret, struct err *e)
+{
+	struct index *ix = calloc(1, sizeof(*ix));
+	enum err_kind k;
+
+	if (!ix)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the index");
+	k = kv_open(dir, map_bytes, READERS_MAX, &ix->kv, e);
+	if (k == ERR_OK)
+		k = check_version(ix->kv, e);
+	if (k != ERR_OK) {
+		index_close(&ix);
+		return k;
+	}
+	*ret = ix;
+	return ERR_OK;
+}
+
+void index_close(struct index **ix)
+{
+	struct index *p = TAKE(*ix);
+
+	if (!p)
+		return;
+	kv_close(&p->kv);
+	free(p);
+}
+
+enum err_kind index_stat(struct index *ix, struct kv_stat *ret, struct err *e)
+{
+	return kv_stat(ix->kv, ret, e);
+}
+
+enum err_kind index_get_repo(struct kv_txn *t, const struct repo_name *repo, struct repo_row *ret,
+			     struct err *e)
+{
+	struct str v;
+	enum err_kind k = kv_get(t, KV_REPO, repo_name_str(repo), &v, e);
+
+	if (k == ERR_OK && !repo_row_unpack(v, ret))
+		return index_bad_value(e, "repo");
+	return k;
+}
+
+enum err_kind index_get_tag(struct kv_txn *t, uint64_t repo, const struct tag_name *tag,
+			    struct tag_row *ret, struct err *e)
+{
+	struct key key = { 0 };
+	struct str v;
+	enum err_kind k;
+
+	key_u64(&key, repo);
+	key_text(&key, tag_name_str(tag));
+	k = kv_get(t, KV_TAG, key_str(&key), &v, e);
+	if (k == ERR_OK && !tag_row_unpack(v, ret))
+		return index_bad_value(e, "tag");
+	return k;
+}
+
+enum err_kind index_get_manifest(struct kv_txn *t, uint64_t repo, const struct digest *d,
+				 struct manifest_row *ret, struct err *e)
+{
+	struct key key = index_key_of(repo, d);
+	struct str v;
+	enum err_kind k = kv_get(t, KV_MANIFEST, key_str(&key), &v, e);
+
+	if (k == ERR_OK && !manifest_row_unpack(v, ret))
+		return index_bad_value(e, "manifest");
+	return k;
+}
+
+enum err_kind index_has_link(struct kv_txn *t, uint64_t repo, const struct digest *d, struct err *e)
+{
+	struct key key = index_key_of(repo, d);
+	struct str v;
+
+	return kv_get(t, KV_LINK, key_str(&key), &v, e);
+}
+
+enum err_kind index_get_size(struct kv_txn *t, const struct digest *d, uint64_t *ret, struct err *e)
+{
+	struct key key = { 0 };
+	struct str v;
+	enum err_kind k;
+
+	key_digest(&key, d);
+	k = kv_get(t, KV_OBJECT, key_str(&key), &v, e);
+	if (k == ERR_OK && !u64_unpack(v, ret))
+		return index_bad_value(e, "object");
+	return k;
+}
+
+static enum err_kind no_repo(struct err *e, const struct repo_name *repo)
+{
+	return err_set(e, ERR_NOT_FOUND, __func__, "repository %.*s is not known",
+		       STR_FMT(repo_name_str(repo)));
+}
+
+/* Begins a read and finds the repository's row; on failure *t is NULL or for the caller's AUTO_ to end. */
+static enum err_kind begin_in_repo(struct index *ix, const struct repo_name *repo,
+				   struct kv_txn **t, struct repo_row *row, struct err *e)
+{
+	enum err_kind k = kv_read_begin(ix->kv, t, e);
+
+	if (k != ERR_OK)
+		return k;
+	k = index_get_repo(*t, repo, row, e);
+	return k == ERR_NOT_FOUND ? no_repo(e, repo) : k;
+}
+
+static enum err_kind read_bytes(struct kv_txn *t, struct manifest_info *info, struct err *e)
+{
+	struct key key = { 0 };
+	struct str v;
+	enum err_kind k;
+
+	key_digest(&key, &info->digest);
+	k = kv_get(t, KV_BYTES, key_str(&key), &v, e);
+	if (k == ERR_NOT_FOUND)
+		return ERR_OK; /* too large for the index: the caller reads the file */
+	if (k != ERR_OK)
+		return k;
+	if (v.n != info->size_bytes)
+		return index_bad_value(e, "bytes");
+	info->bytes = malloc(v.n + 1);
+	if (!info->bytes)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a manifest");
+	memcpy(info->bytes, v.p, v.n);
+	info->bytes[v.n] = '\0';
+	return ERR_OK;
+}
+
+enum err_kind index_manifest_find(struct index *ix, const struct repo_name *repo,
+				  const struct tag_name *tag, const struct digest *d,
+				  struct manifest_info *ret, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct repo_row r;
+	struct tag_row tr;
+	struct manifest_row mr;
+	struct manifest_info info = { 0 };
+	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (tag) {
+		k = index_get_tag(t, r.id, tag, &tr, e);
+		if (k == ERR_NOT_FOUND)
+			return err_set(e, k, __func__, "tag %s is not in %s", tag->s, repo->s);
+		if (k != ERR_OK)
+			return k;
+		d = &tr.digest;
+	}
+	k = index_get_manifest(t, r.id, d, &mr, e);
+	if (k == ERR_NOT_FOUND)
+		return err_set(e, k, __func__, "no such manifest in %s", repo->s);
+	if (k != ERR_OK)
+		return k;
+	info.digest = *d;
+	info.size_bytes = mr.size_bytes;
+	info.pushed_ms = mr.pushed_ms;
+	memcpy(info.media_type, mr.media_type, sizeof(info.media_type));
+	k = read_bytes(t, &info, e);
+	if (k == ERR_OK)
+		*ret = info;
+	return k;
+}
+
+enum err_kind index_blob_find(struct index *ix, const struct repo_name *repo,
+			      const struct digest *d, uint64_t *ret_size, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct repo_row r;
+	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
+
+	if (k == ERR_OK) {
+		k = index_has_link(t, r.id, d, e);
+		if (k == ERR_NOT_FOUND)
+			return err_set(e, k, __func__, "no such blob in %s", repo->s);
+	}
+	if (k != ERR_OK)
+		return k;
+	k = index_get_size(t, d, ret_size, e);
+	return k == ERR_NOT_FOUND ? index_bad_value(e, "object") : k;
+}
+
+enum err_kind index_repo_exists(struct index *ix, const struct repo_name *repo, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct repo_row r;
+
+	return begin_in_repo(ix, repo, &t, &r, e);
+}
+
+void name_page_clear(struct name_page *p)
+{
+	sbuf_clear(&p->names);
+	p->n = 0;
+}
+
+/* Names that follow prefix in the keys of a table, after the one given. */
+static enum err_kind page_of(struct kv_txn *t, enum kv_table table, struct str prefix,
+			     struct str after, size_t n, struct name_page *p, struct err *e)
+{
+	AUTO_KV_CURSOR *c = NULL;
+	struct key from = { 0 };
+	struct str key, value;
+	enum err_kind k = kv_cursor_open(t, table, &c, e);
+
+	if (k != ERR_OK)
+		return k;
+	key_text(&from, prefix);
+	key_text(&from, after);
+	k = kv_seek(c, key_str(&from), &key, &value, e);
+	if (k == ERR_OK && after.n && str_eq(key, key_str(&from)))
+		k = kv_next(c, &key, &value, e);
+	for (; k == ERR_OK && str_starts(key, prefix); k = kv_next(c, &key, &value, e)) {
+		if (p->n == n) {
+			p->more = true;
+			break;
+		}
+		sbuf_add(&p->names, key.p + prefix.n, key.n - prefix.n);
+		sbuf_add(&p->names, "", 1);
+		p->n++;
+	}
+	if (k != ERR_OK && k != ERR_NOT_FOUND)
+		return k;
+	if (p->names.failed)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a page of names");
+	return ERR_OK;
+}
+
+/* A name longer than any valid one sorts where its first bytes do; keys have no room for more. */
+static struct str bounded(struct str name)
+{
+	return (struct str){ name.p, MIN(name.n, (size_t)REPO_NAME_MAX + 1) };
+}
+
+enum err_kind index_tag_page(struct index *ix, const struct repo_name *repo, struct str after,
+			     size_t n, struct name_page *p, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct repo_row r;
+	struct key prefix = { 0 };
+	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
+
+	if (k != ERR_OK)
+		return k;
+	key_u64(&prefix, r.id);
+	return page_of(t, KV_TAG, key_str(&prefix), bounded(after), n, p, e);
+}
+
+enum err_kind index_repo_page(struct index *ix, struct str after, size_t n, struct name_page *p,
+			      struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct key first = { 0 };
+	enum err_kind k = kv_read_begin(ix->kv, &t, e);
+
+	if (k != ERR_OK)
+		return k;
+	after = bounded(after);
+	if (after.n == 0) { /* LMDB has no empty keys; no name sorts before this byte */
+		key_text(&first, STR("\x01"));
+		after = key_str(&first);
+	}
+	return page_of(t, KV_REPO, (struct str){ "", 0 }, after, n, p, e);
+}
+
+/* Splits what follows repository and subject in a key of the referrer table. */
+static bool unpack_mark(struct str rest, struct referrer_mark *ret)
+{
+	return unpack_u64(&rest, &ret->type_hash) && unpack_digest(&rest, &ret->manifest) &&
+	       rest.n == 0;
+}
+
+struct referrer_scan {
+	struct str prefix, type;
+	referrer_add_fn *add;
+	void *arg;
+	bool more;
+	struct referrer_mark last;
+};
+
+static enum err_kind scan_referrers(struct kv_cursor *c, const struct key *from,
+				    const struct referrer_mark *after, struct referrer_scan *s,
+				    struct err *e)
+{
+	struct str key, value, type, descriptor;
+	enum err_kind k = kv_seek(c, key_str(from), &key, &value, e);
+
+	if (k == ERR_OK && after && str_eq(key, key_str(from)))
+		k = kv_next(c, &key, &value, e);
+	for (; k == ERR_OK && str_starts(key, s->prefix); k = kv_next(c, &key, &value, e)) {
+		struct str rest = { key.p + s->prefix.n, key.n - s->prefix.n };
+		struct referrer_mark at;
+
+		if (s->type.n) { /* the prefix ends with the hash of the type */
+			rest = (struct str){ rest.p - 8, rest.n + 8 };
+		}
+		if (!unpack_mark(rest, &at) || !referrer_unpack(value, &type, &descriptor))
+			return index_bad_value(e, "referrer");
+		if (s->type.n && !str_eq(type, s->type))
+			continue;
+		if (!s->add(s->arg, descriptor)) {
+			s->more = true;
+			return ERR_OK;
+		}
+		s->last = at;
+	}
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
+}
+
+enum err_kind index_referrers(struct index *ix, const struct repo_name *repo,
+			      const struct digest *subject, struct str type,
+			      const struct referrer_mark *after, referrer_add_fn *add, void *arg,
+			      bool *ret_more, struct referrer_mark *ret_last, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	AUTO_KV_CURSOR *c = NULL;
+	struct referrer_scan s = { .type = type, .add = add, .arg = arg };
+	struct key prefix, from;
+	struct repo_row r;
+	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
+
+	*ret_more = false;
+	if (k != ERR_OK)
+		return k;
+	k = kv_cursor_open(t, KV_REFERRER, &c, e);
+	if (k != ERR_OK)
+		return k;
+	prefix = index_key_of(r.id, subject);
+	from = prefix;
+	if (type.n)
+		key_u64(&prefix, artifact_type_hash(type));
+	if (after) {
+		key_u64(&from, after->type_hash);
+		key_digest(&from, &after->manifest);
+	} else {
+		from = prefix;
+	}
+	s.prefix = key_str(&prefix);
+	k = scan_referrers(c, &from, after, &s, e);
+	*ret_more = s.more;
+	*ret_last = s.last;
+	return k;
+}
+
+enum err_kind index_upload_find(struct index *ix, const struct upload_id *id,
+				struct upload_row *ret, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct key key = { 0 };
+	struct str v;
+	enum err_kind k = kv_read_begin(ix->kv, &t, e);
+
+	if (k != ERR_OK)
+		return k;
+	key_upload(&key, id);
+	k = kv_get(t, KV_UPLOAD, key_str(&key), &v, e);
+	if (k == ERR_NOT_FOUND)
+		return err_set(e, k, __func__, "no such upload session");
+	if (k == ERR_OK && !upload_row_unpack(v, ret))
+		return index_bad_value(e, "upload");
+	return k;
+}
+
+enum err_kind index_upload_page(struct index *ix, const struct upload_id *after, size_t n,
+				struct upload_id *ret, size_t *ret_n, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	AUTO_KV_CURSOR *c = NULL;
+	struct upload_id zero = { { 0 } };
+	struct key from = { 0 };
+	struct str key, value;
+	enum err_kind k = kv_read_begin(ix->kv, &t, e);
+
+	*ret_n = 0;
+	if (k == ERR_OK)
+		k = kv_cursor_open(t, KV_UPLOAD, &c, e);
+	if (k != ERR_OK)
+		return k;
+	key_upload(&from, after ? after : &zero);
+	k = kv_seek(c, key_str(&from), &key, &value, e);
+	if (k == ERR_OK && after && str_eq(key, key_str(&from)))
+		k = kv_next(c, &key, &value, e);
+	for (; k == ERR_OK && *ret_n < n; k = kv_next(c, &key, &value, e)) {
+		if (key.n != sizeof(ret->bytes))
+			return index_bad_value(e, "upload");
+		memcpy(ret[(*ret_n)++].bytes, key.p, key.n);
+	}
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
+}

@@ -1,0 +1,106 @@
+/*
+ * index - what the registry knows, as operations of its domain: each read is one consistent look, each change one
+ * transaction.  A second engine can implement this header.
+ *
+ * I1  Costs are O(log n + what is returned); nothing lists or parses what was not asked for.
+ * I2  A change checks before it writes: if it fails for a reason of its own, nothing of it is in the transaction.
+ * I3  A manifest is in a repository only if all it must refer to was there in the same transaction (promise P4).
+ * I4  Whatever stops being referred to gets an entry in the review queue in the same transaction.
+ * Lifecycle  index_open -> reads and transactions -> index_close.
+ * Threads    reads from any thread; transactions from one thread, the committer's.
+ */
+#pragma once
+
+#include "storage/change.h"
+
+struct index;
+struct index_txn;
+
+#define INDEX_FORMAT_VERSION 1
+#define INDEX_INLINE_MAX (64u * 1024) /* manifests up to this many bytes are served from the index */
+
+/* ERR_UNSUPPORTED for a format of another version, with nothing changed. */
+MUST_CHECK enum err_kind index_open(const char *dir, uint64_t map_bytes, struct index **ret,
+				    struct err *e);
+void index_close(struct index **ix);
+MUST_CHECK enum err_kind index_stat(struct index *ix, struct kv_stat *ret, struct err *e);
+
+/* --- Reads.  ERR_NOT_FOUND is an answer: *e then says what was not there. --- */
+
+struct manifest_info {
+	struct digest digest;
+	uint64_t size_bytes, pushed_ms;
+	char media_type[MEDIA_TYPE_MAX + 1];
+	char *bytes; /* owned, size_bytes long; NULL if the manifest is only in its file */
+};
+
+/* tag, or d where tag is NULL. */
+MUST_CHECK enum err_kind index_manifest_find(struct index *ix, const struct repo_name *repo,
+					     const struct tag_name *tag, const struct digest *d,
+					     struct manifest_info *ret, struct err *e);
+MUST_CHECK enum err_kind index_blob_find(struct index *ix, const struct repo_name *repo,
+					 const struct digest *d, uint64_t *ret_size, struct err *e);
+MUST_CHECK enum err_kind index_repo_exists(struct index *ix, const struct repo_name *repo,
+					   struct err *e);
+
+/* A page of names in byte order, each followed by a NUL. */
+struct name_page {
+	struct sbuf names;
+	size_t n;
+	bool more; /* there are names after the last one */
+};
+#define NAME_PAGE_INIT (struct name_page){ .names = { .max = SIZE_MAX / 2 } }
+void name_page_clear(struct name_page *p);
+#define AUTO_NAME_PAGE CLEANUP(name_page_clear) struct name_page
+
+/* Up to n names after `after` (empty: from the start).  Tags: ERR_NOT_FOUND without the repository. */
+MUST_CHECK enum err_kind index_tag_page(struct index *ix, const struct repo_name *repo,
+					struct str after, size_t n, struct name_page *p,
+					struct err *e);
+MUST_CHECK enum err_kind index_repo_page(struct index *ix, struct str after, size_t n,
+					 struct name_page *p, struct err *e);
+
+/* Where a listing of referrers goes on: the last one returned. */
+struct referrer_mark {
+	uint64_t type_hash;
+	struct digest manifest;
+};
+
+/*
+ * Calls add with the descriptor of each referrer of subject, in a stable order, after *after (NULL: from the start),
+ * those of artifact type `type` only unless it is empty.  add returns false to stop before that one: then *ret_more
+ * is true and *ret_last is the last one taken.  add must not block.
+ */
+typedef bool referrer_add_fn(void *arg, struct str descriptor);
+MUST_CHECK enum err_kind index_referrers(struct index *ix, const struct repo_name *repo,
+					 const struct digest *subject, struct str type,
+					 const struct referrer_mark *after, referrer_add_fn *add,
+					 void *arg, bool *ret_more, struct referrer_mark *ret_last,
+					 struct err *e);
+
+MUST_CHECK enum err_kind index_upload_find(struct index *ix, const struct upload_id *id,
+					   struct upload_row *ret, struct err *e);
+/* Up to n sessions after *after (NULL: from the start), in order of id; *ret_n says how many. */
+MUST_CHECK enum err_kind index_upload_page(struct index *ix, const struct upload_id *after,
+					   size_t n, struct upload_id *ret, size_t *ret_n,
+					   struct err *e);
+
+/* --- Changes --- */
+
+MUST_CHECK enum err_kind index_begin(struct index *ix, struct index_txn **ret, struct err *e);
+/*
+ * Applies one change.  ERR_NOT_FOUND, ERR_REFS, ERR_INVALID, ERR_IN_USE, ERR_TOO_MANY: the change is refused and the
+ * transaction goes on without it.  Any other failure: the transaction must be aborted.
+ */
+MUST_CHECK enum err_kind index_apply(struct index_txn *t, struct change *c, struct err *e);
+bool index_refused(enum err_kind k); /* true for the first class of failures above */
+MUST_CHECK enum err_kind index_mark_get(struct index_txn *t, struct reflog_mark *ret, struct err *e);
+MUST_CHECK enum err_kind index_mark_put(struct index_txn *t, const struct reflog_mark *m,
+					struct err *e);
+MUST_CHECK enum err_kind index_commit(struct index_txn **t, struct err *e);
+void index_abort(struct index_txn **t);
+#define AUTO_INDEX_TXN CLEANUP(index_abort) struct index_txn
+
+/* True if the failure was a full map: abort, index_grow, apply again. */
+bool index_is_full(const struct err *e);
+MUST_CHECK enum err_kind index_grow(struct index *ix, struct err *e);

@@ -1,0 +1,644 @@
+#include "storage/index_impl.h"
+
+#define REFLOG_MARK_KEY STR("reflog")
+#define NEXT_REPO_KEY STR("next-repo")
+
+/* What a repository has of a digest: bits in the place table, values in the review queue. */
+enum place_bit { PLACE_LINK = 1, PLACE_MANIFEST = 2 };
+
+bool index_refused(enum err_kind k)
+{
+	return k == ERR_NOT_FOUND || k == ERR_REFS || k == ERR_INVALID || k == ERR_IN_USE ||
+	       k == ERR_TOO_MANY;
+}
+
+static enum err_kind refuse(struct err *e, enum err_kind kind, const char *what,
+			    const struct digest *d, const struct repo_name *repo)
+{
+	char text[DIGEST_TEXT_MAX];
+
+	return err_set(e, kind, __func__, "%s %.80s in %.100s", what, digest_text(d, text), repo->s);
+}
+
+/* --- small pieces --- */
+
+static enum err_kind put(struct index_txn *t, enum kv_table table, const struct key *key,
+			 struct str value, struct err *e)
+{
+	return kv_put(t->kv, table, key_str(key), value, e);
+}
+
+/* Deleting what is not there is no failure: the callers undo what may be partly undone. */
+static enum err_kind drop(struct index_txn *t, enum kv_table table, const struct key *key,
+			  struct err *e)
+{
+	enum err_kind k = kv_delete(t->kv, table, key_str(key), e);
+
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
+}
+
+/* ERR_OK if some key starts with prefix, ERR_NOT_FOUND with e untouched if none does. */
+static enum err_kind any_with(struct index_txn *t, enum kv_table table, const struct key *prefix,
+			      struct key *ret_first, struct err *e)
+{
+	AUTO_KV_CURSOR *c = NULL;
+	struct str key, value;
+	enum err_kind k = kv_cursor_open(t->kv, table, &c, e);
+
+	if (k == ERR_OK)
+		k = kv_seek(c, key_str(prefix), &key, &value, e);
+	if (k != ERR_OK)
+		return k;
+	if (!str_starts(key, key_str(prefix)))
+		return ERR_NOT_FOUND;
+	if (ret_first) {
+		ret_first->n = 0;
+		key_text(ret_first, key);
+	}
+	return ERR_OK;
+}
+
+static enum err_kind repo_get_or_make(struct index_txn *t, const struct change *c, uint64_t *ret,
+				      struct err *e)
+{
+	struct repo_row r;
+	struct row v;
+	struct str found;
+	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
+
+	if (k != ERR_NOT_FOUND) {
+		if (k == ERR_OK)
+			*ret = r.id;
+		return k;
+	}
+	r = (struct repo_row){ .id = 1, .created_ms = c->at_ms };
+	k = kv_get(t->kv, KV_META, NEXT_REPO_KEY, &found, e);
+	if (k == ERR_OK && !u64_unpack(found, &r.id))
+		return index_bad_value(e, "meta");
+	if (k != ERR_OK && k != ERR_NOT_FOUND)
+		return k;
+	repo_row_pack(&v, &r);
+	k = kv_put(t->kv, KV_REPO, repo_name_str(&c->repo), row_str(&v), e);
+	if (k != ERR_OK)
+		return k;
+	*ret = r.id;
+	u64_pack(&v, r.id + 1);
+	return kv_put(t->kv, KV_META, NEXT_REPO_KEY, row_str(&v), e);
+}
+
+static struct key place_key(const struct digest *d, uint64_t repo)
+{
+	struct key k = { 0 };
+
+	key_digest(&k, d);
+	key_u64(&k, repo);
+	return k;
+}
+
+/* Sets and clears bits of what a repository has of a digest; the row goes with its last bit. */
+static enum err_kind place_update(struct index_txn *t, const struct change *c, uint64_t repo,
+				  const struct digest *d, uint8_t set, uint8_t clear, struct err *e)
+{
+	struct key key = place_key(d, repo), value = { 0 };
+	uint8_t bits = 0;
+	struct str v;
+	enum err_kind k = kv_get(t->kv, KV_PLACE, key_str(&key), &v, e);
+
+	if (k == ERR_OK && !unpack_u8(&v, &bits))
+		return index_bad_value(e, "place");
+	if (k != ERR_OK && k != ERR_NOT_FOUND)
+		return k;
+	bits = (uint8_t)((bits | set) & ~clear);
+	if (bits == 0)
+		return drop(t, KV_PLACE, &key, e);
+	key_text(&value, (struct str){ (const char *)&bits, 1 });
+	key_text(&value, repo_name_str(&c->repo));
+	return put(t, KV_PLACE, &key, key_str(&value), e);
+}
+
+static enum err_kind review_add(struct index_txn *t, const struct change *c, uint64_t repo,
+				const struct digest *d, struct err *e)
+{
+	struct key key = { 0 };
+
+	key_u64(&key, c->review_at_ms);
+	key_u64(&key, repo);
+	key_digest(&key, d);
+	return put(t, KV_REVIEW, &key, (struct str){ "", 0 }, e);
+}
+
+/* Queues what neither a tag nor a manifest of the repository refers to (I4). */
+static enum err_kind review_if_free(struct index_txn *t, const struct change *c, uint64_t repo,
+				    const struct digest *d, struct err *e)
+{
+	struct key prefix = index_key_of(repo, d);
+	enum err_kind k = any_with(t, KV_TAGGED, &prefix, NULL, e);
+
+	if (k == ERR_NOT_FOUND)
+		k = any_with(t, KV_HELD, &prefix, NULL, e);
+	return k == ERR_NOT_FOUND ? review_add(t, c, repo, d, e) : k;
+}
+
+static enum err_kind object_put(struct index_txn *t, const struct digest *d, uint64_t size,
+				struct err *e)
+{
+	struct key key = { 0 };
+	struct row v;
+
+	key_digest(&key, d);
+	u64_pack(&v, size);
+	return put(t, KV_OBJECT, &key, row_str(&v), e);
+}
+
+/* --- blobs --- */
+
+static enum err_kind upload_drop(struct index_txn *t, const struct upload_id *id, struct err *e)
+{
+	struct key key = { 0 };
+
+	key_upload(&key, id);
+	return drop(t, KV_UPLOAD, &key, e);
+}
+
+static enum err_kind link_put(struct index_txn *t, const struct change *c, struct err *e)
+{
+	struct key key;
+	struct row v;
+	uint64_t repo = 0;
+	enum err_kind k = repo_get_or_make(t, c, &repo, e);
+
+	if (k != ERR_OK)
+		return k;
+	key = index_key_of(repo, &c->digest);
+	u64_pack(&v, c->at_ms);
+	k = put(t, KV_LINK, &key, row_str(&v), e);
+	if (k == ERR_OK)
+		k = place_update(t, c, repo, &c->digest, PLACE_LINK, 0, e);
+	return k == ERR_OK ? review_if_free(t, c, repo, &c->digest, e) : k;
+}
+
+static enum err_kind apply_blob_link(struct index_txn *t, struct change *c, struct err *e)
+{
+	enum err_kind k = object_put(t, &c->digest, c->size_bytes, e);
+
+	if (k == ERR_OK)
+		k = link_put(t, c, e);
+	return k == ERR_OK && c->has_upload ? upload_drop(t, &c->upload, e) : k;
+}
+
+/* Any repository that has the blob as a blob. */
+static enum err_kind find_source(struct index_txn *t, struct change *c, struct err *e)
+{
+	AUTO_KV_CURSOR *cur = NULL;
+	struct key prefix = { 0 };
+	struct str key, value;
+	uint8_t bits;
+	enum err_kind k = kv_cursor_open(t->kv, KV_PLACE, &cur, e);
+
+	if (k != ERR_OK)
+		return k;
+	key_digest(&prefix, &c->digest);
+	for (k = kv_seek(cur, key_str(&prefix), &key, &value, e);
+	     k == ERR_OK && str_starts(key, key_str(&prefix)); k = kv_next(cur, &key, &value, e)) {
+		if (!unpack_u8(&value, &bits) || !repo_name_parse(&c->from, value))
+			return index_bad_value(e, "place");
+		if (bits & PLACE_LINK)
+			return ERR_OK;
+	}
+	return k == ERR_OK ? ERR_NOT_FOUND : k;
+}
+
+static enum err_kind apply_blob_mount(struct index_txn *t, struct change *c, struct err *e)
+{
+	struct repo_row from;
+	enum err_kind k;
+
+	if (c->from.len == 0) {
+		k = find_source(t, c, e);
+	} else {
+		k = index_get_repo(t->kv, &c->from, &from, e);
+		if (k == ERR_OK)
+			k = index_has_link(t->kv, from.id, &c->digest, e);
+	}
+	if (k == ERR_NOT_FOUND)
+		return refuse(e, k, "no source to mount", &c->digest, &c->from);
+	if (k == ERR_OK)
+		k = index_get_size(t->kv, &c->digest, &c->size_bytes, e);
+	if (k == ERR_NOT_FOUND)
+		return index_bad_value(e, "object");
+	return k == ERR_OK ? link_put(t, c, e) : k;
+}
+
+static enum err_kind apply_blob_unlink(struct index_txn *t, struct change *c, struct err *e)
+{
+	struct repo_row r;
+	struct key key;
+	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
+
+	if (k == ERR_OK)
+		k = index_has_link(t->kv, r.id, &c->digest, e);
+	if (k == ERR_NOT_FOUND)
+		return refuse(e, k, "no blob", &c->digest, &c->repo);
+	if (k != ERR_OK)
+		return k;
+	key = index_key_of(r.id, &c->digest);
+	k = any_with(t, KV_HELD, &key, NULL, e);
+	if (k == ERR_OK)
+		return refuse(e, ERR_IN_USE, "a manifest refers to blob", &c->digest, &c->repo);
+	if (k == ERR_NOT_FOUND)
+		k = drop(t, KV_LINK, &key, e);
+	if (k == ERR_OK)
+		k = place_update(t, c, r.id, &c->digest, 0, PLACE_LINK, e);
+	return k == ERR_OK ? review_add(t, c, r.id, &c->digest, e) : k;
+}
+
+/* --- tags --- */
+
+static struct key tag_key(uint64_t repo, struct str tag)
+{
+	struct key k = { 0 };
+
+	key_u64(&k, repo);
+	key_text(&k, tag);
+	return k;
+}
+
+static enum err_kind tag_clear(struct index_txn *t, uint64_t repo, struct str tag,
+			       const struct digest *d, struct err *e)
+{
+	struct key key = tag_key(repo, tag), reverse = index_key_of(repo, d);
+	enum err_kind k = drop(t, KV_TAG, &key, e);
+
+	key_text(&reverse, tag);
+	return k == ERR_OK ? drop(t, KV_TAGGED, &reverse, e) : k;
+}
+
+static enum err_kind tag_set(struct index_txn *t, const struct change *c, uint64_t repo,
+			     const struct tag_name *tag, struct err *e)
+{
+	struct key key = tag_key(repo, tag_name_str(tag)), reverse = index_key_of(repo, &c->digest);
+	struct tag_row old, now = { .digest = c->digest, .pushed_ms = c->at_ms };
+	struct row v;
+	enum err_kind k = index_get_tag(t->kv, repo, tag, &old, e);
+	bool moved = k == ERR_OK && !digest_eq(&old.digest, &c->digest);
+
+	if (k != ERR_OK && k != ERR_NOT_FOUND)
+		return k;
+	if (k == ERR_OK)
+		now.pulled_ms = old.pulled_ms;
+	k = moved ? tag_clear(t, repo, tag_name_str(tag), &old.digest, e) : ERR_OK;
+	if (k == ERR_OK && moved)
+		k = review_if_free(t, c, repo, &old.digest, e);
+	tag_row_pack(&v, &now);
+	if (k == ERR_OK)
+		k = put(t, KV_TAG, &key, row_str(&v), e);
+	key_text(&reverse, tag_name_str(tag));
+	return k == ERR_OK ? put(t, KV_TAGGED, &reverse, (struct str){ "", 0 }, e) : k;
+}
+
+static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, struct err *e)
+{
+	struct repo_row r;
+	struct tag_row old;
+	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
+
+	if (k == ERR_OK)
+		k = index_get_tag(t->kv, r.id, &c->tags[0], &old, e);
+	if (k == ERR_NOT_FOUND)
+		return err_set(e, k, __func__, "no tag %s in %.100s", c->tags[0].s, c->repo.s);
+	if (k == ERR_OK)
+		k = tag_clear(t, r.id, tag_name_str(&c->tags[0]), &old.digest, e);
+	return k == ERR_OK ? review_if_free(t, c, r.id, &old.digest, e) : k;
+}
+
+/* --- manifests --- */
+
+/* ERR_NOT_FOUND, e untouched: the repository does not have it. */
+static enum err_kind ref_size(struct index_txn *t, uint64_t repo, const struct manifest_ref *ref,
+			      uint64_t *ret, struct err *e)
+{
+	struct manifest_row row;
+	enum err_kind k;
+
+	if (ref->kind != REF_CHILD) {
+		k = index_has_link(t->kv, repo, &ref->digest, e);
+		return k == ERR_OK ? index_get_size(t->kv, &ref->digest, ret, e) : k;
+	}
+	k = index_get_manifest(t->kv, repo, &ref->digest, &row, e);
+	if (k == ERR_OK)
+		*ret = row.size_bytes;
+	return k;
+}
+
+static enum err_kind miss(struct change *c, const struct digest *d, struct err *e)
+{
+	if (!c->missing)
+		c->missing = calloc(c->manifest->n_refs, sizeof(*c->missing));
+	if (!c->missing)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for missing references");
+	c->missing[c->n_missing++] = *d;
+	return ERR_OK;
+}
+
+/* I3.  repo 0 stands for a repository that is not there yet and so has nothing. */
+static enum err_kind check_refs(struct index_txn *t, struct change *c, uint64_t repo, struct err *e)
+{
+	for (size_t i = 0; i < c->manifest->n_refs; i++) {
+		const struct manifest_ref *ref = &c->manifest->refs[i];
+		bool optional =
+		    ref->may_be_absent || (ref->kind == REF_CHILD && c->allow_sparse);
+		uint64_t size;
+		enum err_kind k = repo ? ref_size(t, repo, ref, &size, e) : ERR_NOT_FOUND;
+
+		if (k == ERR_OK && size != ref->size_bytes)
+			return refuse(e, ERR_INVALID, "wrong size given for", &ref->digest, &c->repo);
+		if (k == ERR_NOT_FOUND)
+			k = optional ? ERR_OK : miss(c, &ref->digest, e);
+		if (k != ERR_OK)
+			return k;
+	}
+	if (c->n_missing == 0)
+		return ERR_OK;
+	return err_set(e, ERR_REFS, __func__, "%zu of the blobs and manifests it refers to are not in %.100s",
+		       c->n_missing, c->repo.s);
+}
+
+static struct key referrer_key(uint64_t repo, const struct digest *subject, const char *type,
+			       const struct digest *d)
+{
+	struct key k = index_key_of(repo, subject);
+
+	key_u64(&k, artifact_type_hash(str_of(type)));
+	key_digest(&k, d);
+	return k;
+}
+
+static enum err_kind referrer_put(struct index_txn *t, const struct manifest *m, uint64_t repo,
+				  struct err *e)
+{
+	struct key key = referrer_key(repo, &m->subject, m->artifact_type, &m->digest);
+	AUTO_SBUF v;
+
+	sbuf_init(&v, SIZE_MAX / 2);
+	referrer_pack(&v, str_of(m->artifact_type), str_of(m->descriptor));
+	if (v.failed)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a referrer");
+	return put(t, KV_REFERRER, &key, (struct str){ v.p, v.n }, e);
+}
+
+static enum err_kind refs_put(struct index_txn *t, const struct manifest *m, uint64_t repo,
+			      struct err *e)
+{
+	struct key key = index_key_of(repo, &m->digest);
+	AUTO_SBUF packed;
+	enum err_kind k;
+
+	sbuf_init(&packed, SIZE_MAX / 2);
+	refs_pack(&packed, m->refs, m->n_refs);
+	if (packed.failed)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for references");
+	k = put(t, KV_HOLDS, &key, (struct str){ packed.p ? packed.p : "", packed.n }, e);
+	for (size_t i = 0; i < m->n_refs && k == ERR_OK; i++) {
+		struct key held = index_key_of(repo, &m->refs[i].digest);
+
+		key_digest(&held, &m->digest);
+		k = put(t, KV_HELD, &held, (struct str){ (const char *)&m->refs[i].kind, 1 }, e);
+	}
+	return k;
+}
+
+static enum err_kind manifest_rows_put(struct index_txn *t, const struct change *c, uint64_t repo,
+				       struct err *e)
+{
+	const struct manifest *m = c->manifest;
+	struct key key = index_key_of(repo, &m->digest), content = { 0 };
+	struct manifest_row mr = { .pushed_ms = c->at_ms,
+				   .size_bytes = m->size_bytes,
+				   .has_subject = m->has_subject,
+				   .subject = m->subject };
+	struct row v;
+	enum err_kind k = object_put(t, &m->digest, m->size_bytes, e);
+
+	memcpy(mr.media_type, m->media_type, sizeof(mr.media_type));
+	memcpy(mr.artifact_type, m->artifact_type, sizeof(mr.artifact_type));
+	manifest_row_pack(&v, &mr);
+	key_digest(&content, &m->digest);
+	if (k == ERR_OK && c->bytes.n <= INDEX_INLINE_MAX)
+		k = put(t, KV_BYTES, &content, c->bytes, e);
+	if (k == ERR_OK)
+		k = put(t, KV_MANIFEST, &key, row_str(&v), e);
+	if (k == ERR_OK)
+		k = place_update(t, c, repo, &m->digest, PLACE_MANIFEST, 0, e);
+	return k;
+}
+
+static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, struct err *e)
+{
+	struct repo_row r = { .id = 0 };
+	uint64_t repo = 0;
+	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
+
+	if (k == ERR_OK || k == ERR_NOT_FOUND)
+		k = check_refs(t, c, r.id, e);
+	if (k == ERR_OK)
+		k = repo_get_or_make(t, c, &repo, e);
+	if (k == ERR_OK)
+		k = manifest_rows_put(t, c, repo, e);
+	if (k == ERR_OK)
+		k = refs_put(t, c->manifest, repo, e);
+	if (k == ERR_OK && c->manifest->has_subject)
+		k = referrer_put(t, c->manifest, repo, e);
+	for (size_t i = 0; i < c->n_tags && k == ERR_OK; i++)
+		k = tag_set(t, c, repo, &c->tags[i], e);
+	if (k == ERR_OK && c->n_tags == 0)
+		k = review_if_free(t, c, repo, &c->digest, e);
+	return k;
+}
+
+static enum err_kind tags_clear(struct index_txn *t, uint64_t repo, const struct digest *d,
+				struct err *e)
+{
+	struct key prefix = index_key_of(repo, d), found;
+
+	for (;;) {
+		enum err_kind k = any_with(t, KV_TAGGED, &prefix, &found, e);
+
+		if (k != ERR_OK)
+			return k == ERR_NOT_FOUND ? ERR_OK : k;
+		k = tag_clear(t, repo,
+			      (struct str){ (const char *)found.b + prefix.n, found.n - prefix.n },
+			      d, e);
+		if (k != ERR_OK)
+			return k;
+	}
+}
+
+/* Gives up the references of a manifest; what nobody else holds goes to review. */
+static enum err_kind refs_clear(struct index_txn *t, const struct change *c, uint64_t repo,
+				struct err *e)
+{
+	struct key key = index_key_of(repo, &c->digest);
+	AUTO_SBUF copy;
+	struct str packed, rest;
+	struct manifest_ref ref;
+	enum err_kind k = kv_get(t->kv, KV_HOLDS, key_str(&key), &packed, e);
+
+	if (k != ERR_OK)
+		return k == ERR_NOT_FOUND ? index_bad_value(e, "holds") : k;
+	sbuf_init(&copy, SIZE_MAX / 2);
+	sbuf_add_str(&copy, packed); /* the deletes below move what packed points to */
+	if (copy.failed)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for references");
+	rest = (struct str){ copy.p, copy.n };
+	while (k == ERR_OK && refs_next(&rest, &ref)) {
+		struct key held = index_key_of(repo, &ref.digest);
+
+		key_digest(&held, &c->digest);
+		k = drop(t, KV_HELD, &held, e);
+		if (k == ERR_OK)
+			k = review_if_free(t, c, repo, &ref.digest, e);
+	}
+	if (k == ERR_OK && rest.n)
+		return index_bad_value(e, "holds");
+	return k == ERR_OK ? drop(t, KV_HOLDS, &key, e) : k;
+}
+
+static enum err_kind apply_manifest_delete(struct index_txn *t, struct change *c, struct err *e)
+{
+	struct repo_row r;
+	struct manifest_row mr;
+	struct key key;
+	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
+
+	if (k == ERR_OK)
+		k = index_get_manifest(t->kv, r.id, &c->digest, &mr, e);
+	if (k == ERR_NOT_FOUND)
+		return refuse(e, k, "no manifest", &c->digest, &c->repo);
+	if (k == ERR_OK)
+		k = tags_clear(t, r.id, &c->digest, e);
+	if (k == ERR_OK)
+		k = refs_clear(t, c, r.id, e);
+	if (k == ERR_OK && mr.has_subject) {
+		key = referrer_key(r.id, &mr.subject, mr.artifact_type, &c->digest);
+		k = drop(t, KV_REFERRER, &key, e);
+	}
+	key = index_key_of(r.id, &c->digest);
+	if (k == ERR_OK)
+		k = drop(t, KV_MANIFEST, &key, e);
+	if (k == ERR_OK)
+		k = place_update(t, c, r.id, &c->digest, 0, PLACE_MANIFEST, e);
+	return k == ERR_OK ? review_add(t, c, r.id, &c->digest, e) : k;
+}
+
+/* --- upload sessions --- */
+
+static enum err_kind apply_upload_open(struct index_txn *t, struct change *c, struct err *e)
+{
+	struct upload_row ur = { .started_ms = c->at_ms, .alg = c->upload_alg, .repo = c->repo };
+	struct key key = { 0 };
+	struct row v;
+	uint64_t open;
+	enum err_kind k = kv_count(t->kv, KV_UPLOAD, &open, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (open >= c->uploads_max)
+		return err_set(e, ERR_TOO_MANY, __func__, "%llu uploads are open, which is the limit",
+			       (unsigned long long)open);
+	key_upload(&key, &c->upload);
+	upload_row_pack(&v, &ur);
+	return put(t, KV_UPLOAD, &key, row_str(&v), e);
+}
+
+static enum err_kind apply_upload_close(struct index_txn *t, struct change *c, struct err *e)
+{
+	return upload_drop(t, &c->upload, e);
+}
+
+/* --- transactions --- */
+
+static enum err_kind (*const appliers[CHANGE_KIND_N])(struct index_txn *, struct change *,
+						      struct err *) = {
+	[CHANGE_BLOB_LINK] = apply_blob_link,
+	[CHANGE_BLOB_MOUNT] = apply_blob_mount,
+	[CHANGE_BLOB_UNLINK] = apply_blob_unlink,
+	[CHANGE_MANIFEST_PUT] = apply_manifest_put,
+	[CHANGE_MANIFEST_DELETE] = apply_manifest_delete,
+	[CHANGE_TAG_DELETE] = apply_tag_delete,
+	[CHANGE_UPLOAD_OPEN] = apply_upload_open,
+	[CHANGE_UPLOAD_CLOSE] = apply_upload_close,
+};
+
+enum err_kind index_begin(struct index *ix, struct index_txn **ret, struct err *e)
+{
+	struct index_txn *t = calloc(1, sizeof(*t));
+	enum err_kind k;
+
+	if (!t)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a transaction");
+	k = kv_write_begin(ix->kv, &t->kv, e);
+	if (k != ERR_OK) {
+		free(t);
+		return k;
+	}
+	*ret = t;
+	return ERR_OK;
+}
+
+enum err_kind index_apply(struct index_txn *t, struct change *c, struct err *e)
+{
+	free(TAKE(c->missing)); /* of a try in a transaction that was given up */
+	c->n_missing = 0;
+	return appliers[c->kind](t, c, e);
+}
+
+enum err_kind index_mark_get(struct index_txn *t, struct reflog_mark *ret, struct err *e)
+{
+	struct str v;
+	enum err_kind k = kv_get(t->kv, KV_META, REFLOG_MARK_KEY, &v, e);
+
+	if (k == ERR_NOT_FOUND) {
+		*ret = (struct reflog_mark){ .segment = 1 };
+		return ERR_OK;
+	}
+	if (k == ERR_OK && !reflog_mark_unpack(v, ret))
+		return index_bad_value(e, "meta");
+	return k;
+}
+
+enum err_kind index_mark_put(struct index_txn *t, const struct reflog_mark *m, struct err *e)
+{
+	struct row v;
+
+	reflog_mark_pack(&v, m);
+	return kv_put(t->kv, KV_META, REFLOG_MARK_KEY, row_str(&v), e);
+}
+
+enum err_kind index_commit(struct index_txn **t, struct err *e)
+{
+	struct index_txn *p = TAKE(*t);
+	enum err_kind k = kv_write_commit(&p->kv, e);
+
+	free(p);
+	return k;
+}
+
+void index_abort(struct index_txn **t)
+{
+	struct index_txn *p = TAKE(*t);
+
+	if (!p)
+		return;
+	kv_end(&p->kv);
+	free(p);
+}
+
+bool index_is_full(const struct err *e)
+{
+	return kv_is_map_full(e);
+}
+
+enum err_kind index_grow(struct index *ix, struct err *e)
+{
+	return kv_grow(ix->kv, e);
+}
