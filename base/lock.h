@@ -16,6 +16,7 @@
 /* Outermost first. */
 #define LOCKS(X)                                                                                   \
 	X(SESSIONS, 10)                                                                            \
+	X(PUBLISHERS, 15)                                                                          \
 	X(COMMITTER, 20)                                                                           \
 	X(CONNECTIONS, 30)                                                                         \
 	X(REQUEST, 40)                                                                             \

@@ -439,3 +439,34 @@ enum err_kind index_upload_page(struct index *ix, const struct upload_id *after,
 	}
 	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }
+
+enum err_kind index_object_exists(struct index *ix, const struct digest *d, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	uint64_t size;
+	enum err_kind k = kv_read_begin(ix->kv, &t, e);
+
+	return k == ERR_OK ? index_get_size(t, d, &size, e) : k;
+}
+
+enum err_kind index_mark_read(struct index *ix, struct reflog_mark *ret, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct str v;
+	enum err_kind k = kv_read_begin(ix->kv, &t, e);
+
+	if (k == ERR_OK)
+		k = kv_get(t, KV_META, REFLOG_MARK_KEY, &v, e);
+	if (k == ERR_NOT_FOUND) {
+		*ret = (struct reflog_mark){ .segment = 1 };
+		return ERR_OK;
+	}
+	if (k == ERR_OK && !reflog_mark_unpack(v, ret))
+		return index_bad_value(e, "meta");
+	return k;
+}
+
+enum err_kind index_recover(struct index *ix, struct err *e)
+{
+	return kv_reopen(ix->kv, e);
+}

@@ -78,6 +78,9 @@ MUST_CHECK enum err_kind index_referrers(struct index *ix, const struct repo_nam
 					 void *arg, bool *ret_more, struct referrer_mark *ret_last,
 					 struct err *e);
 
+/* Is content of this digest, which some repository had once, known and not yet collected? */
+MUST_CHECK enum err_kind index_object_exists(struct index *ix, const struct digest *d,
+					     struct err *e);
 MUST_CHECK enum err_kind index_upload_find(struct index *ix, const struct upload_id *id,
 					   struct upload_row *ret, struct err *e);
 /* Up to n sessions after *after (NULL: from the start), in order of id; *ret_n says how many. */
@@ -94,12 +97,16 @@ MUST_CHECK enum err_kind index_begin(struct index *ix, struct index_txn **ret, s
  */
 MUST_CHECK enum err_kind index_apply(struct index_txn *t, struct change *c, struct err *e);
 bool index_refused(enum err_kind k); /* true for the first class of failures above */
-MUST_CHECK enum err_kind index_mark_get(struct index_txn *t, struct reflog_mark *ret, struct err *e);
 MUST_CHECK enum err_kind index_mark_put(struct index_txn *t, const struct reflog_mark *m,
 					struct err *e);
 MUST_CHECK enum err_kind index_commit(struct index_txn **t, struct err *e);
 void index_abort(struct index_txn **t);
 #define AUTO_INDEX_TXN CLEANUP(index_abort) struct index_txn
+
+/* The mark as of the last commit. */
+MUST_CHECK enum err_kind index_mark_read(struct index *ix, struct reflog_mark *ret, struct err *e);
+/* After a failed commit: opens the index anew, with or without that commit.  No transaction may be open. */
+MUST_CHECK enum err_kind index_recover(struct index *ix, struct err *e);
 
 /* True if the failure was a full map: abort, index_grow, apply again. */
 bool index_is_full(const struct err *e);

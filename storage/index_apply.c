@@ -1,6 +1,5 @@
 #include "storage/index_impl.h"
 
-#define REFLOG_MARK_KEY STR("reflog")
 #define NEXT_REPO_KEY STR("next-repo")
 
 /* What a repository has of a digest: bits in the place table, values in the review queue. */
@@ -590,20 +589,6 @@ enum err_kind index_apply(struct index_txn *t, struct change *c, struct err *e)
 	free(TAKE(c->missing)); /* of a try in a transaction that was given up */
 	c->n_missing = 0;
 	return appliers[c->kind](t, c, e);
-}
-
-enum err_kind index_mark_get(struct index_txn *t, struct reflog_mark *ret, struct err *e)
-{
-	struct str v;
-	enum err_kind k = kv_get(t->kv, KV_META, REFLOG_MARK_KEY, &v, e);
-
-	if (k == ERR_NOT_FOUND) {
-		*ret = (struct reflog_mark){ .segment = 1 };
-		return ERR_OK;
-	}
-	if (k == ERR_OK && !reflog_mark_unpack(v, ret))
-		return index_bad_value(e, "meta");
-	return k;
 }
 
 enum err_kind index_mark_put(struct index_txn *t, const struct reflog_mark *m, struct err *e)

@@ -5,6 +5,8 @@
 
 #include "storage/index.h"
 
+#define REFLOG_MARK_KEY STR("reflog") /* in the meta table */
+
 struct index {
 	struct kv *kv;
 };

@@ -15,7 +15,10 @@ struct kv_txn {
 };
 
 struct kv {
-	MDB_env *env;
+	char *dir;
+	uint64_t map_bytes; /* size of the map now */
+	unsigned readers_max;
+	MDB_env *env; /* NULL after kv_reopen failed */
 	MDB_dbi dbi[KV_TABLE_N];
 	pthread_rwlock_t resize; /* held for reading by every transaction */
 	struct lock mu;
@@ -83,25 +86,50 @@ static enum err_kind open_tables(struct kv *kv, struct err *e)
 	return r == 0 ? ERR_OK : fail(e, r, __func__, "commit");
 }
 
-static enum err_kind open_env(struct kv *kv, const char *dir, uint64_t map_bytes,
-			      unsigned readers_max, struct err *e)
+static enum err_kind open_env(struct kv *kv, struct err *e)
 {
 	int dead, r = mdb_env_create(&kv->env);
 
 	if (r != 0)
 		return fail(e, r, __func__, "create");
 	if ((r = mdb_env_set_maxdbs(kv->env, KV_TABLE_N)) != 0 ||
-	    (r = mdb_env_set_maxreaders(kv->env, readers_max)) != 0 ||
-	    (r = mdb_env_set_mapsize(kv->env, map_bytes)) != 0)
+	    (r = mdb_env_set_maxreaders(kv->env, kv->readers_max)) != 0 ||
+	    (r = mdb_env_set_mapsize(kv->env, kv->map_bytes)) != 0)
 		return fail(e, r, __func__, "configure");
 	/* NORDAHEAD: look-ups are random, and read-ahead would fill the page cache with neighbours. */
-	r = mdb_env_open(kv->env, dir, MDB_NOTLS | MDB_NORDAHEAD, 0600);
+	r = mdb_env_open(kv->env, kv->dir, MDB_NOTLS | MDB_NORDAHEAD, 0600);
 	if (r != 0)
-		return fail(e, r, __func__, dir);
+		return fail(e, r, __func__, kv->dir);
 	r = mdb_reader_check(kv->env, &dead);
 	if (r != 0)
 		return fail(e, r, __func__, "reader check");
 	return ERR_OK;
+}
+
+/* No transaction may be open but the idle ones. */
+static void close_env(struct kv *kv)
+{
+	while (kv->n_idle) {
+		struct kv_txn *t = kv->idle[--kv->n_idle];
+
+		mdb_txn_abort(t->txn);
+		free(t);
+	}
+	if (kv->env)
+		mdb_env_close(kv->env);
+	kv->env = NULL;
+}
+
+/* A waiting resize goes before new readers, or a busy registry would never let it in. */
+static void resize_lock_init(pthread_rwlock_t *l)
+{
+	pthread_rwlockattr_t a;
+
+	if (pthread_rwlockattr_init(&a) != 0 ||
+	    pthread_rwlockattr_setkind_np(&a, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP) != 0 ||
+	    pthread_rwlock_init(l, &a) != 0)
+		abort();
+	(void)pthread_rwlockattr_destroy(&a);
 }
 
 enum err_kind kv_open(const char *dir, uint64_t map_bytes, unsigned readers_max, struct kv **ret,
@@ -113,9 +141,11 @@ enum err_kind kv_open(const char *dir, uint64_t map_bytes, unsigned readers_max,
 	if (!kv)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the index");
 	lock_init(&kv->mu, LOCK_READERS);
-	if (pthread_rwlock_init(&kv->resize, NULL) != 0)
-		abort();
-	k = open_env(kv, dir, map_bytes, readers_max, e);
+	resize_lock_init(&kv->resize);
+	kv->map_bytes = map_bytes;
+	kv->readers_max = readers_max;
+	kv->dir = strdup(dir);
+	k = kv->dir ? open_env(kv, e) : err_set(e, ERR_NO_MEMORY, __func__, "no memory");
 	if (k == ERR_OK)
 		k = open_tables(kv, e);
 	if (k != ERR_OK) {
@@ -132,17 +162,26 @@ void kv_close(struct kv **kv)
 
 	if (!p)
 		return;
-	while (p->n_idle) {
-		struct kv_txn *t = p->idle[--p->n_idle];
-
-		mdb_txn_abort(t->txn);
-		free(t);
-	}
-	if (p->env)
-		mdb_env_close(p->env);
+	close_env(p);
 	(void)pthread_rwlock_destroy(&p->resize);
 	lock_clear(&p->mu);
+	free(p->dir);
 	free(p);
+}
+
+enum err_kind kv_reopen(struct kv *kv, struct err *e)
+{
+	enum err_kind k;
+
+	(void)pthread_rwlock_wrlock(&kv->resize);
+	close_env(kv);
+	k = open_env(kv, e);
+	if (k == ERR_OK)
+		k = open_tables(kv, e);
+	if (k != ERR_OK)
+		close_env(kv);
+	(void)pthread_rwlock_unlock(&kv->resize);
+	return k;
 }
 
 static struct kv_txn *idle_take(struct kv *kv)
@@ -175,7 +214,9 @@ enum err_kind kv_read_begin(struct kv *kv, struct kv_txn **ret, struct err *e)
 
 	(void)pthread_rwlock_rdlock(&kv->resize);
 	t = idle_take(kv);
-	if (t) {
+	if (!kv->env) {
+		r = EIO;
+	} else if (t) {
 		r = mdb_txn_renew(t->txn);
 	} else {
 		t = calloc(1, sizeof(*t));
@@ -201,7 +242,7 @@ enum err_kind kv_write_begin(struct kv *kv, struct kv_txn **ret, struct err *e)
 	if (!t)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a transaction");
 	(void)pthread_rwlock_rdlock(&kv->resize);
-	r = mdb_txn_begin(kv->env, NULL, 0, &t->txn);
+	r = kv->env ? mdb_txn_begin(kv->env, NULL, 0, &t->txn) : EIO;
 	if (r != 0) {
 		(void)pthread_rwlock_unlock(&kv->resize);
 		free(t);
@@ -249,13 +290,12 @@ void kv_end(struct kv_txn **t)
 
 enum err_kind kv_grow(struct kv *kv, struct err *e)
 {
-	MDB_envinfo info;
 	int r;
 
 	(void)pthread_rwlock_wrlock(&kv->resize);
-	r = mdb_env_info(kv->env, &info);
+	r = mdb_env_set_mapsize(kv->env, kv->map_bytes * 2);
 	if (r == 0)
-		r = mdb_env_set_mapsize(kv->env, info.me_mapsize * 2);
+		kv->map_bytes *= 2;
 	(void)pthread_rwlock_unlock(&kv->resize);
 	return r == 0 ? ERR_OK : fail(e, r, __func__, "grow the map");
 }

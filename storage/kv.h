@@ -50,6 +50,11 @@ struct kv_stat {
 MUST_CHECK enum err_kind kv_open(const char *dir, uint64_t map_bytes, unsigned readers_max,
 				 struct kv **ret, struct err *e);
 void kv_close(struct kv **kv);
+/*
+ * Closes and opens the environment: the way back after a failed commit, when LMDB refuses to go on.  Which state
+ * it has then, the one before or after that commit, only the data tell.  Until it succeeds everything is ERR_IO.
+ */
+MUST_CHECK enum err_kind kv_reopen(struct kv *kv, struct err *e);
 
 MUST_CHECK enum err_kind kv_read_begin(struct kv *kv, struct kv_txn **ret, struct err *e);
 MUST_CHECK enum err_kind kv_write_begin(struct kv *kv, struct kv_txn **ret, struct err *e);

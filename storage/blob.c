@@ -1,0 +1,220 @@
+#include "storage/blob.h"
+
+#include <errno.h>
+
+#include "base/fd.h"
+#include "base/hash.h"
+#include "storage/store_impl.h"
+
+#define PATH_MAX_BYTES (sizeof("ab/") + DIGEST_HEX_MAX)
+
+const char *upload_id_text(const struct upload_id *id, char buf[static UPLOAD_ID_TEXT_MAX])
+{
+	static const uint8_t groups[] = { 4, 2, 2, 2, 6 };
+	const uint8_t *from = id->bytes;
+	char *to = buf;
+
+	for (size_t i = 0; i < ARRAY_LEN(groups); i++) {
+		if (i)
+			*to++ = '-';
+		hex_lower(from, groups[i], to);
+		from += groups[i];
+		to += 2 * groups[i];
+	}
+	*to = '\0';
+	return buf;
+}
+
+bool upload_id_parse(struct upload_id *ret, struct str in)
+{
+	struct upload_id id;
+	char text[UPLOAD_ID_TEXT_MAX];
+	size_t n = 0;
+
+	if (in.n != UPLOAD_ID_TEXT_MAX - 1)
+		return false;
+	for (size_t i = 0; i < in.n && n < sizeof(id.bytes);) {
+		int high, low;
+
+		if (in.p[i] == '-') {
+			i++;
+			continue;
+		}
+		high = hex_value(in.p[i]);
+		low = i + 1 < in.n ? hex_value(in.p[i + 1]) : -1;
+		if (high < 0 || low < 0)
+			return false;
+		id.bytes[n++] = (uint8_t)(high << 4 | low);
+		i += 2;
+	}
+	/* One spelling only: dashes in their places, lower case. */
+	if (n != sizeof(id.bytes) || !str_eq(str_of(upload_id_text(&id, text)), in))
+		return false;
+	*ret = id;
+	return true;
+}
+
+void upload_id_new(struct upload_id *ret)
+{
+	random_bytes(ret->bytes, sizeof(ret->bytes));
+	ret->bytes[6] = (uint8_t)((ret->bytes[6] & 0x0f) | 0x40); /* RFC 9562: version 4 */
+	ret->bytes[8] = (uint8_t)((ret->bytes[8] & 0x3f) | 0x80);
+}
+
+void blob_pending_name(const struct digest *d, const struct upload_id *id,
+		       char buf[static BLOB_FILE_NAME_MAX])
+{
+	char hex[DIGEST_HEX_MAX + 1], text[UPLOAD_ID_TEXT_MAX];
+
+	(void)snprintf(buf, BLOB_FILE_NAME_MAX, "%s-%s.%s", digest_alg_text(d->alg),
+		       digest_hex(d, hex), upload_id_text(id, text));
+}
+
+bool blob_pending_parse(struct str name, struct digest *ret, struct upload_id *ret_id)
+{
+	char text[DIGEST_TEXT_MAX];
+	struct str alg, hex, id;
+
+	if (!str_cut(name, '.', &name, &id) || !str_cut(name, '-', &alg, &hex) ||
+	    alg.n + hex.n + 2 > sizeof(text))
+		return false;
+	(void)snprintf(text, sizeof(text), "%.*s:%.*s", STR_FMT(alg), STR_FMT(hex));
+	return digest_parse(ret, str_of(text)) && upload_id_parse(ret_id, id);
+}
+
+static void blob_path(const struct digest *d, char buf[static PATH_MAX_BYTES])
+{
+	char hex[DIGEST_HEX_MAX + 1];
+
+	digest_hex(d, hex);
+	(void)snprintf(buf, PATH_MAX_BYTES, "%.2s/%s", hex, hex);
+}
+
+static void publisher_enter(struct store *st, struct publisher *p)
+{
+	struct publisher *other;
+
+	lock_get(&st->publishers_mu);
+	for (;;) {
+		for (other = st->publishers; other && !digest_eq(&other->digest, &p->digest);)
+			other = other->next;
+		if (!other)
+			break;
+		(void)lock_wait(&st->publishers_mu, &st->published, 0);
+	}
+	p->next = st->publishers;
+	st->publishers = p;
+	lock_put(&st->publishers_mu);
+}
+
+static void publisher_leave(struct store *st, struct publisher *p)
+{
+	struct publisher **at;
+
+	lock_get(&st->publishers_mu);
+	for (at = &st->publishers; *at != p;)
+		at = &(*at)->next;
+	*at = p->next;
+	(void)pthread_cond_broadcast(&st->published);
+	lock_put(&st->publishers_mu);
+}
+
+/* P1's straight line: bytes, then name, then the directory that holds it; no early success (B2). */
+static enum err_kind link_durably(struct store *st, int fd, struct publisher *p, struct err *e)
+{
+	int blobs = st->blobs_fd[p->digest.alg];
+	char path[PATH_MAX_BYTES], shard[3];
+
+	blob_path(&p->digest, path);
+	(void)snprintf(shard, sizeof(shard), "%.2s", path);
+	if (sys_fchmod(fd, 0444) < 0)
+		return err_sys(e, __func__, "protect %s", path);
+	if (sys_fsync(fd) < 0)
+		return err_sys(e, __func__, "fsync %s", path);
+	if (sys_linkat(st->uploads_fd, p->name, blobs, path, 0) < 0) {
+		if (errno != EEXIST)
+			return err_sys(e, __func__, "link %s", path);
+		if (sys_renameat(st->uploads_fd, p->name, blobs, path) < 0)
+			return err_sys(e, __func__, "replace %s", path);
+	}
+	p->placed = true;
+	return fd_sync_dir(blobs, shard, e);
+}
+
+enum err_kind blob_publish(struct store *st, int fd, const struct upload_id *id,
+			   const struct digest *d, bool is_named, struct publisher *p,
+			   struct err *e)
+{
+	char open_name[UPLOAD_ID_TEXT_MAX];
+	enum err_kind k = ERR_OK;
+
+	*p = (struct publisher){ .digest = *d };
+	blob_pending_name(d, id, p->name);
+	upload_id_text(id, open_name);
+	publisher_enter(st, p);
+	if (!is_named && sys_renameat(st->uploads_fd, open_name, st->uploads_fd, p->name) < 0)
+		k = err_sys(e, __func__, "rename %s", open_name);
+	if (k == ERR_OK)
+		k = link_durably(st, fd, p, e);
+	return k == ERR_OK ? k : err_wrap(e, "publish");
+}
+
+enum err_kind blob_discard(struct store *st, const struct digest *d, struct err *e)
+{
+	char path[PATH_MAX_BYTES];
+
+	blob_path(d, path);
+	if (sys_unlinkat(st->blobs_fd[d->alg], path, 0) < 0 && errno != ENOENT)
+		return err_sys(e, __func__, "remove %s", path);
+	return ERR_OK;
+}
+
+/* The way back of a change that failed.  What does not work here is done by the next start (B4). */
+static void take_back(struct store *st, struct publisher *p, const struct upload_id *id, bool keep)
+{
+	struct err ignored;
+	char open_name[UPLOAD_ID_TEXT_MAX];
+	enum err_kind k = p->placed ? index_object_exists(st->index, &p->digest, &ignored) : ERR_OK;
+
+	if (k == ERR_NOT_FOUND)
+		k = blob_discard(st, &p->digest, &ignored);
+	if (k == ERR_OK && keep)
+		(void)sys_renameat(st->uploads_fd, p->name, st->uploads_fd,
+				   upload_id_text(id, open_name));
+	else if (k == ERR_OK)
+		(void)sys_unlinkat(st->uploads_fd, p->name, 0);
+}
+
+void blob_settle(struct store *st, struct publisher *p, const struct upload_id *id,
+		 enum blob_outcome outcome)
+{
+	if (outcome == BLOB_COMMITTED)
+		(void)sys_unlinkat(st->uploads_fd, p->name, 0); /* else the next start's */
+	else
+		take_back(st, p, id, outcome == BLOB_KEPT);
+	publisher_leave(st, p);
+}
+
+enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_bytes, int *ret_fd,
+			struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	char path[PATH_MAX_BYTES];
+	struct stat s;
+	enum err_kind k;
+
+	blob_path(d, path);
+	k = fd_open_at(st->blobs_fd[d->alg], path, O_RDONLY, 0, &fd, e);
+	if (k == ERR_NOT_FOUND)
+		return err_set(e, ERR_CORRUPT, __func__, "file of blob %.20s... is missing", path);
+	if (k != ERR_OK)
+		return k;
+	if (fstat(fd, &s) < 0)
+		return err_sys(e, __func__, "stat %s", path);
+	if (!S_ISREG(s.st_mode) || (uint64_t)s.st_size != size_bytes)
+		return err_set(e, ERR_CORRUPT, __func__,
+			       "file of blob %.20s... has %lld bytes, not %llu", path,
+			       (long long)s.st_size, (unsigned long long)size_bytes);
+	*ret_fd = TAKE_FD(fd);
+	return ERR_OK;
+}

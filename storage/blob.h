@@ -1,0 +1,60 @@
+/*
+ * blob - content as files: ROOT/blobs/<alg>/ab/<hex>, and how a file gets there (FORMAT.md section 2).
+ *
+ * B1  A file under a digest's name is complete, hashes to it, and never changes: a new push of the same content
+ *     may replace it by another such file, which mends one that the disk has spoilt.
+ * B2  blob_publish returns ERR_OK only when bytes and directory entry are on stable storage.
+ * B3  From blob_publish to blob_settle nobody else publishes or takes back the same digest: what a change that
+ *     failed leaves behind can be removed without a look at other pushes.
+ * B4  A file that was published but not settled is found and removed by the next store_open.
+ * Threads    any; publish, settle and open block.
+ */
+#pragma once
+
+#include "storage/index_key.h"
+#include "storage/store.h"
+
+#define BLOB_FILE_NAME_MAX (DIGEST_TEXT_MAX + 2 * UPLOAD_ID_BYTES + 8)
+
+/* A file in uploads/ that is about to become a blob.  Lives on the caller's stack from publish to settle. */
+struct publisher {
+	struct publisher *next;
+	struct digest digest;
+	char name[BLOB_FILE_NAME_MAX];
+	bool placed; /* the blob's name refers to this file */
+};
+
+enum blob_outcome {
+	BLOB_COMMITTED, /* the index refers to it */
+	BLOB_DROPPED,	/* it does not: the file goes */
+	BLOB_KEPT,	/* it does not: the file becomes uploads/<id> again */
+};
+
+/* Text of a session's id, the name of its file: 8-4-4-4-12 lower-case hexadecimal digits. */
+#define UPLOAD_ID_TEXT_MAX (2 * UPLOAD_ID_BYTES + 5)
+const char *upload_id_text(const struct upload_id *id, char buf[static UPLOAD_ID_TEXT_MAX]);
+MUST_CHECK bool upload_id_parse(struct upload_id *ret, struct str in);
+void upload_id_new(struct upload_id *ret);
+
+/* The name that a file in uploads/ has while it is being published, and back. */
+void blob_pending_name(const struct digest *d, const struct upload_id *id,
+		       char buf[static BLOB_FILE_NAME_MAX]);
+MUST_CHECK bool blob_pending_parse(struct str name, struct digest *ret, struct upload_id *ret_id);
+
+/*
+ * fd is the open file uploads/<id>, or already uploads/<pending name> if is_named; its bytes hash to *d.  Waits for
+ * other publishers of *d.  To be settled whatever the result.
+ */
+MUST_CHECK enum err_kind blob_publish(struct store *st, int fd, const struct upload_id *id,
+				      const struct digest *d, bool is_named, struct publisher *p,
+				      struct err *e);
+/* Ends what blob_publish began. */
+void blob_settle(struct store *st, struct publisher *p, const struct upload_id *id,
+		 enum blob_outcome outcome);
+
+/* ERR_CORRUPT if the file is missing or has not size_bytes: the index promised it. */
+MUST_CHECK enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_bytes,
+				   int *ret_fd, struct err *e);
+
+/* Removes a blob's file that no index entry refers to; recovery only. */
+MUST_CHECK enum err_kind blob_discard(struct store *st, const struct digest *d, struct err *e);

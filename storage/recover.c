@@ -1,0 +1,84 @@
+#include <dirent.h>
+#include <errno.h>
+
+#include "base/fd.h"
+#include "storage/blob.h"
+#include "storage/store_impl.h"
+
+/* A row without its file, after a power cut or a commit that the unlink outran, is removed when it has idled. */
+static enum err_kind keeps_session(struct store *st, const struct upload_id *id, bool *ret,
+				   struct err *e)
+{
+	struct upload_row row;
+	enum err_kind k = index_upload_find(st->index, id, &row, e);
+
+	*ret = k == ERR_OK;
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
+}
+
+/*
+ * A file that was on its way into blobs/.  The index tells how far it got: committed, then only this name is left to
+ * remove; not committed, then nobody was told of the blob, and its session, if it has one, goes on.
+ */
+static enum err_kind settle_pending(struct store *st, const char *name, const struct digest *d,
+				    const struct upload_id *id, bool *ret_kept, struct err *e)
+{
+	char open_name[UPLOAD_ID_TEXT_MAX];
+	enum err_kind k = index_object_exists(st->index, d, e);
+
+	*ret_kept = false;
+	if (k == ERR_NOT_FOUND) {
+		k = blob_discard(st, d, e);
+		if (k == ERR_OK)
+			k = keeps_session(st, id, ret_kept, e);
+	}
+	if (k != ERR_OK || !*ret_kept)
+		return k;
+	if (fchmodat(st->uploads_fd, name, 0600, 0) < 0 ||
+	    sys_renameat(st->uploads_fd, name, st->uploads_fd, upload_id_text(id, open_name)) < 0)
+		return err_sys(e, __func__, "rename uploads/%.60s", name);
+	return ERR_OK;
+}
+
+static enum err_kind recover_file(struct store *st, const char *name, struct store_recovery *found,
+				  struct err *e)
+{
+	struct digest d;
+	struct upload_id id;
+	bool kept = false;
+	enum err_kind k = ERR_OK;
+
+	if (blob_pending_parse(str_of(name), &d, &id))
+		k = settle_pending(st, name, &d, &id, &kept, e);
+	else if (upload_id_parse(&id, str_of(name)))
+		k = keeps_session(st, &id, &kept, e);
+	if (k != ERR_OK)
+		return k;
+	found->resumable += kept;
+	found->discarded += !kept;
+	if (!kept && sys_unlinkat(st->uploads_fd, name, 0) < 0 && errno != ENOENT)
+		return err_sys(e, __func__, "remove uploads/%.60s", name);
+	return ERR_OK;
+}
+
+enum err_kind store_recover(struct store *st, struct store_recovery *ret, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	DIR *d;
+	struct dirent *entry;
+	enum err_kind k = fd_open_at(st->uploads_fd, ".", O_RDONLY | O_DIRECTORY, 0, &fd, e);
+
+	*ret = (struct store_recovery){ 0 };
+	if (k != ERR_OK)
+		return k;
+	d = fdopendir(fd);
+	if (!d)
+		return err_sys(e, __func__, "list uploads");
+	(void)TAKE_FD(fd); /* closedir closes it */
+	while (k == ERR_OK && (entry = readdir(d))) {
+		if (entry->d_name[0] != '.')
+			k = recover_file(st, entry->d_name, ret, e);
+	}
+	(void)closedir(d);
+	return k;
+}

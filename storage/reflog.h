@@ -1,0 +1,35 @@
+/*
+ * reflog - the durable log of reference changes: ROOT/reflog/<n>.jsonl (FORMAT.md section 3).
+ *
+ * L1  A record counts if and only if the index's mark covers it; whatever lies beyond was never acknowledged and
+ *     is cut off when the log is opened or rewound.
+ * L2  reflog_sync returns ERR_OK only with every record added since the last mark on stable storage.
+ * L3  A file whose fsync failed is not written to again: the log goes on in a new one.
+ * Lifecycle  open -> (add* -> sync -> accept | rewind)* -> close.
+ * Ownership  the log borrows the directory's descriptor.
+ * Threads    one thread at a time: the committer's.  All but add may block.
+ */
+#pragma once
+
+#include "storage/reflog_record.h"
+
+struct reflog;
+
+#define REFLOG_SEGMENT_BYTES (64u * 1024 * 1024) /* a new file is begun beyond this size */
+
+/* Brings the log to the mark.  ERR_CORRUPT if it ends before it or does not end with the record it names. */
+MUST_CHECK enum err_kind reflog_open(int dir_fd, const struct reflog_mark *mark,
+				     struct reflog **ret, struct err *e);
+void reflog_close(struct reflog **l);
+
+/* Queues the record of a change; nothing for kinds that are not recorded. */
+MUST_CHECK enum err_kind reflog_add(struct reflog *l, const struct change *c, struct err *e);
+/* Forgets the records queued since the last sync. */
+void reflog_drop(struct reflog *l);
+/* Writes what is queued; *ret is the mark that would make it count.  Without anything queued it is the old one. */
+MUST_CHECK enum err_kind reflog_sync(struct reflog *l, struct reflog_mark *ret, struct err *e);
+/* The mark is durable in the index. */
+void reflog_accept(struct reflog *l, const struct reflog_mark *mark);
+/* Back to a mark, after a failure in between. */
+MUST_CHECK enum err_kind reflog_rewind(struct reflog *l, const struct reflog_mark *mark,
+				       struct err *e);

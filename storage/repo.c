@@ -1,0 +1,127 @@
+#include "storage/repo.h"
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "storage/blob.h"
+#include "storage/store_impl.h"
+
+static struct change change_of(const struct store *st, enum change_kind kind,
+			       const struct repo_name *repo)
+{
+	uint64_t now = wall_ms();
+
+	return (struct change){ .kind = kind,
+				.repo = *repo,
+				.at_ms = now,
+				.review_at_ms = now + st->options.lease_ms };
+}
+
+enum err_kind repo_blob_mount(struct store *st, const struct repo_name *repo,
+			      const struct repo_name *from, const struct digest *d, struct err *e)
+{
+	struct change c = change_of(st, CHANGE_BLOB_MOUNT, repo);
+
+	c.digest = *d;
+	if (from)
+		c.from = *from;
+	return commit_change(st->committer, &c, e);
+}
+
+enum err_kind repo_blob_delete(struct store *st, const struct repo_name *repo,
+			       const struct digest *d, struct err *e)
+{
+	struct change c = change_of(st, CHANGE_BLOB_UNLINK, repo);
+
+	c.digest = *d;
+	return commit_change(st->committer, &c, e);
+}
+
+/* The file first, under a name that tells the next start what it is if this one does not get further. */
+static enum err_kind write_file(struct store *st, const struct manifest_push *push,
+				const char *name, int *ret, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	enum err_kind k =
+	    fd_open_at(st->uploads_fd, name, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, e);
+
+	if (k != ERR_OK)
+		return k;
+	k = fd_write_all(fd, push->body.p, push->body.n, "manifest", e);
+	if (k != ERR_OK) {
+		(void)sys_unlinkat(st->uploads_fd, name, 0); /* else the next start's */
+		return k;
+	}
+	*ret = TAKE_FD(fd);
+	return ERR_OK;
+}
+
+static enum err_kind put_durably(struct store *st, const struct manifest_push *push,
+				 struct change *c, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	char name[BLOB_FILE_NAME_MAX];
+	struct upload_id id;
+	struct publisher p;
+	enum err_kind k;
+
+	upload_id_new(&id);
+	blob_pending_name(&push->digest, &id, name);
+	k = write_file(st, push, name, &fd, e);
+	if (k != ERR_OK)
+		return k;
+	k = blob_publish(st, fd, &id, &push->digest, true, &p, e);
+	if (k == ERR_OK)
+		k = commit_change(st->committer, c, e);
+	blob_settle(st, &p, &id, k == ERR_OK ? BLOB_COMMITTED : BLOB_DROPPED);
+	return k;
+}
+
+enum err_kind repo_manifest_put(struct store *st, const struct repo_name *repo,
+				const struct manifest_push *push, struct manifest_pushed *ret,
+				struct err *e)
+{
+	AUTO_MANIFEST m = { 0 };
+	struct change c = change_of(st, CHANGE_MANIFEST_PUT, repo);
+	enum err_kind k = manifest_parse(push->body, push->media_type, &push->digest,
+					 st->options.json_depth_max, &m, e);
+
+	if (k != ERR_OK)
+		return k;
+	c.digest = push->digest;
+	c.manifest = &m;
+	c.bytes = push->body;
+	c.allow_sparse = st->options.allow_sparse;
+	c.tags = push->tags;
+	c.n_tags = push->n_tags;
+	k = put_durably(st, push, &c, e);
+	*ret = (struct manifest_pushed){ .has_subject = m.has_subject,
+					 .subject = m.subject,
+					 .missing = c.missing,
+					 .n_missing = c.n_missing };
+	return k;
+}
+
+void manifest_pushed_clear(struct manifest_pushed *p)
+{
+	free(TAKE(p->missing));
+	p->n_missing = 0;
+}
+
+enum err_kind repo_manifest_delete(struct store *st, const struct repo_name *repo,
+				   const struct digest *d, struct err *e)
+{
+	struct change c = change_of(st, CHANGE_MANIFEST_DELETE, repo);
+
+	c.digest = *d;
+	return commit_change(st->committer, &c, e);
+}
+
+enum err_kind repo_tag_delete(struct store *st, const struct repo_name *repo,
+			      const struct tag_name *tag, struct err *e)
+{
+	struct change c = change_of(st, CHANGE_TAG_DELETE, repo);
+
+	c.tags = tag;
+	c.n_tags = 1;
+	return commit_change(st->committer, &c, e);
+}

@@ -1,0 +1,47 @@
+/*
+ * repo - what clients change in a repository, each durable when ERR_OK comes back (promises P1 to P4).
+ *
+ * R1  Failures leave the repository as it was.
+ * Threads  any; all block.
+ */
+#pragma once
+
+#include "storage/store.h"
+
+/*
+ * Makes a blob of `from`, or of any repository where from is NULL, a blob of repo too.  ERR_NOT_FOUND if there is none
+ * (distribution-spec "Mounting a blob from another repository").
+ */
+MUST_CHECK enum err_kind repo_blob_mount(struct store *st, const struct repo_name *repo,
+					 const struct repo_name *from, const struct digest *d,
+					 struct err *e);
+/* ERR_NOT_FOUND; ERR_IN_USE while a manifest of the repository refers to it. */
+MUST_CHECK enum err_kind repo_blob_delete(struct store *st, const struct repo_name *repo,
+					  const struct digest *d, struct err *e);
+
+/* What a client pushed: body hashes to digest. */
+struct manifest_push {
+	struct str body;
+	struct str media_type; /* Content-Type without parameters */
+	struct digest digest;
+	const struct tag_name *tags;
+	size_t n_tags;
+};
+
+struct manifest_pushed {
+	bool has_subject;
+	struct digest subject;
+	struct digest *missing; /* owned; set with ERR_REFS: what the manifest refers to and is not there */
+	size_t n_missing;
+};
+void manifest_pushed_clear(struct manifest_pushed *p);
+#define AUTO_MANIFEST_PUSHED CLEANUP(manifest_pushed_clear) struct manifest_pushed
+
+/* ERR_INVALID, ERR_UNSUPPORTED and ERR_TOO_LARGE as of manifest_parse; ERR_REFS. */
+MUST_CHECK enum err_kind repo_manifest_put(struct store *st, const struct repo_name *repo,
+					   const struct manifest_push *push,
+					   struct manifest_pushed *ret, struct err *e);
+MUST_CHECK enum err_kind repo_manifest_delete(struct store *st, const struct repo_name *repo,
+					      const struct digest *d, struct err *e);
+MUST_CHECK enum err_kind repo_tag_delete(struct store *st, const struct repo_name *repo,
+					 const struct tag_name *tag, struct err *e);

@@ -1,0 +1,283 @@
+#include "storage/store_impl.h"
+
+#include <dirent.h>
+#include <errno.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "storage/upload.h"
+
+#define STRINGIFY_(x) #x
+#define STRINGIFY(x) STRINGIFY_(x)
+#define VERSION_TEXT "berth store " STRINGIFY(STORE_VERSION) "\n"
+#define VERSION_TEXT_MAX 64
+#define MAKING "version.new"
+
+static const char *const alg_dirs[DIGEST_SHA512 + 1] = {
+	[DIGEST_SHA256] = "blobs/sha256",
+	[DIGEST_SHA512] = "blobs/sha512",
+};
+
+/* True for a directory in which a store may be made: a new one, or a fresh mount point. */
+static enum err_kind is_empty(int dir, bool *ret, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	DIR *d;
+	struct dirent *entry;
+	enum err_kind k = fd_open_at(dir, ".", O_RDONLY | O_DIRECTORY, 0, &fd, e);
+
+	if (k != ERR_OK)
+		return k;
+	d = fdopendir(fd);
+	if (!d)
+		return err_sys(e, __func__, "list the root");
+	(void)TAKE_FD(fd); /* closedir closes it */
+	*ret = true;
+	while ((entry = readdir(d))) {
+		const char *n = entry->d_name;
+
+		if (strcmp(n, ".") != 0 && strcmp(n, "..") != 0 && strcmp(n, "lost+found") != 0 &&
+		    strcmp(n, "lock") != 0)
+			*ret = false;
+	}
+	(void)closedir(d);
+	return ERR_OK;
+}
+
+static enum err_kind check_version(const struct store *st, struct err *e)
+{
+	AUTO_SBUF b;
+	bool empty = false;
+	enum err_kind k;
+
+	sbuf_init(&b, VERSION_TEXT_MAX);
+	k = fd_read_file(st->root_fd, "version", &b, e);
+	if (k == ERR_OK && str_eq((struct str){ b.p, b.n }, STR(VERSION_TEXT)))
+		return ERR_OK;
+	if (k == ERR_OK || k == ERR_TOO_LARGE)
+		return err_set(e, ERR_UNSUPPORTED, __func__,
+			       "%s is a store of another version: \"%.*s\", this berthd knows version %d",
+			       st->options.root, (int)strcspn(b.p ? b.p : "", "\n"), b.p ? b.p : "",
+			       STORE_VERSION);
+	if (k != ERR_NOT_FOUND || faccessat(st->root_fd, MAKING, F_OK, 0) == 0)
+		return k == ERR_NOT_FOUND ? ERR_OK : k;
+	k = is_empty(st->root_fd, &empty, e);
+	if (k == ERR_OK && !empty)
+		return err_set(e, ERR_UNSUPPORTED, __func__,
+			       "%s is neither empty nor a store of berth: give another root",
+			       st->options.root);
+	return k;
+}
+
+/* Marks a root as a store in the making, so that a start cut off half-way can be done again. */
+static enum err_kind begin_making(const struct store *st, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	enum err_kind k =
+	    fd_open_at(st->root_fd, MAKING, O_WRONLY | O_CREAT | O_TRUNC, 0644, &fd, e);
+
+	if (k == ERR_OK)
+		k = fd_write_all(fd, VERSION_TEXT, sizeof(VERSION_TEXT) - 1, "version", e);
+	if (k == ERR_OK && sys_fsync(fd) < 0)
+		k = err_sys(e, __func__, "write version");
+	return k == ERR_OK ? fd_sync_dir(st->root_fd, ".", e) : k;
+}
+
+static enum err_kind end_making(const struct store *st, struct err *e)
+{
+	if (sys_renameat(st->root_fd, MAKING, st->root_fd, "version") < 0)
+		return err_sys(e, __func__, "write version");
+	return fd_sync_dir(st->root_fd, ".", e);
+}
+
+static enum err_kind refuse_second(const struct store *st, struct err *e)
+{
+	AUTO_SBUF b;
+	struct err ignored;
+
+	sbuf_init(&b, VERSION_TEXT_MAX);
+	if (fd_read_file(st->root_fd, "lock", &b, &ignored) != ERR_OK || b.n == 0)
+		return err_set(e, ERR_IN_USE, __func__, "%s is in use by another process",
+			       st->options.root);
+	return err_set(e, ERR_IN_USE, __func__,
+		       "%s is in use by the process with pid %.*s: stop it, or give another root",
+		       st->options.root, (int)strcspn(b.p, "\n"), b.p);
+}
+
+/* Open file description locks go with the process, however it ends, and work over NFS. */
+static enum err_kind take_lock(struct store *st, struct err *e)
+{
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	char pid[24];
+	int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+	enum err_kind k = fd_open_at(st->root_fd, "lock", O_RDWR | O_CREAT, 0644, &st->lock_fd, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (fcntl(st->lock_fd, F_OFD_SETLK, &whole) < 0)
+		return errno == EAGAIN || errno == EACCES ? refuse_second(st, e)
+							  : err_sys(e, __func__, "lock the root");
+	if (sys_ftruncate(st->lock_fd, 0) < 0)
+		return err_sys(e, __func__, "write lock");
+	return fd_pwrite_all(st->lock_fd, pid, (size_t)n, 0, "lock", e);
+}
+
+static enum err_kind make_shards(int dir, struct err *e)
+{
+	char name[3];
+
+	for (unsigned i = 0; i < 256; i++) {
+		uint8_t byte = (uint8_t)i;
+		enum err_kind k;
+
+		hex_lower(&byte, 1, name);
+		name[2] = '\0';
+		k = fd_mkdir_at(dir, name, 0755, e);
+		if (k != ERR_OK)
+			return k;
+	}
+	return fd_sync_dir(dir, ".", e);
+}
+
+static enum err_kind make_tree(struct store *st, struct err *e)
+{
+	static const char *const dirs[] = { "blobs",	    "blobs/sha256", "blobs/sha512",
+					    "uploads",	    "trash",	    "index",
+					    "reflog" };
+	enum err_kind k;
+
+	if (faccessat(st->root_fd, "version", F_OK, 0) == 0)
+		return ERR_OK;
+	k = begin_making(st, e);
+	for (size_t i = 0; i < ARRAY_LEN(dirs) && k == ERR_OK; i++)
+		k = fd_mkdir_at(st->root_fd, dirs[i], i < 3 ? 0755 : 0750, e);
+	for (unsigned alg = DIGEST_SHA256; alg <= DIGEST_SHA512 && k == ERR_OK; alg++) {
+		AUTO_CLOSE fd = -1;
+
+		k = fd_open_at(st->root_fd, alg_dirs[alg], O_RDONLY | O_DIRECTORY, 0, &fd, e);
+		if (k == ERR_OK)
+			k = make_shards(fd, e);
+	}
+	if (k == ERR_OK)
+		k = fd_sync_dir(st->root_fd, "blobs", e);
+	return k == ERR_OK ? end_making(st, e) : k;
+}
+
+static enum err_kind open_dirs(struct store *st, struct err *e)
+{
+	enum err_kind k =
+	    fd_open_at(st->root_fd, "uploads", O_RDONLY | O_DIRECTORY, 0, &st->uploads_fd, e);
+
+	if (k == ERR_OK)
+		k = fd_open_at(st->root_fd, "reflog", O_RDONLY | O_DIRECTORY, 0, &st->reflog_fd, e);
+	for (unsigned alg = DIGEST_SHA256; alg <= DIGEST_SHA512 && k == ERR_OK; alg++)
+		k = fd_open_at(st->root_fd, alg_dirs[alg], O_RDONLY | O_DIRECTORY, 0,
+			       &st->blobs_fd[alg], e);
+	return k;
+}
+
+static enum err_kind open_index(struct store *st, struct err *e)
+{
+	AUTO_FREE char *dir = NULL;
+	struct reflog *log = NULL;
+	struct reflog_mark mark;
+	enum err_kind k;
+
+	if (asprintf(&dir, "%s/index", st->options.root) < 0)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a path");
+	k = index_open(dir, st->options.map_bytes, &st->index, e);
+	if (k == ERR_OK)
+		k = index_mark_read(st->index, &mark, e);
+	if (k == ERR_OK)
+		k = reflog_open(st->reflog_fd, &mark, &log, e);
+	if (k == ERR_OK)
+		k = committer_start(st->index, &log, !st->options.single_thread, &st->committer, e);
+	return k;
+}
+
+static enum err_kind open_root(struct store *st, struct err *e)
+{
+	if (sys_mkdirat(AT_FDCWD, st->options.root, 0755) < 0 && errno != EEXIST)
+		return err_sys(e, __func__, "make the root %s", st->options.root);
+	do /* a root may well be a symbolic link, so not fd_open_at */
+		st->root_fd = sys_openat(AT_FDCWD, st->options.root,
+					 O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	while (st->root_fd < 0 && errno == EINTR);
+	return st->root_fd < 0 ? err_sys(e, __func__, "open the root %s", st->options.root) : ERR_OK;
+}
+
+static enum err_kind open_all(struct store *st, struct store_recovery *ret_found, struct err *e)
+{
+	enum err_kind k = open_root(st, e);
+
+	if (k == ERR_OK)
+		k = check_version(st, e);
+	if (k == ERR_OK)
+		k = take_lock(st, e);
+	if (k == ERR_OK)
+		k = make_tree(st, e);
+	if (k == ERR_OK)
+		k = open_dirs(st, e);
+	if (k == ERR_OK)
+		k = open_index(st, e);
+	return k == ERR_OK ? store_recover(st, ret_found, e) : k;
+}
+
+enum err_kind store_open(const struct store_options *o, struct store **ret,
+			 struct store_recovery *ret_found, struct err *e)
+{
+	struct store *st = calloc(1, sizeof(*st));
+	enum err_kind k;
+
+	if (!st)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the store");
+	st->options = *o;
+	st->options.root = strdup(o->root);
+	st->root_fd = st->lock_fd = st->uploads_fd = st->reflog_fd = -1;
+	for (size_t i = 0; i < ARRAY_LEN(st->blobs_fd); i++)
+		st->blobs_fd[i] = -1;
+	st->opened_mono_ms = mono_ms();
+	lock_init(&st->sessions_mu, LOCK_SESSIONS);
+	lock_init(&st->publishers_mu, LOCK_PUBLISHERS);
+	cond_init(&st->published);
+	k = st->options.root ? open_all(st, ret_found, e)
+			     : err_set(e, ERR_NO_MEMORY, __func__, "no memory for the store");
+	if (k != ERR_OK) {
+		store_close(&st);
+		return k;
+	}
+	*ret = st;
+	return ERR_OK;
+}
+
+void store_close(struct store **st)
+{
+	struct store *p = TAKE(*st);
+
+	if (!p)
+		return;
+	committer_stop(&p->committer);
+	index_close(&p->index);
+	upload_sessions_free(p);
+	for (size_t i = 0; i < ARRAY_LEN(p->blobs_fd); i++)
+		fd_close(&p->blobs_fd[i]);
+	fd_close(&p->uploads_fd);
+	fd_close(&p->reflog_fd);
+	fd_close(&p->root_fd);
+	fd_close(&p->lock_fd); /* last: another daemon may start now */
+	(void)pthread_cond_destroy(&p->published);
+	lock_clear(&p->publishers_mu);
+	lock_clear(&p->sessions_mu);
+	free((char *)(uintptr_t)p->options.root);
+	free(p);
+}
+
+struct index *store_index(struct store *st)
+{
+	return st->index;
+}
+
+struct commit_stats store_commit_stats(struct store *st)
+{
+	return committer_stats(st->committer);
+}

@@ -1,0 +1,42 @@
+/*
+ * store - one directory that holds a registry's content: opening, closing, and what keeps two daemons apart.
+ *
+ * S1  Everything a 201 promised is found again by the next store_open, whatever ended the last process.
+ * S2  One process at a time: a second store_open of the same root fails and names the first one's pid.
+ * S3  A root that is not ours, or of another version, is refused with nothing in it changed.
+ * Lifecycle  store_open -> operations of blob.h, upload.h, repo.h, reads of index.h -> store_close.
+ * Ownership  the store owns its index; store_index lends it for reads.
+ * Threads    open and close by one thread while no other uses the store.
+ */
+#pragma once
+
+#include "storage/commit.h"
+#include "storage/index.h"
+
+struct store;
+
+#define STORE_VERSION 1
+
+struct store_options {
+	const char *root;	  /* made if its parent exists */
+	uint64_t map_bytes;	  /* first size of the index's map; it grows by itself */
+	uint64_t uploads_max;	  /* open upload sessions */
+	uint64_t uploads_idle_ms; /* after which a session is given up */
+	uint64_t lease_ms;	  /* how long unreferenced content is safe from gc */
+	unsigned json_depth_max;
+	bool allow_sparse;  /* an index may name manifests that are absent */
+	bool single_thread; /* no thread of our own: callers commit by themselves */
+};
+
+/* What store_open found left over from a process that was killed. */
+struct store_recovery {
+	uint64_t resumable; /* upload sessions that can go on */
+	uint64_t discarded; /* files that no acknowledged change refers to */
+};
+
+MUST_CHECK enum err_kind store_open(const struct store_options *o, struct store **ret,
+				    struct store_recovery *ret_found, struct err *e);
+void store_close(struct store **st);
+
+struct index *store_index(struct store *st);
+struct commit_stats store_commit_stats(struct store *st);

@@ -1,0 +1,30 @@
+/*
+ * store_impl - what the files of the store share; included by store.c, recover.c, blob.c, upload.c and repo.c only.
+ */
+#pragma once
+
+#include "base/lock.h"
+#include "storage/store.h"
+
+struct session; /* upload.c */
+struct publisher; /* blob.c */
+
+struct store {
+	struct store_options options; /* root is owned */
+	int root_fd, lock_fd, uploads_fd, reflog_fd;
+	int blobs_fd[DIGEST_SHA512 + 1]; /* by enum digest_alg */
+	struct index *index;
+	struct committer *committer;
+	uint64_t opened_mono_ms;
+
+	struct lock sessions_mu;
+	void *sessions; /* under sessions_mu: tree of struct session (tsearch) */
+
+	struct lock publishers_mu;
+	pthread_cond_t published;
+	struct publisher *publishers; /* under publishers_mu */
+};
+
+/* Removes what a killed process left in uploads/. */
+MUST_CHECK enum err_kind store_recover(struct store *st, struct store_recovery *ret,
+				       struct err *e);

@@ -1,0 +1,455 @@
+#include "storage/upload.h"
+
+#include <search.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "storage/store_impl.h"
+
+#define REHASH_BYTES (1024u * 1024)
+#define WRITEBACK_BYTES (8u * 1024 * 1024) /* handed to the disk while more arrives */
+#define REAP_PAGE 256
+
+/* What is remembered of an open session between its requests. */
+struct session {
+	struct upload_id id;
+	bool busy;		/* under sessions_mu */
+	uint64_t used_mono_ms;	/* under sessions_mu */
+	struct hash *hash;	/* of the first `hashed` bytes; NULL: none.  The one who is busy's */
+	uint64_t hashed;
+};
+
+struct upload {
+	struct store *st;
+	struct repo_name repo;
+	struct upload_id id;
+	struct session *session; /* NULL for a single request's */
+	int fd;
+	uint64_t offset, written_back;
+	enum digest_alg alg;
+	struct hash *hash; /* of the first `hashed` bytes; NULL: none */
+	uint64_t hashed;
+};
+
+static int session_order(const void *a, const void *b)
+{
+	const struct session *x = a, *y = b;
+
+	return memcmp(x->id.bytes, y->id.bytes, sizeof(x->id.bytes));
+}
+
+static void session_free(void *p)
+{
+	struct session *s = p;
+
+	hash_free(&s->hash);
+	free(s);
+}
+
+void upload_sessions_free(struct store *st)
+{
+	tdestroy(TAKE(st->sessions), session_free);
+}
+
+/* Finds or makes the session's memory and marks it busy. */
+static enum err_kind session_take(struct store *st, const struct upload_id *id,
+				  struct session **ret, struct err *e)
+{
+	struct session *fresh = calloc(1, sizeof(*fresh)), *s = NULL;
+	void *node;
+	bool was_busy = false;
+
+	if (!fresh)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a session");
+	fresh->id = *id;
+	lock_get(&st->sessions_mu);
+	node = tsearch(fresh, &st->sessions, session_order);
+	if (node) {
+		s = *(struct session **)node;
+		was_busy = s->busy;
+		s->busy = true;
+		s->used_mono_ms = mono_ms();
+	}
+	lock_put(&st->sessions_mu);
+	if (s != fresh)
+		free(fresh);
+	if (!s)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a session");
+	if (was_busy)
+		return err_set(e, ERR_IN_USE, __func__,
+			       "another request is working on this upload session");
+	*ret = s;
+	return ERR_OK;
+}
+
+static void session_put(struct store *st, struct session *s)
+{
+	lock_get(&st->sessions_mu);
+	s->busy = false;
+	s->used_mono_ms = mono_ms();
+	lock_put(&st->sessions_mu);
+}
+
+static void session_forget(struct store *st, struct session *s)
+{
+	lock_get(&st->sessions_mu);
+	(void)tdelete(s, &st->sessions, session_order);
+	lock_put(&st->sessions_mu);
+	session_free(s);
+}
+
+static enum err_kind find_row(struct store *st, const struct repo_name *repo,
+			      const struct upload_id *id, struct upload_row *ret, struct err *e)
+{
+	enum err_kind k = index_upload_find(st->index, id, ret, e);
+
+	if (k == ERR_OK && !str_eq(repo_name_str(&ret->repo), repo_name_str(repo)))
+		return err_set(e, ERR_NOT_FOUND, __func__, "no such upload session");
+	return k;
+}
+
+static enum err_kind upload_new(struct store *st, const struct repo_name *repo,
+				const struct upload_id *id, struct upload **ret, struct err *e)
+{
+	struct upload *u = calloc(1, sizeof(*u));
+
+	if (!u)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for an upload");
+	u->st = st;
+	u->repo = *repo;
+	u->id = *id;
+	u->fd = -1;
+	*ret = u;
+	return ERR_OK;
+}
+
+static enum err_kind make_file(struct store *st, const struct upload_id *id, int *ret,
+			       struct err *e)
+{
+	char name[UPLOAD_ID_TEXT_MAX];
+
+	return fd_open_at(st->uploads_fd, upload_id_text(id, name), O_RDWR | O_CREAT | O_EXCL, 0600,
+			  ret, e);
+}
+
+static void remove_file(struct store *st, const struct upload_id *id)
+{
+	char name[UPLOAD_ID_TEXT_MAX];
+
+	(void)sys_unlinkat(st->uploads_fd, upload_id_text(id, name), 0); /* else the next start's */
+}
+
+static enum err_kind close_row(struct store *st, const struct upload_id *id, struct err *e)
+{
+	struct change c = { .kind = CHANGE_UPLOAD_CLOSE, .upload = *id };
+
+	return commit_change(st->committer, &c, e);
+}
+
+enum err_kind upload_create(struct store *st, const struct repo_name *repo, enum digest_alg alg,
+			    struct upload_id *ret, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	struct upload_id id;
+	struct change c = { .kind = CHANGE_UPLOAD_OPEN,
+			    .repo = *repo,
+			    .at_ms = wall_ms(),
+			    .upload_alg = (uint8_t)alg,
+			    .uploads_max = st->options.uploads_max };
+	enum err_kind k;
+
+	upload_id_new(&id);
+	k = make_file(st, &id, &fd, e);
+	if (k != ERR_OK)
+		return k;
+	c.upload = id;
+	k = commit_change(st->committer, &c, e);
+	if (k != ERR_OK) {
+		remove_file(st, &id);
+		return k;
+	}
+	*ret = id;
+	return ERR_OK;
+}
+
+enum err_kind upload_begin(struct store *st, const struct repo_name *repo, enum digest_alg alg,
+			   struct upload **ret, struct err *e)
+{
+	AUTO_UPLOAD *u = NULL;
+	struct upload_id id;
+	enum err_kind k;
+
+	upload_id_new(&id);
+	k = upload_new(st, repo, &id, &u, e);
+	if (k == ERR_OK)
+		k = make_file(st, &id, &u->fd, e);
+	if (k != ERR_OK)
+		return k;
+	u->alg = alg;
+	*ret = TAKE(u);
+	return ERR_OK;
+}
+
+/* U1: the file is the truth; what it holds beyond the hashed part is hashed now. */
+static enum err_kind catch_up(struct upload *u, enum digest_alg alg, struct err *e)
+{
+	AUTO_FREE uint8_t *buf = NULL;
+	enum err_kind k = ERR_OK;
+
+	if (!u->hash || hash_alg(u->hash) != alg || u->hashed > u->offset) {
+		hash_free(&u->hash);
+		u->hashed = 0;
+		k = hash_new(alg, &u->hash, e);
+	}
+	if (k != ERR_OK || u->hashed == u->offset)
+		return k;
+	buf = malloc(REHASH_BYTES);
+	if (!buf)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory to hash an upload");
+	while (k == ERR_OK && u->hashed < u->offset) {
+		size_t n = (size_t)MIN(u->offset - u->hashed, (uint64_t)REHASH_BYTES);
+
+		k = fd_pread_exact(u->fd, buf, n, u->hashed, "upload", e);
+		if (k == ERR_OK)
+			k = hash_update(u->hash, buf, n, e);
+		if (k == ERR_OK)
+			u->hashed += n;
+	}
+	return k;
+}
+
+static enum err_kind open_file(struct upload *u, struct err *e)
+{
+	char name[UPLOAD_ID_TEXT_MAX];
+	struct stat s;
+	enum err_kind k = fd_open_at(u->st->uploads_fd, upload_id_text(&u->id, name), O_RDWR, 0,
+				     &u->fd, e);
+
+	if (k == ERR_NOT_FOUND)
+		return err_set(e, k, __func__, "no such upload session");
+	if (k != ERR_OK)
+		return k;
+	if (fstat(u->fd, &s) < 0)
+		return err_sys(e, __func__, "stat upload");
+	u->offset = u->written_back = (uint64_t)s.st_size;
+	return ERR_OK;
+}
+
+enum err_kind upload_take(struct store *st, const struct repo_name *repo,
+			  const struct upload_id *id, struct upload **ret, struct err *e)
+{
+	AUTO_UPLOAD *u = NULL;
+	struct upload_row row;
+	enum err_kind k = find_row(st, repo, id, &row, e);
+
+	if (k == ERR_OK)
+		k = upload_new(st, repo, id, &u, e);
+	if (k == ERR_OK)
+		k = session_take(st, id, &u->session, e);
+	if (k != ERR_OK)
+		return k;
+	u->alg = (enum digest_alg)row.alg;
+	u->hash = TAKE(u->session->hash);
+	u->hashed = u->session->hashed;
+	k = open_file(u, e);
+	if (k == ERR_NOT_FOUND)
+		session_forget(st, TAKE(u->session)); /* finished since find_row */
+	if (k == ERR_OK)
+		*ret = TAKE(u);
+	return k;
+}
+
+/* Frees the upload; its session, if it still has one, waits for the next request. */
+void upload_release(struct upload **u)
+{
+	struct upload *p = TAKE(*u);
+
+	if (!p)
+		return;
+	if (p->session) {
+		p->session->hash = TAKE(p->hash);
+		p->session->hashed = p->hashed;
+		session_put(p->st, p->session);
+	} else if (p->fd >= 0) {
+		remove_file(p->st, &p->id);
+	}
+	fd_close(&p->fd);
+	hash_free(&p->hash);
+	free(p);
+}
+
+enum err_kind upload_status(struct store *st, const struct repo_name *repo,
+			    const struct upload_id *id, uint64_t *ret_offset, struct err *e)
+{
+	char name[UPLOAD_ID_TEXT_MAX];
+	struct upload_row row;
+	struct stat s;
+	enum err_kind k = find_row(st, repo, id, &row, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (fstatat(st->uploads_fd, upload_id_text(id, name), &s, AT_SYMLINK_NOFOLLOW) < 0) {
+		k = err_sys(e, __func__, "stat upload");
+		return k == ERR_NOT_FOUND ? err_set(e, k, __func__, "no such upload session") : k;
+	}
+	*ret_offset = (uint64_t)s.st_size;
+	return ERR_OK;
+}
+
+uint64_t upload_offset(const struct upload *u)
+{
+	return u->offset;
+}
+
+/* Keeps the disk busy while bytes arrive, so that the fsync at the end has little left to do. */
+static void write_back(struct upload *u)
+{
+	if (u->offset - u->written_back < WRITEBACK_BYTES)
+		return;
+	(void)sync_file_range(u->fd, (off_t)u->written_back, (off_t)(u->offset - u->written_back),
+			      SYNC_FILE_RANGE_WRITE); /* a hint */
+	u->written_back = u->offset;
+}
+
+enum err_kind upload_write(struct upload *u, const void *p, size_t n, struct err *e)
+{
+	enum err_kind k;
+
+	if (n > (uint64_t)INT64_MAX - u->offset)
+		return err_set(e, ERR_TOO_LARGE, __func__, "a blob of more than 2^63 bytes");
+	k = catch_up(u, u->alg, e);
+	if (k == ERR_OK)
+		k = fd_pwrite_all(u->fd, p, n, u->offset, "upload", e);
+	if (k == ERR_OK)
+		k = hash_update(u->hash, p, n, e);
+	if (k != ERR_OK) {
+		(void)sys_ftruncate(u->fd, (off_t)u->offset); /* the failure at hand is told */
+		return k;
+	}
+	u->offset += n;
+	u->hashed += n;
+	write_back(u);
+	return ERR_OK;
+}
+
+static enum err_kind verify(struct upload *u, const struct digest *want, struct err *e)
+{
+	struct digest got;
+	char a[DIGEST_TEXT_MAX], b[DIGEST_TEXT_MAX];
+	enum err_kind k = catch_up(u, (enum digest_alg)want->alg, e);
+
+	if (k == ERR_OK)
+		k = hash_final(u->hash, &got, e);
+	hash_free(&u->hash); /* it takes no more; a session that goes on starts another */
+	if (k != ERR_OK || digest_eq(&got, want))
+		return k;
+	return err_set(e, ERR_DIGEST, __func__, "%llu bytes hash to %.80s, not to %.80s",
+		       (unsigned long long)u->offset, digest_text(&got, a), digest_text(want, b));
+}
+
+static void finish_session(struct upload *u)
+{
+	if (u->session)
+		session_forget(u->st, TAKE(u->session));
+	fd_close(&u->fd); /* the file's name is gone */
+}
+
+enum err_kind upload_finish(struct upload **take, const struct digest *want, struct err *e)
+{
+	AUTO_UPLOAD *u = TAKE(*take);
+	struct publisher p;
+	struct change c = { .kind = CHANGE_BLOB_LINK,
+			    .repo = u->repo,
+			    .at_ms = wall_ms(),
+			    .digest = *want,
+			    .size_bytes = u->offset,
+			    .upload = u->id,
+			    .has_upload = u->session != NULL };
+	enum err_kind k = verify(u, want, e);
+
+	if (k != ERR_OK)
+		return k;
+	c.review_at_ms = c.at_ms + u->st->options.lease_ms;
+	k = blob_publish(u->st, u->fd, &u->id, want, false, &p, e);
+	if (k == ERR_OK)
+		k = commit_change(u->st->committer, &c, e);
+	if (k == ERR_OK) {
+		blob_settle(u->st, &p, &u->id, BLOB_COMMITTED);
+		finish_session(u);
+		return ERR_OK;
+	}
+	(void)sys_fchmod(u->fd, 0600); /* a session goes on with it */
+	blob_settle(u->st, &p, &u->id, u->session ? BLOB_KEPT : BLOB_DROPPED);
+	return k;
+}
+
+enum err_kind upload_cancel(struct upload **take, struct err *e)
+{
+	AUTO_UPLOAD *u = TAKE(*take);
+	enum err_kind k = close_row(u->st, &u->id, e);
+
+	if (k != ERR_OK)
+		return k;
+	remove_file(u->st, &u->id);
+	finish_session(u);
+	return ERR_OK;
+}
+
+/* Since its last request, or since this process came up: never shortened by a clock that jumps or a restart. */
+static bool is_idle(struct store *st, const struct upload_id *id)
+{
+	struct session key = { .id = *id };
+	uint64_t used = st->opened_mono_ms;
+	bool busy = false;
+	void *node;
+
+	lock_get(&st->sessions_mu);
+	node = tfind(&key, &st->sessions, session_order);
+	if (node) {
+		used = (*(struct session **)node)->used_mono_ms;
+		busy = (*(struct session **)node)->busy;
+	}
+	lock_put(&st->sessions_mu);
+	return !busy && mono_ms() - used >= st->options.uploads_idle_ms;
+}
+
+static enum err_kind reap_one(struct store *st, const struct upload_id *id, struct err *e)
+{
+	AUTO_UPLOAD *u = NULL;
+	struct upload_row row;
+	enum err_kind k = index_upload_find(st->index, id, &row, e);
+
+	if (k == ERR_OK)
+		k = upload_take(st, &row.repo, id, &u, e);
+	if (k == ERR_OK)
+		return upload_cancel(&u, e);
+	return k == ERR_NOT_FOUND ? close_row(st, id, e) : k; /* its file is gone */
+}
+
+enum err_kind upload_reap(struct store *st, uint64_t *ret, struct err *e)
+{
+	struct upload_id page[REAP_PAGE], last;
+	bool first = true;
+	size_t n;
+
+	*ret = 0;
+	do {
+		enum err_kind k = index_upload_page(st->index, first ? NULL : &last, REAP_PAGE,
+						    page, &n, e);
+
+		if (k != ERR_OK)
+			return k;
+		for (size_t i = 0; i < n; i++) {
+			if (!is_idle(st, &page[i]))
+				continue;
+			k = reap_one(st, &page[i], e);
+			if (k != ERR_OK && k != ERR_IN_USE)
+				return k;
+			*ret += k == ERR_OK;
+		}
+		if (n)
+			last = page[n - 1];
+		first = false;
+	} while (n == REAP_PAGE);
+	return ERR_OK;
+}
