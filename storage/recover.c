@@ -46,12 +46,14 @@ static enum err_kind recover_file(struct store *st, const char *name, struct sto
 	struct digest d;
 	struct upload_id id;
 	bool kept = false;
-	enum err_kind k = ERR_OK;
+	enum err_kind k;
 
 	if (blob_pending_parse(str_of(name), &d, &id))
 		k = settle_pending(st, name, &d, &id, &kept, e);
 	else if (upload_id_parse(&id, str_of(name)))
 		k = keeps_session(st, &id, &kept, e);
+	else
+		return ERR_OK; /* not ours: let be */
 	if (k != ERR_OK)
 		return k;
 	found->resumable += kept;

@@ -1,0 +1,370 @@
+#include "server/conf.h"
+
+#include <stddef.h>
+
+#define KEY_MAX 64
+#define TEXT_MAX 4096
+
+enum conf_type { CONF_TEXT, CONF_COUNT, CONF_SIZE, CONF_DURATION, CONF_FLAG, CONF_LEVEL };
+
+struct option {
+	const char *key;
+	enum conf_type type;
+	size_t offset;
+	uint64_t min, max;
+	const char *preset, *doc;
+};
+
+#define AT(field) offsetof(struct conf, field)
+#define K ((uint64_t)1024)
+#define M (K * K)
+#define SECOND ((uint64_t)1000)
+#define DAY (24 * 3600 * SECOND)
+
+/* clang-format off */
+static const struct option options[] = {
+	{ "root", CONF_TEXT, AT(root), 1, 0, "./berth-data",
+	  "directory of the store; made if its parent is there" },
+	{ "listen", CONF_TEXT, AT(listen), 1, 0, "127.0.0.1:5000",
+	  "address and port; port 0 picks a free one" },
+	{ "threads", CONF_COUNT, AT(threads), 1, 64, "2",
+	  "threads that parse and answer; 1 runs everything, disk included, on one thread" },
+	{ "workers", CONF_COUNT, AT(workers), 1, 512, "32",
+	  "threads that may wait for the disk" },
+	{ "http.connections", CONF_COUNT, AT(http_connections), 2, 1000000, "8192",
+	  "open connections; more wait" },
+	{ "http.connections_per_address", CONF_COUNT, AT(http_connections_per_address), 1, 1000000, "1024",
+	  "open connections from one address" },
+	{ "http.idle_timeout", CONF_DURATION, AT(http_idle_timeout_ms), SECOND, DAY, "30s",
+	  "a connection on which nothing moves is closed" },
+	{ "http.head_timeout", CONF_DURATION, AT(http_head_timeout_ms), SECOND, DAY, "10s",
+	  "time for the head of a request, from its first byte" },
+	{ "http.min_rate", CONF_SIZE, AT(http_min_rate), 0, 1024 * M, "1K",
+	  "bytes a second that a body must move at; 0: any" },
+	{ "http.min_rate_grace", CONF_DURATION, AT(http_min_rate_grace_ms), SECOND, DAY, "30s",
+	  "span over which the rate is measured" },
+	{ "http.target_max", CONF_SIZE, AT(http_target_max), 1024, 64 * K, "8K",
+	  "bytes of a request-target" },
+	{ "http.head_max", CONF_SIZE, AT(http_head_max), 16 * K, 512 * K, "96K",
+	  "bytes of memory for the head of a request and for buffers" },
+	{ "http.drain", CONF_DURATION, AT(http_drain_ms), 0, DAY, "10s",
+	  "time that running requests have to end after SIGTERM" },
+	{ "http.insecure", CONF_FLAG, AT(http_insecure), 0, 0, "false",
+	  "serve plain HTTP to anybody on an address that is not loopback" },
+	{ "manifest.size_max", CONF_SIZE, AT(manifest_size_max), 1024, 64 * M, "4M",
+	  "bytes of a manifest" },
+	{ "manifest.json_depth_max", CONF_COUNT, AT(manifest_json_depth_max), 8, 2048, "64",
+	  "nesting of a manifest" },
+	{ "manifest.sparse", CONF_FLAG, AT(manifest_sparse), 0, 0, "true",
+	  "accept an index whose manifests are not all there" },
+	{ "uploads.idle", CONF_DURATION, AT(uploads_idle_ms), SECOND, 365 * DAY, "24h",
+	  "an upload session left alone for so long is given up" },
+	{ "uploads.sessions_max", CONF_COUNT, AT(uploads_sessions_max), 1, 1000000, "10000",
+	  "open upload sessions" },
+	{ "list.page_max", CONF_COUNT, AT(list_page_max), 1, 1000000, "10000",
+	  "names in one answer of tags and catalog" },
+	{ "referrers.page_bytes_max", CONF_SIZE, AT(referrers_page_bytes_max), 64 * K, 64 * M, "4M",
+	  "bytes of one answer of referrers" },
+	{ "index.map_size", CONF_SIZE, AT(index_map_size), M, 1024 * 1024 * M, "1G",
+	  "first size of the index's memory map; it grows by itself" },
+	{ "gc.lease", CONF_DURATION, AT(gc_lease_ms), 0, 365 * DAY, "24h",
+	  "how long content that nothing refers to is kept for a push under way" },
+	{ "log.level", CONF_LEVEL, AT(log_level), 0, 0, "info",
+	  "error, warn, info or debug" },
+	{ "log.access", CONF_FLAG, AT(log_access), 0, 0, "true",
+	  "one line for each request" },
+};
+/* clang-format on */
+
+static const struct {
+	const char *suffix;
+	uint64_t factor;
+} durations[] = { { "ms", 1 }, { "s", SECOND }, { "m", 60 * SECOND }, { "h", 3600 * SECOND }, { "d", DAY } },
+  sizes[] = { { "", 1 }, { "K", K }, { "M", M }, { "G", K * M }, { "T", M * M } };
+
+static bool parse_scaled(enum conf_type type, struct str in, uint64_t *ret)
+{
+	size_t n = type == CONF_DURATION ? ARRAY_LEN(durations) : ARRAY_LEN(sizes);
+	uint64_t v;
+
+	if (!scan_u64(&in, UINT64_MAX, &v))
+		return false;
+	if (type == CONF_DURATION && v == 0 && in.n == 0) {
+		*ret = 0;
+		return true;
+	}
+	for (size_t i = 0; i < n; i++) {
+		const char *suffix = type == CONF_DURATION ? durations[i].suffix : sizes[i].suffix;
+		uint64_t factor = type == CONF_DURATION ? durations[i].factor : sizes[i].factor;
+
+		if (str_eq(in, str_of(suffix)))
+			return !__builtin_mul_overflow(v, factor, ret);
+	}
+	return false;
+}
+
+static bool parse_flag(struct str in, bool *ret)
+{
+	bool yes = str_eq(in, STR("true")) || str_eq(in, STR("on")) || str_eq(in, STR("yes"));
+
+	if (!yes && !str_eq(in, STR("false")) && !str_eq(in, STR("off")) && !str_eq(in, STR("no")))
+		return false;
+	*ret = yes;
+	return true;
+}
+
+static void format_scaled(enum conf_type type, uint64_t v, char *buf, size_t cap)
+{
+	size_t n = type == CONF_DURATION ? ARRAY_LEN(durations) : ARRAY_LEN(sizes);
+
+	for (size_t i = n; i-- > 0;) {
+		uint64_t factor = type == CONF_DURATION ? durations[i].factor : sizes[i].factor;
+
+		if ((v && v % factor == 0) || i == 0) {
+			(void)snprintf(buf, cap, "%llu%s", (unsigned long long)(v / factor),
+				       type == CONF_DURATION ? durations[i].suffix
+							     : sizes[i].suffix);
+			return;
+		}
+	}
+}
+
+static enum err_kind set_number(const struct option *o, uint64_t *field, struct str value,
+				const char *where, struct err *e)
+{
+	char min[32], max[32];
+	enum conf_type shown = o->type == CONF_COUNT ? CONF_SIZE : o->type;
+	struct str in = value;
+	uint64_t v;
+	bool ok = o->type == CONF_COUNT ? scan_u64(&in, UINT64_MAX, &v) && scan_end(&in)
+					: parse_scaled(o->type, value, &v);
+
+	if (ok && v >= o->min && v <= o->max) {
+		*field = v;
+		return ERR_OK;
+	}
+	format_scaled(shown, o->min, min, sizeof(min));
+	format_scaled(shown, o->max, max, sizeof(max));
+	return err_set(e, ERR_INVALID, __func__, "%s: %s is \"%.60s\": it must be %s from %s to %s",
+		       where, o->key, value.p,
+		       o->type == CONF_DURATION ? "a duration (ms s m h d)"
+						: (o->type == CONF_SIZE ? "a size (K M G T)" : "a number"),
+		       min, max);
+}
+
+static enum err_kind set_text(const struct option *o, struct sbuf *field, struct str value,
+			      const char *where, struct err *e)
+{
+	if (value.n < o->min || value.n > TEXT_MAX)
+		return err_set(e, ERR_INVALID, __func__, "%s: %s is empty or too long", where, o->key);
+	sbuf_clear(field);
+	sbuf_init(field, TEXT_MAX + 1);
+	sbuf_add_str(field, value);
+	return field->failed ? err_set(e, ERR_NO_MEMORY, __func__, "no memory for options") : ERR_OK;
+}
+
+static enum err_kind set_option(struct conf *c, const struct option *o, struct str value,
+				const char *where, struct err *e)
+{
+	void *field = (char *)c + o->offset;
+
+	switch (o->type) {
+	case CONF_TEXT:
+		return set_text(o, field, value, where, e);
+	case CONF_COUNT:
+	case CONF_SIZE:
+	case CONF_DURATION:
+		return set_number(o, field, value, where, e);
+	case CONF_FLAG:
+		if (parse_flag(value, field))
+			return ERR_OK;
+		return err_set(e, ERR_INVALID, __func__, "%s: %s is \"%.60s\": it must be true or false",
+			       where, o->key, value.p);
+	case CONF_LEVEL:
+		if (log_level_parse(field, value))
+			return ERR_OK;
+		return err_set(e, ERR_INVALID, __func__,
+			       "%s: %s is \"%.60s\": it must be error, warn, info or debug", where,
+			       o->key, value.p);
+	}
+	return err_set(e, ERR_BUG, __func__, "option %s has no type", o->key);
+}
+
+enum err_kind conf_set(struct conf *c, struct str key, struct str value, const char *where,
+		       struct err *e)
+{
+	char text[TEXT_MAX + 1];
+
+	if (!str_copy(value, text, sizeof(text)))
+		return err_set(e, ERR_INVALID, __func__, "%s: value too long", where);
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		if (str_eq(key, str_of(options[i].key)))
+			return set_option(c, &options[i], str_of(text), where, e);
+	}
+	return err_set(e, ERR_INVALID, __func__, "%s: there is no option \"%.*s\"", where,
+		       (int)MIN(key.n, (size_t)KEY_MAX), key.p);
+}
+
+static enum err_kind set_presets(struct conf *c, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	for (size_t i = 0; i < ARRAY_LEN(options) && k == ERR_OK; i++)
+		k = set_option(c, &options[i], str_of(options[i].preset), "preset", e);
+	return k;
+}
+
+/* BERTHD_HTTP_MIN_RATE for http.min_rate. */
+static void environment_name(const char *key, char buf[static KEY_MAX])
+{
+	size_t n = (size_t)snprintf(buf, KEY_MAX, "BERTHD_%s", key);
+
+	for (size_t i = 0; i < n; i++) {
+		if (buf[i] == '.')
+			buf[i] = '_';
+		else if (buf[i] >= 'a' && buf[i] <= 'z')
+			buf[i] = (char)(buf[i] - 'a' + 'A');
+	}
+}
+
+static enum err_kind read_environment(struct conf *c, struct err *e)
+{
+	char name[KEY_MAX];
+	enum err_kind k = ERR_OK;
+
+	for (size_t i = 0; i < ARRAY_LEN(options) && k == ERR_OK; i++) {
+		const char *value;
+
+		environment_name(options[i].key, name);
+		value = getenv(name);
+		if (value)
+			k = set_option(c, &options[i], str_of(value), name, e);
+	}
+	return k;
+}
+
+static bool is_flag(struct str key)
+{
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		if (str_eq(key, str_of(options[i].key)))
+			return options[i].type == CONF_FLAG;
+	}
+	return false;
+}
+
+struct arg {
+	struct str key, value;
+};
+
+/* One option of the command line; *i moves past it. */
+static enum err_kind next_arg(int n_args, char *const *args, int *i, struct arg *ret, struct err *e)
+{
+	struct str a = str_of(args[*i]);
+
+	(*i)++;
+	if (!str_starts(a, STR("--")) || a.n == 2)
+		return err_set(e, ERR_INVALID, __func__, "unexpected argument \"%.80s\"", args[*i - 1]);
+	a = (struct str){ a.p + 2, a.n - 2 };
+	if (str_cut(a, '=', &ret->key, &ret->value))
+		return ERR_OK;
+	if (is_flag(ret->key))
+		ret->value = STR("true");
+	else if (*i < n_args)
+		ret->value = str_of(args[(*i)++]);
+	else
+		return err_set(e, ERR_INVALID, __func__, "option %.80s needs a value", args[*i - 1]);
+	return ERR_OK;
+}
+
+/* The file is read before the environment, so it is looked for first. */
+static enum err_kind read_args(struct conf *c, int n_args, char *const *args, bool only_file,
+			       struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	for (int i = 0; i < n_args && k == ERR_OK;) {
+		struct arg a;
+		bool is_file;
+
+		k = next_arg(n_args, args, &i, &a, e);
+		if (k != ERR_OK)
+			return k;
+		is_file = str_eq(a.key, STR("config"));
+		if (only_file && is_file)
+			k = conf_read_file(c, a.value.p, e);
+		else if (!only_file && !is_file)
+			k = conf_set(c, a.key, a.value, "command line", e);
+	}
+	return k;
+}
+
+enum err_kind conf_load(int n_args, char *const *args, struct conf *ret, struct err *e)
+{
+	struct conf c = { 0 };
+	enum err_kind k = set_presets(&c, e);
+
+	if (k == ERR_OK)
+		k = read_args(&c, n_args, args, true, e);
+	if (k == ERR_OK)
+		k = read_environment(&c, e);
+	if (k == ERR_OK)
+		k = read_args(&c, n_args, args, false, e);
+	if (k != ERR_OK) {
+		conf_clear(&c);
+		return k;
+	}
+	*ret = c;
+	return ERR_OK;
+}
+
+void conf_clear(struct conf *c)
+{
+	sbuf_clear(&c->root);
+	sbuf_clear(&c->listen);
+}
+
+static void dump_value(const struct conf *c, const struct option *o, struct sbuf *b)
+{
+	static const char *const levels[LOG_LEVEL_N] = { "error", "warn", "info", "debug" };
+	const void *field = (const char *)c + o->offset;
+	char text[32];
+
+	switch (o->type) {
+	case CONF_TEXT:
+		sbuf_addf(b, "\"%s\"", ((const struct sbuf *)field)->p);
+		break;
+	case CONF_COUNT:
+		sbuf_addf(b, "%llu", (unsigned long long)*(const uint64_t *)field);
+		break;
+	case CONF_SIZE:
+	case CONF_DURATION:
+		format_scaled(o->type, *(const uint64_t *)field, text, sizeof(text));
+		sbuf_addf(b, "%s", text);
+		break;
+	case CONF_FLAG:
+		sbuf_addf(b, "%s", *(const bool *)field ? "true" : "false");
+		break;
+	case CONF_LEVEL:
+		sbuf_addf(b, "%s", levels[*(const enum log_level *)field]);
+		break;
+	}
+}
+
+void conf_dump(const struct conf *c, struct sbuf *b)
+{
+	struct str group = { "", 0 };
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		struct str head, leaf;
+		bool nested = str_cut(str_of(options[i].key), '.', &head, &leaf);
+
+		if (nested && !str_eq(head, group)) {
+			group = head;
+			sbuf_addf(b, "%.*s:\n", STR_FMT(head));
+		}
+		sbuf_addf(b, "%s# %s\n%s%s: ", nested ? "  " : "", options[i].doc, nested ? "  " : "",
+			  nested ? leaf.p : options[i].key);
+		dump_value(c, &options[i], b);
+		sbuf_add(b, "\n", 1);
+	}
+}

@@ -1,0 +1,50 @@
+/*
+ * conf - the options of berthd: one table, three sources (file, environment, command line; strongest last).
+ *
+ * O1  An option has one dotted name: `gc: {lease: 24h}` in the file, BERTHD_GC_LEASE=24h, --gc.lease=24h.
+ * O2  Unknown names and values out of bounds stop the start with a message that says where they stand.
+ * O3  After conf_load the struct does not change.
+ * Units  durations are milliseconds, written with ms s m h d; sizes are bytes, written with K M G T (1024).
+ */
+#pragma once
+
+#include "base/err.h"
+#include "base/log.h"
+#include "base/str.h"
+
+#define LISTEN_MAX 128
+
+struct conf {
+	struct sbuf root;
+	struct sbuf listen; /* ADDRESS:PORT, [ADDRESS]:PORT for IPv6 */
+	uint64_t threads, workers;
+	uint64_t http_connections, http_connections_per_address;
+	uint64_t http_idle_timeout_ms, http_head_timeout_ms, http_drain_ms;
+	uint64_t http_min_rate, http_min_rate_grace_ms; /* bytes per second; 0: no minimum */
+	uint64_t http_target_max, http_head_max;
+	bool http_insecure;
+	uint64_t manifest_size_max, manifest_json_depth_max;
+	bool manifest_sparse;
+	uint64_t uploads_idle_ms, uploads_sessions_max;
+	uint64_t list_page_max, referrers_page_bytes_max;
+	uint64_t index_map_size;
+	uint64_t gc_lease_ms;
+	enum log_level log_level;
+	bool log_access;
+};
+
+/*
+ * args are those after the command: --name=value, --name value, --flag, --config FILE.  ERR_INVALID names the option,
+ * where it was given, and what is allowed.
+ */
+MUST_CHECK enum err_kind conf_load(int n_args, char *const *args, struct conf *ret, struct err *e);
+void conf_clear(struct conf *c);
+
+/* Sets one option; where is what a message says about the place it was given. */
+MUST_CHECK enum err_kind conf_set(struct conf *c, struct str key, struct str value,
+				  const char *where, struct err *e);
+/* Every option with its meaning and value, as a configuration file. */
+void conf_dump(const struct conf *c, struct sbuf *b);
+
+/* conf_file.c: reads a YAML file into c. */
+MUST_CHECK enum err_kind conf_read_file(struct conf *c, const char *name, struct err *e);
