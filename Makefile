@@ -1,0 +1,118 @@
+# berth: make help lists the targets.
+#
+# Objects go to build/MODE/ (release, asan, tsan, fault), programs of MODE=release to build/bin/.
+
+MODE ?= release
+O := build/$(MODE)
+BIN := $(if $(filter release,$(MODE)),build/bin,$(O)/bin)
+PREFIX ?= /usr/local
+V ?=
+Q := $(if $(V),,@)
+CC := gcc
+VERSION := 0.1.0
+
+WARN := -Wall -Wextra -Wshadow -Wformat=2 -Wundef -Wstrict-prototypes -Wmissing-prototypes \
+	-Wold-style-definition -Wpointer-arith -Wcast-qual -Wwrite-strings -Wvla -Walloca \
+	-Wswitch-enum -Wnull-dereference -Wconversion -Wsign-conversion -Wdate-time
+WARN_GCC := -Wimplicit-fallthrough=5 -Wduplicated-cond -Wduplicated-branches -Wlogical-op -Wjump-misses-init
+HARDEN := -fstack-protector-strong -fstack-clash-protection -fcf-protection=full \
+	-ftrivial-auto-var-init=zero -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+LANG_FLAGS := -std=gnu17 -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -I. -DBERTH_VERSION='"$(VERSION)"'
+COMMON := $(LANG_FLAGS) -g -fno-common -fno-strict-aliasing -fPIE $(WARN) $(WARN_GCC) $(if $(WERROR),-Werror)
+
+FLAGS_release := -O2 $(HARDEN)
+FLAGS_fault := -O2 $(HARDEN) -DBERTH_FAULT
+FLAGS_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FLAGS_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread
+LINK_asan := -fsanitize=address,undefined
+LINK_tsan := -fsanitize=thread
+
+PC := PKG_CONFIG_PATH=build/deps/lib/pkgconfig pkg-config
+MHD_CFLAGS = $(shell $(PC) --cflags 'libmicrohttpd >= 1.0.5')
+MHD_LIBS = $(shell $(PC) --libs 'libmicrohttpd >= 1.0.5') -lgnutls
+
+CFLAGS_ALL = $(COMMON) $(FLAGS_$(MODE)) $(CFLAGS)
+LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed $(LINK_$(MODE)) $(LDFLAGS)
+LIBS := -llmdb -ljansson -lcrypto -lpthread
+
+BASE := $(patsubst %.c,$(O)/%.o,$(wildcard base/*.c))
+STORAGE := $(patsubst %.c,$(O)/%.o,$(wildcard storage/*.c))
+SERVER := $(patsubst %.c,$(O)/%.o,$(wildcard server/*.c))
+# What tests link of the server: everything but main and the library in front of it.
+SERVER_TESTED := $(filter-out $(O)/server/main.o $(O)/server/http.o $(O)/server/watch.o,$(SERVER))
+
+UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*.c))
+FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
+REPLAY := $(patsubst %,$(O)/tests/fuzz/replay_%,$(FUZZ))
+FAULT := $(patsubst tests/fault/%.c,build/fault/tests/fault/%,$(wildcard tests/fault/*.c))
+INTEG := $(sort $(wildcard tests/integ/*.bats tests/integ/*.py))
+JOBS ?= 2
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.PHONY: all help run deps deps-test install clean FORCE
+
+all: $(BIN)/berthd ## build berthd into build/bin/
+
+help: ## list the targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | \
+		while IFS='|' read -r t d; do printf '  make %-18s %s\n' "$$t" "$$d"; done
+	@printf '  make fuzz-TARGET        fuzz for FUZZ_SECONDS (600): $(FUZZ)\n'
+
+run: deps all ## install what is missing, build, and serve on 127.0.0.1:5000
+	@etc/tools/run.sh $(BIN)/berthd
+
+deps: ## provide compilers and libraries (apt) and libmicrohttpd >= 1.0.5
+	@etc/deps/apt.sh build
+	@etc/deps/microhttpd.sh build/deps
+
+deps-test: deps ## provide what the tests need, real clients included
+	@etc/deps/apt.sh test
+	@etc/deps/go-tools.sh build/tools
+
+build/deps/lib/libmicrohttpd.a:
+	@etc/deps/microhttpd.sh build/deps
+
+$(O)/.flags: FORCE
+	@mkdir -p $(@D); echo '$(CC) $(CFLAGS_ALL)' | cmp -s - $@ || echo '$(CC) $(CFLAGS_ALL)' >$@
+
+$(O)/%.o: %.c $(O)/.flags
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  CC $@")
+	$(Q)$(CC) $(CFLAGS_ALL) $(EXTRA) -MMD -MP -c -o $@ $<
+
+$(O)/server/http.o: build/deps/lib/libmicrohttpd.a
+$(O)/server/http.o: EXTRA = $(MHD_CFLAGS)
+
+$(BIN)/berthd: $(SERVER) $(STORAGE) $(BASE)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(MHD_LIBS) -lyaml $(LIBS)
+
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(SERVER_TESTED) $(STORAGE) $(BASE)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lyaml $(LIBS)
+
+$(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/%.o $(O)/tests/lib/replay.o $(SERVER_TESTED) $(STORAGE) $(BASE)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lyaml $(LIBS)
+
+$(O)/tests/fault/%: $(O)/tests/fault/%.o $(STORAGE) $(BASE)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS)
+
+$(O)/tests/bench/load: $(O)/tests/bench/load.o
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcrypto -lpthread
+
+.PRECIOUS: $(O)/%.o
+-include $(shell find build/$(MODE) -name '*.d' 2>/dev/null)
+
+include tests/tests.mk
+
+install: all ## install below DESTDIR and PREFIX
+	install -D -m 0755 build/bin/berthd $(DESTDIR)$(PREFIX)/bin/berthd
+	install -D -m 0644 etc/berthd.conf.example $(DESTDIR)$(PREFIX)/share/doc/berth/berthd.conf.example
+	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/berth/README.md
+
+clean: ## remove what was built, but not dependencies
+	rm -rf build/release build/asan build/tsan build/fault build/fuzz build/bin

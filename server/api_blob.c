@@ -1,0 +1,73 @@
+#include "server/api.h"
+
+#include "base/fd.h"
+#include "server/range.h"
+#include "storage/repo.h"
+
+/* RFC 9110 13.1.5: a range counts only if what the client has a part of is still this. */
+static bool range_applies(struct request *rq, const struct digest *d)
+{
+	const char *field = request_header(rq, "If-Range");
+	char text[DIGEST_TEXT_MAX], etag[DIGEST_TEXT_MAX + 2];
+
+	if (!field)
+		return true;
+	(void)snprintf(etag, sizeof(etag), "\"%s\"", digest_text(d, text));
+	return str_eq(str_trim(str_of(field)), str_of(etag));
+}
+
+static enum err_kind send_part(struct request *rq, int *fd, uint64_t size, struct err *e)
+{
+	const char *field = rq->method == METHOD_GET ? request_header(rq, "Range") : NULL;
+	uint64_t first = 0, last = 0;
+	enum range_result r = RANGE_WHOLE;
+
+	if (field && range_applies(rq, &rq->path.digest))
+		r = range_parse(str_of(field), size, &first, &last);
+	if (r == RANGE_UNSATISFIABLE) {
+		reply_header(&rq->reply, "Content-Range", "bytes */%llu", (unsigned long long)size);
+		return request_fail(rq, e, ERR_RANGE, RES_ANY, "the blob has %llu bytes",
+				    (unsigned long long)size);
+	}
+	if (r == RANGE_WHOLE) {
+		reply_file(&rq->reply, 200, TAKE_FD(*fd), 0, size);
+	} else {
+		reply_header(&rq->reply, "Content-Range", "bytes %llu-%llu/%llu",
+			     (unsigned long long)first, (unsigned long long)last,
+			     (unsigned long long)size);
+		reply_file(&rq->reply, 206, TAKE_FD(*fd), first, last - first + 1);
+	}
+	reply_header(&rq->reply, "Content-Type", MEDIA_OCTETS);
+	return ERR_OK;
+}
+
+enum err_kind api_blob_get(struct request *rq, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	const struct digest *d = &rq->path.digest;
+	struct store *st = rq->server->store;
+	uint64_t size;
+	enum err_kind k;
+
+	rq->about = RES_BLOB;
+	k = index_blob_find(store_index(st), &rq->path.repo, d, &size, e);
+	if (k != ERR_OK)
+		return k;
+	api_content_headers(rq, d);
+	reply_header(&rq->reply, "Accept-Ranges", "bytes");
+	if (api_not_modified(rq, d))
+		return ERR_OK;
+	k = blob_open(st, d, size, &fd, e);
+	return k == ERR_OK ? send_part(rq, &fd, size, e) : k;
+}
+
+enum err_kind api_blob_delete(struct request *rq, struct err *e)
+{
+	enum err_kind k;
+
+	rq->about = RES_BLOB;
+	k = repo_blob_delete(rq->server->store, &rq->path.repo, &rq->path.digest, e);
+	if (k == ERR_OK)
+		rq->reply.status = 202;
+	return k;
+}

@@ -1,0 +1,371 @@
+#include "server/http.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <sys/resource.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "server/listen.h"
+#include "server/watch.h"
+
+#if MHD_VERSION < 0x01000500
+#error "libmicrohttpd before 1.0.5 lets requests be smuggled (etc/adr/0001): run make deps"
+#endif
+
+#define TICK_MS 1000
+#define FDS_RESERVED 128 /* for the store, the index and the libraries */
+#define PEER_MAX 48
+
+struct http {
+	const struct server *server;
+	struct MHD_Daemon *daemon;
+	struct watch watch;
+	pthread_t ticker;
+	bool has_ticker;
+	_Atomic bool stopping;
+	_Atomic unsigned requests; /* between target and end */
+	_Atomic unsigned parked;
+	uint64_t ticked_mono_ms; /* of http_poll */
+	char address[ADDRESS_TEXT_MAX];
+};
+
+/* A client's connection: what MHD calls its socket context. */
+struct client {
+	struct watched watched;
+	struct http *http;
+	struct MHD_Connection *connection;
+	char peer[PEER_MAX];
+};
+
+/* --- what request.c asks of us --- */
+
+static const char *host_header(void *arg, const char *name)
+{
+	struct client *c = arg;
+
+	return MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, name);
+}
+
+static void host_park(void *arg)
+{
+	struct client *c = arg;
+
+	c->http->parked++;
+	watch_phase(&c->watched, WATCH_WORK);
+	MHD_suspend_connection(c->connection);
+}
+
+static void host_wake(void *arg)
+{
+	struct client *c = arg;
+	struct http *h = c->http; /* c may be gone as soon as the connection runs again */
+
+	MHD_resume_connection(c->connection);
+	h->parked--;
+}
+
+/* --- answers --- */
+
+static ssize_t no_bytes(void *cls, uint64_t pos, char *buf, size_t max)
+{
+	(void)cls, (void)pos, (void)buf, (void)max;
+	return MHD_CONTENT_READER_END_WITH_ERROR; /* never asked: it is for HEAD */
+}
+
+static struct MHD_Response *make_response(struct reply *r)
+{
+	size_t n = r->body_n;
+	char *body = TAKE(r->body);
+	struct MHD_Response *m;
+
+	if (body && !r->no_body) {
+		m = MHD_create_response_from_buffer_with_free_callback(n, body, free);
+		if (!m)
+			free(body);
+		r->length = n;
+		return m;
+	}
+	free(body);
+	if (r->fd >= 0)
+		return MHD_create_response_from_fd_at_offset64(r->length, TAKE_FD(r->fd), r->fd_at);
+	if (r->no_body && r->length)
+		return MHD_create_response_from_callback(r->length, 1, no_bytes, NULL, NULL);
+	return MHD_create_response_empty(MHD_RF_NONE);
+}
+
+static enum MHD_Result answer(struct client *c, struct request *rq)
+{
+	struct reply *r = &rq->reply;
+	struct MHD_Response *m = make_response(r);
+	bool ok;
+	enum MHD_Result sent = MHD_NO;
+
+	if (!m)
+		return MHD_NO;
+	ok = MHD_add_response_header(m, "X-Content-Type-Options", "nosniff") == MHD_YES &&
+	     MHD_add_response_header(m, "Docker-Distribution-API-Version", "registry/2.0") == MHD_YES;
+	for (size_t i = 0; i < r->n_headers && ok; i++)
+		ok = MHD_add_response_header(m, r->headers[i].name, r->headers[i].value) == MHD_YES;
+	watch_phase(&c->watched, WATCH_SEND);
+	if (ok)
+		sent = MHD_queue_response(c->connection, r->status, m);
+	MHD_destroy_response(m);
+	return sent;
+}
+
+/* --- what MHD tells us --- */
+
+static void *on_target(void *cls, const char *uri, struct MHD_Connection *connection)
+{
+	struct http *h = cls;
+	struct request *rq = request_new(h->server, str_of(uri));
+
+	(void)connection;
+	if (rq)
+		h->requests++;
+	return rq;
+}
+
+static enum MHD_Result on_head(struct client *c, struct request *rq, const char *method)
+{
+	const struct request_host host = { .arg = c,
+					   .peer = c->peer,
+					   .header = host_header,
+					   .park = host_park,
+					   .wake = host_wake };
+
+	if (request_open(rq, method, &host))
+		return answer(c, rq);
+	watch_phase(&c->watched, WATCH_BODY);
+	return MHD_YES;
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url,
+				  const char *method, const char *version, const char *data,
+				  size_t *n_data, void **request)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct client *c = info ? info->socket_context : NULL;
+	struct request *rq = *request;
+
+	(void)cls, (void)url, (void)version;
+	if (!c || !rq)
+		return MHD_NO; /* no memory: nothing better can be said */
+	if (rq->stage == REQUEST_HEAD)
+		return on_head(c, rq, method);
+	if (*n_data) {
+		size_t took;
+
+		watch_phase(&c->watched, WATCH_BODY);
+		took = request_receive(rq, data, *n_data);
+		if (took == SIZE_MAX)
+			return MHD_NO;
+		*n_data -= took;
+		return MHD_YES;
+	}
+	if (request_finish(rq))
+		return answer(c, rq);
+	return MHD_YES;
+}
+
+static void on_end(void *cls, struct MHD_Connection *connection, void **request,
+		   enum MHD_RequestTerminationCode how)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct client *c = info ? info->socket_context : NULL;
+	struct request *rq = *request;
+	struct http *h = cls;
+
+	(void)how;
+	if (c)
+		watch_phase(&c->watched, WATCH_HEAD);
+	if (!rq)
+		return;
+	*request = NULL;
+	request_end(rq);
+	h->requests--;
+}
+
+static void client_start(struct http *h, struct MHD_Connection *connection, void **context)
+{
+	const union MHD_ConnectionInfo *fd =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	const union MHD_ConnectionInfo *peer =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	struct client *c = calloc(1, sizeof(*c));
+
+	*context = c;
+	if (!c)
+		return;
+	c->http = h;
+	c->connection = connection;
+	(void)snprintf(c->peer, sizeof(c->peer), "?");
+	if (peer && peer->client_addr)
+		address_text(peer->client_addr, c->peer, sizeof(c->peer));
+	watch_enter(&h->watch, &c->watched, fd ? fd->connect_fd : -1);
+}
+
+static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
+			  enum MHD_ConnectionNotificationCode what)
+{
+	struct http *h = cls;
+	struct client *c = *context;
+
+	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+		client_start(h, connection, context);
+	} else if (c) {
+		watch_leave(&h->watch, &c->watched);
+		free(c);
+		*context = NULL;
+	}
+}
+
+static void on_log(void *cls, const char *fmt, va_list ap) PRINTF(2, 0);
+static void on_log(void *cls, const char *fmt, va_list ap)
+{
+	char msg[256];
+
+	(void)cls;
+	if (!log_is_on(LOG_DEBUG))
+		return;
+	(void)vsnprintf(msg, sizeof(msg), fmt, ap);
+	log_event(LOG_DEBUG, "http", "%s", msg);
+}
+
+static void *ticker_main(void *arg)
+{
+	struct http *h = arg;
+
+	while (!h->stopping) {
+		(void)poll(NULL, 0, TICK_MS);
+		watch_tick(&h->watch, mono_ms());
+	}
+	return NULL;
+}
+
+/* --- start and end --- */
+
+/* Each connection may need a file besides its socket. */
+static unsigned connections_max(const struct conf *c)
+{
+	uint64_t max = c->http_connections;
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) == 0 && l.rlim_cur != RLIM_INFINITY)
+		max = MIN(max, l.rlim_cur > 2 * FDS_RESERVED ? (l.rlim_cur - FDS_RESERVED) / 2 : 8);
+	return (unsigned)max;
+}
+
+static enum err_kind start_daemon(struct http *h, int fd, struct err *e)
+{
+	const struct conf *c = h->server->conf;
+	bool single = c->threads == 1;
+	unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | MHD_USE_ERROR_LOG;
+	struct MHD_OptionItem options[] = {
+		{ MHD_OPTION_LISTEN_SOCKET, fd, NULL },
+		{ MHD_OPTION_CONNECTION_TIMEOUT, (intptr_t)(c->http_idle_timeout_ms / 1000), NULL },
+		{ MHD_OPTION_CONNECTION_LIMIT, (intptr_t)connections_max(c), NULL },
+		{ MHD_OPTION_PER_IP_CONNECTION_LIMIT, (intptr_t)c->http_connections_per_address,
+		  NULL },
+		{ MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL },
+		{ MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)c->http_head_max, NULL },
+		{ MHD_OPTION_CONNECTION_MEMORY_INCREMENT, 16384, NULL },
+		{ single ? MHD_OPTION_END : MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)c->threads, NULL },
+		{ MHD_OPTION_END, 0, NULL },
+	};
+
+	if (!single)
+		flags |= MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
+	h->daemon = MHD_start_daemon(
+	    flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+	    MHD_OPTION_ARRAY, options, MHD_OPTION_URI_LOG_CALLBACK, on_target, h,
+	    MHD_OPTION_NOTIFY_COMPLETED, on_end, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
+	    MHD_OPTION_END);
+	if (!h->daemon)
+		return err_set(e, ERR_IO, __func__, "the HTTP server does not start");
+	return ERR_OK;
+}
+
+enum err_kind http_start(const struct server *s, struct http **ret, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	const struct conf *c = s->conf;
+	struct http *h = calloc(1, sizeof(*h));
+	enum err_kind k;
+
+	if (!h)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the HTTP server");
+	h->server = s;
+	watch_init(&h->watch, c->http_head_timeout_ms, c->http_min_rate_grace_ms, c->http_min_rate);
+	k = listen_open(c, &fd, h->address, e);
+	if (k == ERR_OK)
+		k = start_daemon(h, fd, e);
+	if (k == ERR_OK)
+		(void)TAKE_FD(fd); /* the daemon's now */
+	if (k == ERR_OK && c->threads > 1) {
+		h->has_ticker = pthread_create(&h->ticker, NULL, ticker_main, h) == 0;
+		if (!h->has_ticker)
+			k = err_set(e, ERR_NO_MEMORY, __func__, "no thread for time-outs");
+	}
+	if (k != ERR_OK) {
+		http_drain(&h);
+		return k;
+	}
+	*ret = h;
+	return ERR_OK;
+}
+
+const char *http_address(const struct http *h)
+{
+	return h->address;
+}
+
+void http_poll(struct http *h, unsigned ms)
+{
+	uint64_t now;
+
+	(void)MHD_run_wait(h->daemon, (int32_t)ms);
+	now = mono_ms();
+	if (now - h->ticked_mono_ms >= TICK_MS) {
+		h->ticked_mono_ms = now;
+		watch_tick(&h->watch, now);
+	}
+}
+
+static void wait_until_idle(struct http *h, const _Atomic unsigned *what, uint64_t until_mono_ms)
+{
+	while (*what && mono_ms() < until_mono_ms) {
+		if (h->has_ticker)
+			(void)poll(NULL, 0, 5);
+		else
+			http_poll(h, 5);
+	}
+}
+
+void http_drain(struct http **take)
+{
+	struct http *h = TAKE(*take);
+	uint64_t grace_ms = h->server->conf->http_drain_ms;
+
+	if (h->daemon) {
+		AUTO_CLOSE listener = MHD_quiesce_daemon(h->daemon);
+
+		wait_until_idle(h, &h->requests, mono_ms() + grace_ms);
+		watch_shutdown_all(&h->watch);
+		/* A parked request is at work on a worker, which comes to an end by itself. */
+		wait_until_idle(h, &h->parked, UINT64_MAX);
+	}
+	h->stopping = true;
+	if (h->has_ticker)
+		(void)pthread_join(h->ticker, NULL);
+	if (h->daemon)
+		MHD_stop_daemon(h->daemon);
+	watch_clear(&h->watch);
+	free(h);
+}

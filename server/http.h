@@ -1,0 +1,21 @@
+/*
+ * http - the HTTP server: libmicrohttpd in front of request.h; the only file that includes microhttpd.h.
+ *
+ * Framing, header syntax and connection reuse are the library's, at its strict level; limits, time-outs of heads and
+ * bodies, and everything about the registry are ours.
+ * Lifecycle  start -> (poll, single-threaded only) -> drain, which ends it.
+ * Threads    start, poll and drain by one thread.
+ */
+#pragma once
+
+#include "server/request.h"
+
+struct http;
+
+MUST_CHECK enum err_kind http_start(const struct server *s, struct http **ret, struct err *e);
+/* "127.0.0.1:5000" */
+const char *http_address(const struct http *h);
+/* Serves for up to ms milliseconds on the calling thread; for conf.threads 1. */
+void http_poll(struct http *h, unsigned ms);
+/* Accepts nothing more, lets running requests end for http.drain, then cuts the rest off. */
+void http_drain(struct http **h);

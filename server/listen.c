@@ -1,0 +1,118 @@
+#include "server/listen.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include "base/fd.h"
+
+#define BACKLOG 1024
+
+static enum err_kind resolve(const char *text, struct addrinfo **ret, struct err *e)
+{
+	const struct addrinfo hints = { .ai_family = AF_UNSPEC,
+					.ai_socktype = SOCK_STREAM,
+					.ai_flags = AI_PASSIVE | AI_NUMERICSERV };
+	const char *colon = strrchr(text, ':');
+	char host[LISTEN_MAX];
+	struct str h;
+	int r;
+
+	if (!colon)
+		return err_set(e, ERR_INVALID, __func__, "listen: \"%.80s\" is not ADDRESS:PORT", text);
+	h = (struct str){ text, (size_t)(colon - text) };
+	if (h.n >= 2 && h.p[0] == '[' && h.p[h.n - 1] == ']')
+		h = (struct str){ h.p + 1, h.n - 2 };
+	if (!str_copy(h, host, sizeof(host)))
+		return err_set(e, ERR_INVALID, __func__, "listen: the address is too long");
+	r = getaddrinfo(h.n ? host : NULL, colon + 1, &hints, ret);
+	if (r != 0)
+		return err_set(e, ERR_INVALID, __func__, "listen: \"%.80s\": %s", text,
+			       gai_strerror(r));
+	return ERR_OK;
+}
+
+static bool is_loopback(const struct sockaddr *a)
+{
+	if (a->sa_family == AF_INET) {
+		const struct sockaddr_in *in = (const void *)a;
+
+		return ntohl(in->sin_addr.s_addr) >> 24 == 127;
+	}
+	if (a->sa_family == AF_INET6) {
+		const struct sockaddr_in6 *in = (const void *)a;
+
+		return IN6_IS_ADDR_LOOPBACK(&in->sin6_addr);
+	}
+	return false;
+}
+
+void address_text(const struct sockaddr *a, char *buf, size_t cap)
+{
+	const void *bytes = NULL;
+
+	if (a->sa_family == AF_INET)
+		bytes = &((const struct sockaddr_in *)(const void *)a)->sin_addr;
+	else if (a->sa_family == AF_INET6)
+		bytes = &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
+	if (!bytes || !inet_ntop(a->sa_family, bytes, buf, (socklen_t)cap))
+		(void)snprintf(buf, cap, "?");
+}
+
+static enum err_kind bind_to(const struct addrinfo *a, const char *text, int *ret, struct err *e)
+{
+	AUTO_CLOSE fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int one = 1;
+
+	if (fd < 0)
+		return err_sys(e, __func__, "listen: socket");
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) < 0 ||
+	    bind(fd, a->ai_addr, a->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
+		return err_sys(e, __func__, "listen on %.80s", text);
+	*ret = TAKE_FD(fd);
+	return ERR_OK;
+}
+
+static enum err_kind tell(int fd, char address[static ADDRESS_TEXT_MAX], struct err *e)
+{
+	struct sockaddr_storage a;
+	socklen_t n = sizeof(a);
+	char host[INET6_ADDRSTRLEN];
+	uint16_t port;
+
+	memset(&a, 0, sizeof(a));
+	if (getsockname(fd, (struct sockaddr *)&a, &n) < 0)
+		return err_sys(e, __func__, "getsockname");
+	address_text((struct sockaddr *)&a, host, sizeof(host));
+	port = a.ss_family == AF_INET ? ((struct sockaddr_in *)&a)->sin_port
+				      : ((struct sockaddr_in6 *)&a)->sin6_port;
+	(void)snprintf(address, ADDRESS_TEXT_MAX, a.ss_family == AF_INET ? "%s:%u" : "[%s]:%u", host,
+		       ntohs(port));
+	return ERR_OK;
+}
+
+enum err_kind listen_open(const struct conf *c, int *ret_fd,
+			  char ret_address[static ADDRESS_TEXT_MAX], struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	struct addrinfo *found = NULL;
+	enum err_kind k = resolve(c->listen.p, &found, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (!c->http_insecure && !is_loopback(found->ai_addr))
+		k = err_set(e, ERR_DENIED, __func__,
+			    "listen: %.80s is not loopback, and without TLS and accounts anybody could "
+			    "change everything there: --http.insecure says that this is wanted",
+			    c->listen.p);
+	if (k == ERR_OK)
+		k = bind_to(found, c->listen.p, &fd, e);
+	if (k == ERR_OK)
+		k = tell(fd, ret_address, e);
+	freeaddrinfo(found);
+	if (k == ERR_OK)
+		*ret_fd = TAKE_FD(fd);
+	return k;
+}

@@ -1,0 +1,20 @@
+/*
+ * listen - the listening socket from its text form.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "server/conf.h"
+
+#define ADDRESS_TEXT_MAX 80
+
+/*
+ * Binds "ADDRESS:PORT" or "[ADDRESS]:PORT" (numeric, or a name that resolves to one).  ERR_DENIED for an address beyond
+ * loopback without http.insecure, because anybody there could read and change everything.
+ */
+MUST_CHECK enum err_kind listen_open(const struct conf *c, int *ret_fd,
+				     char ret_address[static ADDRESS_TEXT_MAX], struct err *e);
+
+struct sockaddr;
+/* The address without its port. */
+void address_text(const struct sockaddr *a, char *buf, size_t cap);

@@ -1,0 +1,206 @@
+#include <errno.h>
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "base/clock.h"
+#include "base/fd.h"
+#include "server/http.h"
+
+#ifndef BERTH_VERSION
+#define BERTH_VERSION "0.1.0"
+#endif
+
+enum exit_status { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+#define WAKE_MS 500	  /* between looks at signals and housekeeping */
+#define POLL_MS 50	  /* the same when this thread serves as well */
+#define REAP_MS_MAX 60000 /* between looks for idle upload sessions */
+
+static int complain(enum exit_status status, const struct err *e)
+{
+	(void)fprintf(stderr, "berthd: %s\n", e->msg);
+	return status;
+}
+
+/* Connections and blobs are descriptors; the soft limit is often far below what we may have. */
+static void raise_descriptor_limit(void)
+{
+	struct rlimit l;
+
+	if (getrlimit(RLIMIT_NOFILE, &l) < 0 || l.rlim_cur == l.rlim_max)
+		return;
+	l.rlim_cur = l.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &l); /* less is served with less */
+}
+
+static enum err_kind open_store(const struct conf *c, struct store **ret, struct err *e)
+{
+	const struct store_options o = {
+		.root = c->root.p,
+		.map_bytes = c->index_map_size,
+		.uploads_max = c->uploads_sessions_max,
+		.uploads_idle_ms = c->uploads_idle_ms,
+		.lease_ms = c->gc_lease_ms,
+		.json_depth_max = (unsigned)c->manifest_json_depth_max,
+		.allow_sparse = c->manifest_sparse,
+		.single_thread = c->threads == 1,
+	};
+	struct store_recovery found;
+	uint64_t start = mono_ms();
+	enum err_kind k = store_open(&o, ret, &found, e);
+
+	if (k == ERR_OK)
+		log_event(LOG_INFO, "store.open",
+			  "root=%s resumable=%llu discarded=%llu ms=%llu", c->root.p,
+			  (unsigned long long)found.resumable, (unsigned long long)found.discarded,
+			  (unsigned long long)(mono_ms() - start));
+	return k;
+}
+
+static void reap_uploads(struct store *st)
+{
+	struct err e;
+	uint64_t n = 0;
+
+	if (upload_reap(st, &n, &e) != ERR_OK)
+		log_event(LOG_WARN, "uploads.reap", "%s", e.msg);
+	else if (n)
+		log_event(LOG_INFO, "uploads.reap", "%llu idle sessions ended", (unsigned long long)n);
+}
+
+/* Until a signal says to end. */
+static void serve_until_signal(const struct conf *c, struct store *st, struct http *h,
+			       const sigset_t *signals)
+{
+	uint64_t reap_every_ms = MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX);
+	uint64_t reaped = mono_ms();
+	bool single = c->threads == 1;
+	const struct timespec wait = { .tv_nsec = single ? 0 : WAKE_MS * 1000000L };
+	int sig;
+
+	do {
+		sig = sigtimedwait(signals, NULL, &wait);
+		if (sig == SIGHUP)
+			log_event(LOG_INFO, "signal", "SIGHUP: there is nothing to reload");
+		if (single)
+			http_poll(h, POLL_MS);
+		if (mono_ms() - reaped >= reap_every_ms) {
+			reap_uploads(st);
+			reaped = mono_ms();
+		}
+	} while (sig != SIGTERM && sig != SIGINT);
+	log_event(LOG_INFO, "stop", "draining");
+}
+
+static enum err_kind run(const struct conf *c, const sigset_t *signals, struct err *e)
+{
+	struct server s = { .conf = c };
+	struct http *h = NULL;
+	enum err_kind k = open_store(c, &s.store, e);
+
+	if (k == ERR_OK)
+		k = work_start(c->threads == 1 ? 0 : (unsigned)c->workers, &s.work, e);
+	if (k == ERR_OK)
+		k = http_start(&s, &h, e);
+	if (k == ERR_OK) {
+		(void)printf("listening on http://%s\n", http_address(h));
+		(void)fflush(stdout);
+		serve_until_signal(c, s.store, h, signals);
+		http_drain(&h);
+	}
+	work_stop(&s.work);
+	store_close(&s.store);
+	return k;
+}
+
+static int serve(int n_args, char *const *args)
+{
+	struct conf c;
+	struct err e = { 0 };
+	sigset_t signals;
+	enum err_kind k = conf_load(n_args, args, &c, &e);
+
+	if (k != ERR_OK)
+		return complain(EXIT_USAGE, &e);
+	(void)sigemptyset(&signals);
+	(void)sigaddset(&signals, SIGTERM);
+	(void)sigaddset(&signals, SIGINT);
+	(void)sigaddset(&signals, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread, so that all inherit it */
+	(void)signal(SIGPIPE, SIG_IGN);
+	raise_descriptor_limit();
+	log_set_level(c.log_level);
+	if (c.threads > 1 && !log_start())
+		log_event(LOG_WARN, "log", "no thread for the log: lines are written in place");
+	k = run(&c, &signals, &e);
+	log_stop();
+	conf_clear(&c);
+	return k == ERR_OK ? EXIT_FINE : complain(EXIT_FAILED, &e);
+}
+
+static int check_config(int n_args, char *const *args)
+{
+	struct conf c;
+	struct err e = { 0 };
+	AUTO_SBUF text;
+
+	sbuf_init(&text, 1024 * 1024);
+	if (conf_load(n_args, args, &c, &e) != ERR_OK)
+		return complain(EXIT_USAGE, &e);
+	conf_dump(&c, &text);
+	conf_clear(&c);
+	if (text.failed || fputs(text.p, stdout) == EOF || fflush(stdout) == EOF)
+		return EXIT_FAILED;
+	return EXIT_FINE;
+}
+
+static int version(int n_args, char *const *args)
+{
+	(void)n_args, (void)args;
+	(void)printf("berthd %s\n", BERTH_VERSION);
+	return EXIT_FINE;
+}
+
+static int help(int n_args, char *const *args);
+
+static const struct command {
+	const char *name;
+	int (*run)(int n_args, char *const *args);
+	const char *doc;
+} commands[] = {
+	{ "serve", serve, "[--config FILE] [--OPTION=VALUE]...   run the registry" },
+	{ "check-config", check_config,
+	  "[--config FILE] [--OPTION=VALUE]...   check the options and print them all, with what they mean" },
+	{ "version", version, "print the version" },
+	{ "help", help, "print this" },
+};
+
+static int help(int n_args, char *const *args)
+{
+	(void)n_args, (void)args;
+	(void)printf("berthd - a private OCI registry\n\nusage:\n");
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		(void)printf("  berthd %s %s\n", commands[i].name, commands[i].doc);
+	(void)printf("\nAn option is also read from the environment: --http.min_rate is BERTHD_HTTP_MIN_RATE.\n");
+	return EXIT_FINE;
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+#ifdef BERTH_FAULT
+	fault_from_environment();
+#endif
+	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+		name = "help";
+	if (strcmp(name, "--version") == 0)
+		name = "version";
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		if (strcmp(name, commands[i].name) == 0)
+			return commands[i].run(argc - 2, argv + 2);
+	}
+	(void)fprintf(stderr, "berthd: %s%s%s: \"berthd help\" lists the commands\n",
+		      *name ? "no command \"" : "a command is needed", name, *name ? "\"" : "");
+	return EXIT_USAGE;
+}

@@ -1,0 +1,456 @@
+#include "server/request.h"
+
+#include "base/clock.h"
+#include "base/lock.h"
+#include "server/route.h"
+
+static struct request *request_of(struct job *j)
+{
+	return (struct request *)((char *)j - offsetof(struct request, job));
+}
+
+struct request *request_new(const struct server *s, struct str raw)
+{
+	struct request *rq = malloc(sizeof(*rq) + 2 * raw.n + 1);
+
+	if (!rq)
+		return NULL;
+	memset(rq, 0, offsetof(struct request, reply));
+	rq->server = s;
+	reply_init(&rq->reply);
+	memset(&rq->about, 0, sizeof(*rq) - offsetof(struct request, about));
+	rq->raw = rq->text + raw.n;
+	memcpy(rq->raw, raw.p, raw.n);
+	rq->raw[raw.n] = '\0';
+	rq->refs = 1;
+	rq->started_us = mono_us();
+	lock_init(&rq->mu, LOCK_REQUEST);
+	return rq;
+}
+
+static void request_put(struct request *rq)
+{
+	if (--rq->refs)
+		return;
+	upload_release(&rq->upload);
+	jv_free(&rq->detail);
+	reply_clear(&rq->reply);
+	sbuf_clear(&rq->body);
+	free(rq->ring);
+	lock_clear(&rq->mu);
+	free(rq);
+}
+
+static void fail(struct request *rq, const struct err *e)
+{
+	if (e->kind == ERR_CORRUPT || e->kind == ERR_IO || e->kind == ERR_BUG ||
+	    e->kind == ERR_NO_SPACE || e->kind == ERR_NO_MEMORY)
+		log_event(e->kind == ERR_NO_MEMORY ? LOG_WARN : LOG_ERROR, "request.failed",
+			  "%s %s: %s: %s", rq->method_text, rq->raw, e->where, e->msg);
+	reply_error(&rq->reply, e, rq->about, TAKE(rq->detail));
+}
+
+/* A handler's result becomes the reply; the order tells other threads that it is there. */
+static void settle(struct request *rq, enum err_kind k, const struct err *e)
+{
+	if (k != ERR_OK)
+		fail(rq, e);
+	if (rq->reply.overflow) {
+		struct err too_long;
+
+		(void)err_set(&too_long, ERR_BUG, __func__, "a header of the answer is too long");
+		fail(rq, &too_long);
+	}
+	rq->stage = REQUEST_DONE;
+}
+
+static void run(struct request *rq)
+{
+	struct err e = { 0 };
+	enum err_kind k = rq->route->run(rq, &e);
+
+	settle(rq, k, &e);
+}
+
+/* Is the route's scope granted?  Until accounts exist, everybody may do everything. */
+static enum err_kind authorise(struct request *rq, struct err *e)
+{
+	(void)e;
+	return rq->route->scope < SCOPE_N ? ERR_OK : ERR_BUG;
+}
+
+static enum err_kind check_path(struct request *rq, struct err *e)
+{
+	switch (rq->path.fault) {
+	case PATH_FINE:
+		return ERR_OK;
+	case PATH_BAD_NAME:
+		return request_fail(rq, e, ERR_INVALID, RES_NAME, "invalid repository name");
+	case PATH_BAD_TAG:
+		return request_fail(rq, e, ERR_INVALID, RES_TAG, "invalid tag");
+	case PATH_BAD_DIGEST:
+		return request_fail(rq, e, ERR_INVALID, RES_DIGEST,
+				    "invalid digest, or of an algorithm other than sha256 and sha512");
+	case PATH_BAD_UPLOAD:
+		return request_fail(rq, e, ERR_NOT_FOUND, RES_UPLOAD, "no such upload session");
+	}
+	return err_set(e, ERR_BUG, __func__, "unknown path fault");
+}
+
+static enum err_kind find_route(struct request *rq, struct err *e)
+{
+	struct str raw = str_of(rq->raw);
+	unsigned methods;
+	char allow[64];
+
+	rq->about = RES_PATH;
+	if (raw.n > rq->server->conf->http_target_max)
+		return err_set(e, ERR_TOO_LARGE, __func__, "the request-target is too long");
+	if (!target_parse(raw, rq->text, &rq->target))
+		return request_fail(rq, e, ERR_INVALID, RES_ANY, "malformed request-target");
+	if (!path_parse(rq->target.path, &rq->path))
+		return err_set(e, ERR_NOT_FOUND, __func__, "nothing is served here");
+	rq->route = route_find(rq->method, rq->path.kind, &methods);
+	if (rq->route)
+		return check_path(rq, e);
+	reply_header(&rq->reply, "Allow", "%s", methods_text(methods, allow, sizeof(allow)));
+	return err_set(e, ERR_UNSUPPORTED, __func__, "this path is served to %s only", allow);
+}
+
+static enum err_kind check_length(struct request *rq, struct err *e)
+{
+	const char *field = request_header(rq, "Content-Length");
+	struct str in = str_of(field);
+
+	if (!field)
+		return ERR_OK;
+	rq->about = RES_HEADER;
+	rq->has_length = scan_u64(&in, INT64_MAX, &rq->length) && scan_end(&in);
+	if (!rq->has_length)
+		return err_set(e, ERR_INVALID, __func__, "invalid Content-Length");
+	return ERR_OK;
+}
+
+static enum err_kind open_request(struct request *rq, struct err *e)
+{
+	enum err_kind k = find_route(rq, e);
+
+	if (k == ERR_OK)
+		k = check_length(rq, e);
+	if (k == ERR_OK)
+		k = authorise(rq, e);
+	if (k == ERR_OK && rq->route->flags & ROUTE_BODY)
+		sbuf_init(&rq->body, rq->server->conf->manifest_size_max + 1);
+	rq->about = RES_ANY;
+	return k == ERR_OK && rq->route->open ? rq->route->open(rq, e) : k;
+}
+
+/* A refused body that is not too long is read to its end, because clients that only write miss an early answer. */
+static bool worth_reading(const struct request *rq)
+{
+	if (request_header(rq, "Expect"))
+		return false;
+	return rq->has_length ? rq->length <= DISCARD_MAX
+			      : request_header(rq, "Transfer-Encoding") != NULL;
+}
+
+bool request_open(struct request *rq, const char *method, const struct request_host *host)
+{
+	struct err e = { 0 };
+	enum err_kind k;
+
+	rq->host = *host;
+	rq->method_text = method;
+	rq->method = method_parse(str_of(method));
+	k = open_request(rq, &e);
+	if (k == ERR_OK && rq->reply.status == 0) {
+		rq->stage = REQUEST_BODY;
+		return false;
+	}
+	settle(rq, k, &e);
+	rq->answered = !worth_reading(rq);
+	if (!rq->answered)
+		rq->stage = REQUEST_DISCARD;
+	return rq->answered;
+}
+
+/* --- bodies --- */
+
+static void wake(struct request *rq)
+{
+	if (!work_is_inline(rq->server->work))
+		rq->host.wake(rq->host.arg);
+}
+
+/* Bytes that nobody wants, within bounds. */
+static size_t discard(struct request *rq, size_t n)
+{
+	rq->discarded += n;
+	return rq->discarded > DISCARD_MAX ? SIZE_MAX : n;
+}
+
+static size_t refuse_body(struct request *rq, const struct err *e, size_t n)
+{
+	settle(rq, e->kind, e);
+	rq->stage = REQUEST_DISCARD;
+	return discard(rq, n);
+}
+
+static size_t gather(struct request *rq, const void *p, size_t n)
+{
+	uint64_t max = rq->server->conf->manifest_size_max;
+	struct err e;
+
+	sbuf_add(&rq->body, p, n);
+	if (!rq->body.failed && rq->body.n <= max)
+		return n;
+	(void)request_fail(rq, &e, ERR_TOO_LARGE, RES_MANIFEST,
+			   "a manifest may have %llu bytes at most", (unsigned long long)max);
+	return refuse_body(rq, &e, n);
+}
+
+/* Under mu. */
+static size_t ring_add(struct request *rq, const uint8_t *p, size_t n)
+{
+	size_t took = 0;
+
+	while (took < n && rq->used < BODY_RING_BYTES) {
+		size_t tail = (rq->head + rq->used) % BODY_RING_BYTES;
+		size_t room = MIN(BODY_RING_BYTES - tail, BODY_RING_BYTES - rq->used);
+		size_t step = MIN(room, n - took);
+
+		memcpy(rq->ring + tail, p + took, step);
+		rq->used += step;
+		took += step;
+	}
+	return took;
+}
+
+/* Hands one piece of the ring to the route, or throws it away after a failure.  False if there is none. */
+static bool consume_piece(struct request *rq)
+{
+	struct err e = { 0 };
+	enum err_kind k = ERR_OK;
+	size_t n, head;
+	bool waits;
+
+	lock_get(&rq->mu);
+	head = rq->head;
+	n = MIN(rq->used, BODY_RING_BYTES - head);
+	lock_put(&rq->mu);
+	if (n == 0)
+		return false;
+	if (rq->failed == ERR_OK) /* only this thread changes it */
+		k = rq->route->write(rq, rq->ring + head, n, &e);
+	lock_get(&rq->mu);
+	rq->head = (head + n) % BODY_RING_BYTES;
+	rq->used -= n;
+	if (k != ERR_OK) {
+		rq->failed = k;
+		rq->failure = e;
+	}
+	waits = rq->parked;
+	rq->parked = false;
+	lock_put(&rq->mu);
+	if (waits)
+		wake(rq);
+	return true;
+}
+
+static void finish_job(struct request *rq)
+{
+	if (rq->failed == ERR_OK)
+		run(rq);
+	else
+		settle(rq, rq->failed, &rq->failure);
+	upload_release(&rq->upload); /* may wait for the disk, so here */
+	wake(rq);
+}
+
+/* Drains the ring; after the end of the body runs the handler. */
+static void request_job(struct job *j)
+{
+	struct request *rq = request_of(j);
+	bool drained, finish;
+
+	do {
+		while (consume_piece(rq))
+			;
+		lock_get(&rq->mu);
+		drained = rq->used == 0;
+		finish = drained && rq->ended && !rq->abandoned;
+		if (drained && !finish)
+			rq->scheduled = false;
+		lock_put(&rq->mu);
+	} while (!drained);
+	if (finish)
+		finish_job(rq);
+	request_put(rq);
+}
+
+static void dispose_job(struct job *j)
+{
+	request_put(request_of(j));
+}
+
+static void submit(struct request *rq)
+{
+	rq->refs++;
+	rq->job.run = request_job;
+	work_submit(rq->server->work, &rq->job);
+}
+
+/* Waits for room, unless some came up meanwhile. */
+static void park_for_room(struct request *rq)
+{
+	bool room;
+
+	rq->host.park(rq->host.arg);
+	lock_get(&rq->mu);
+	room = rq->used < BODY_RING_BYTES;
+	rq->parked = !room;
+	lock_put(&rq->mu);
+	if (room)
+		wake(rq);
+}
+
+static size_t stream(struct request *rq, const void *p, size_t n)
+{
+	size_t took;
+	bool idle, bad;
+
+	if (!rq->ring)
+		rq->ring = malloc(BODY_RING_BYTES);
+	if (!rq->ring) {
+		struct err e;
+
+		(void)err_set(&e, ERR_NO_MEMORY, __func__, "no memory for a body");
+		return refuse_body(rq, &e, n);
+	}
+	lock_get(&rq->mu);
+	bad = rq->failed != ERR_OK;
+	took = ring_add(rq, p, n);
+	idle = !rq->scheduled;
+	rq->scheduled = true;
+	lock_put(&rq->mu);
+	if (idle)
+		submit(rq);
+	if (bad && discard(rq, took) == SIZE_MAX)
+		return SIZE_MAX;
+	if (took < n && !work_is_inline(rq->server->work))
+		park_for_room(rq);
+	return took;
+}
+
+size_t request_receive(struct request *rq, const void *p, size_t n)
+{
+	size_t took;
+
+	if (rq->stage != REQUEST_BODY)
+		took = discard(rq, n);
+	else if (rq->route->flags & ROUTE_BODY)
+		took = gather(rq, p, n);
+	else if (rq->route->flags & ROUTE_STREAM)
+		took = stream(rq, p, n);
+	else
+		took = discard(rq, n);
+	if (took != SIZE_MAX)
+		rq->body_bytes += took;
+	return took;
+}
+
+/* The handler goes to a worker, which may still be busy with the last of the body. */
+static bool run_on_worker(struct request *rq)
+{
+	bool inline_run = work_is_inline(rq->server->work), idle;
+
+	if (!inline_run)
+		rq->host.park(rq->host.arg);
+	lock_get(&rq->mu);
+	rq->ended = true;
+	idle = !rq->scheduled;
+	rq->scheduled = true;
+	lock_put(&rq->mu);
+	if (idle)
+		submit(rq);
+	return inline_run; /* otherwise rq is the worker's until it wakes us */
+}
+
+bool request_finish(struct request *rq)
+{
+	bool ready;
+
+	switch (rq->stage) {
+	case REQUEST_BODY:
+		rq->stage = REQUEST_RUNNING;
+		if (rq->route->flags & ROUTE_MAY_BLOCK) {
+			ready = run_on_worker(rq);
+		} else {
+			run(rq);
+			ready = true;
+		}
+		break;
+	case REQUEST_DISCARD:
+		rq->stage = REQUEST_DONE;
+		ready = true;
+		break;
+	case REQUEST_DONE:
+		ready = true;
+		break;
+	case REQUEST_HEAD:
+	case REQUEST_RUNNING:
+	default:
+		ready = false;
+		break;
+	}
+	rq->answered = ready;
+	return ready;
+}
+
+static void log_access(const struct request *rq)
+{
+	struct log_line l;
+
+	if (!rq->server->conf->log_access || !log_is_on(LOG_INFO))
+		return;
+	log_begin(&l, LOG_INFO, "request");
+	log_str(&l, "from", str_of(rq->host.peer));
+	log_str(&l, "method", str_of(rq->method_text));
+	log_str(&l, "path", str_of(rq->raw));
+	log_num(&l, "status", rq->answered ? rq->reply.status : 0); /* 0: cut off before the answer */
+	if (rq->answered && rq->route)
+		log_str(&l, "scope", str_of(scope_text(rq->route->scope)));
+	log_num(&l, "in", rq->body_bytes);
+	if (rq->answered)
+		log_num(&l, "out", rq->reply.body ? rq->reply.body_n : rq->reply.length);
+	log_num(&l, "us", mono_us() - rq->started_us);
+	log_end(&l);
+}
+
+void request_end(struct request *rq)
+{
+	bool at_work;
+
+	if (rq->stage != REQUEST_HEAD)
+		log_access(rq);
+	lock_get(&rq->mu);
+	rq->abandoned = true;
+	at_work = rq->scheduled;
+	lock_put(&rq->mu);
+	if (at_work || !rq->upload) {
+		request_put(rq);
+		return;
+	}
+	rq->job.run = dispose_job; /* letting go of an upload may wait for the disk */
+	work_submit(rq->server->work, &rq->job);
+}
+
+const char *request_header(const struct request *rq, const char *name)
+{
+	return rq->host.header(rq->host.arg, name);
+}
+
+bool request_query(const struct request *rq, struct str key, struct str *ret)
+{
+	return target_query(&rq->target, key, 0, ret);
+}

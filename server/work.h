@@ -1,0 +1,25 @@
+/*
+ * work - threads that may wait: whatever can fsync, commit or read a disk for long runs here, first come, first
+ * served.
+ *
+ * Lifecycle  start -> submit* -> stop, which runs what is queued and then ends the threads.
+ * Threads    submit from any thread.  With no threads submit runs the job itself, before it returns.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct work;
+
+/* Belongs to the caller; not touched any more once run has been called. */
+struct job {
+	struct job *next;
+	void (*run)(struct job *j);
+};
+
+MUST_CHECK enum err_kind work_start(unsigned n_threads, struct work **ret, struct err *e);
+void work_stop(struct work **w);
+void work_submit(struct work *w, struct job *j);
+bool work_is_inline(const struct work *w);
