@@ -5,7 +5,7 @@
 #define KEY_MAX 64
 #define TEXT_MAX 4096
 
-enum conf_type { CONF_TEXT, CONF_COUNT, CONF_SIZE, CONF_DURATION, CONF_FLAG, CONF_LEVEL };
+enum conf_type { CONF_TEXT, CONF_COUNT, CONF_SIZE, CONF_DURATION, CONF_FLAG, CONF_CHOICE };
 
 struct option {
 	const char *key;
@@ -13,7 +13,11 @@ struct option {
 	size_t offset;
 	uint64_t min, max;
 	const char *preset, *doc;
+	const char *choices; /* CONF_CHOICE: the words, separated by spaces, in the order of the enum */
 };
+
+#define SPARSE_CHOICES "none index all"
+#define LEVEL_CHOICES "error warn info debug"
 
 #define AT(field) offsetof(struct conf, field)
 #define K ((uint64_t)1024)
@@ -24,81 +28,90 @@ struct option {
 /* clang-format off */
 static const struct option options[] = {
 	{ "root", CONF_TEXT, AT(root), 1, 0, "./berth-data",
-	  "directory of the store; made if its parent is there" },
+	  "directory of the store; made if its parent is there", NULL },
 	{ "listen", CONF_TEXT, AT(listen), 1, 0, "127.0.0.1:5000",
-	  "address and port; port 0 picks a free one" },
+	  "address and port; port 0 picks a free one", NULL },
 	{ "threads", CONF_COUNT, AT(threads), 1, 64, "2",
-	  "threads that parse and answer; 1 runs everything, disk included, on one thread" },
+	  "threads that parse and answer; 1 runs everything, disk included, on one thread", NULL },
 	{ "workers", CONF_COUNT, AT(workers), 1, 512, "32",
-	  "threads that may wait for the disk" },
+	  "threads that may wait for the disk", NULL },
 	{ "http.connections", CONF_COUNT, AT(http_connections), 2, 1000000, "8192",
-	  "open connections; more wait" },
+	  "open connections; more wait", NULL },
 	{ "http.connections_per_address", CONF_COUNT, AT(http_connections_per_address), 1, 1000000, "1024",
-	  "open connections from one address" },
+	  "open connections from one address", NULL },
 	{ "http.idle_timeout", CONF_DURATION, AT(http_idle_timeout_ms), SECOND, DAY, "30s",
-	  "a connection on which nothing moves is closed" },
+	  "a connection on which nothing moves is closed", NULL },
 	{ "http.head_timeout", CONF_DURATION, AT(http_head_timeout_ms), SECOND, DAY, "10s",
-	  "time for the head of a request, from its first byte" },
+	  "time for the head of a request, from its first byte", NULL },
 	{ "http.min_rate", CONF_SIZE, AT(http_min_rate), 0, 1024 * M, "1K",
-	  "bytes a second that a body must move at; 0: any" },
+	  "bytes a second that a body must move at; 0: any", NULL },
 	{ "http.min_rate_grace", CONF_DURATION, AT(http_min_rate_grace_ms), SECOND, DAY, "30s",
-	  "span over which the rate is measured" },
+	  "span over which the rate is measured", NULL },
 	{ "http.target_max", CONF_SIZE, AT(http_target_max), 1024, 64 * K, "8K",
-	  "bytes of a request-target" },
+	  "bytes of a request-target", NULL },
 	{ "http.head_max", CONF_SIZE, AT(http_head_max), 16 * K, 512 * K, "96K",
-	  "bytes of memory for the head of a request and for buffers" },
+	  "bytes of memory for the head of a request and for buffers", NULL },
 	{ "http.drain", CONF_DURATION, AT(http_drain_ms), 0, DAY, "10s",
-	  "time that running requests have to end after SIGTERM" },
+	  "time that running requests have to end after SIGTERM", NULL },
 	{ "http.insecure", CONF_FLAG, AT(http_insecure), 0, 0, "false",
-	  "serve plain HTTP to anybody on an address that is not loopback" },
+	  "serve plain HTTP to anybody on an address that is not loopback", NULL },
 	{ "manifest.size_max", CONF_SIZE, AT(manifest_size_max), 1024, 64 * M, "4M",
-	  "bytes of a manifest" },
+	  "bytes of a manifest", NULL },
 	{ "manifest.json_depth_max", CONF_COUNT, AT(manifest_json_depth_max), 8, 2048, "64",
-	  "nesting of a manifest" },
-	{ "manifest.sparse", CONF_FLAG, AT(manifest_sparse), 0, 0, "true",
-	  "accept an index whose manifests are not all there" },
+	  "nesting of a manifest", NULL },
+	{ "manifest.sparse", CONF_CHOICE, AT(manifest_sparse), 0, 0, "index",
+	  "what may refer to content that is not there: nothing, an index, or images as well", SPARSE_CHOICES },
 	{ "uploads.idle", CONF_DURATION, AT(uploads_idle_ms), SECOND, 365 * DAY, "24h",
-	  "an upload session left alone for so long is given up" },
+	  "an upload session left alone for so long is given up", NULL },
 	{ "uploads.sessions_max", CONF_COUNT, AT(uploads_sessions_max), 1, 1000000, "10000",
-	  "open upload sessions" },
+	  "open upload sessions", NULL },
 	{ "list.page_max", CONF_COUNT, AT(list_page_max), 1, 1000000, "10000",
-	  "names in one answer of tags and catalog" },
+	  "names in one answer of tags and catalog", NULL },
 	{ "referrers.page_bytes_max", CONF_SIZE, AT(referrers_page_bytes_max), 64 * K, 64 * M, "4M",
-	  "bytes of one answer of referrers" },
+	  "bytes of one answer of referrers", NULL },
 	{ "index.map_size", CONF_SIZE, AT(index_map_size), M, 1024 * 1024 * M, "1G",
-	  "first size of the index's memory map; it grows by itself" },
+	  "first size of the index's memory map; it grows by itself", NULL },
 	{ "gc.lease", CONF_DURATION, AT(gc_lease_ms), 0, 365 * DAY, "24h",
-	  "how long content that nothing refers to is kept for a push under way" },
-	{ "log.level", CONF_LEVEL, AT(log_level), 0, 0, "info",
-	  "error, warn, info or debug" },
+	  "how long content that nothing refers to is kept for a push under way", NULL },
+	{ "log.level", CONF_CHOICE, AT(log_level), 0, 0, "info",
+	  "least important events that are written", LEVEL_CHOICES },
 	{ "log.access", CONF_FLAG, AT(log_access), 0, 0, "true",
-	  "one line for each request" },
+	  "one line for each request", NULL },
 };
 /* clang-format on */
 
-static const struct {
+struct unit {
 	const char *suffix;
 	uint64_t factor;
-} durations[] = { { "ms", 1 }, { "s", SECOND }, { "m", 60 * SECOND }, { "h", 3600 * SECOND }, { "d", DAY } },
-  sizes[] = { { "", 1 }, { "K", K }, { "M", M }, { "G", K * M }, { "T", M * M } };
+};
+static const struct unit durations[] = {
+	{ "ms", 1 }, { "s", SECOND }, { "m", 60 * SECOND }, { "h", 3600 * SECOND }, { "d", DAY },
+};
+static const struct unit sizes[] = {
+	{ "", 1 }, { "K", K }, { "M", M }, { "G", K * M }, { "T", M * M },
+};
+#define UNITS 5
+_Static_assert(ARRAY_LEN(durations) == UNITS && ARRAY_LEN(sizes) == UNITS, "walked alike");
+
+static const struct unit *units_of(enum conf_type type)
+{
+	return type == CONF_DURATION ? durations : sizes;
+}
 
 static bool parse_scaled(enum conf_type type, struct str in, uint64_t *ret)
 {
-	size_t n = type == CONF_DURATION ? ARRAY_LEN(durations) : ARRAY_LEN(sizes);
+	const struct unit *units = units_of(type);
 	uint64_t v;
 
 	if (!scan_u64(&in, UINT64_MAX, &v))
 		return false;
-	if (type == CONF_DURATION && v == 0 && in.n == 0) {
+	if (v == 0 && in.n == 0) { /* nothing is nothing in any unit */
 		*ret = 0;
 		return true;
 	}
-	for (size_t i = 0; i < n; i++) {
-		const char *suffix = type == CONF_DURATION ? durations[i].suffix : sizes[i].suffix;
-		uint64_t factor = type == CONF_DURATION ? durations[i].factor : sizes[i].factor;
-
-		if (str_eq(in, str_of(suffix)))
-			return !__builtin_mul_overflow(v, factor, ret);
+	for (size_t i = 0; i < UNITS; i++) {
+		if (str_eq(in, str_of(units[i].suffix)))
+			return !__builtin_mul_overflow(v, units[i].factor, ret);
 	}
 	return false;
 }
@@ -113,20 +126,42 @@ static bool parse_flag(struct str in, bool *ret)
 	return true;
 }
 
-static void format_scaled(enum conf_type type, uint64_t v, char *buf, size_t cap)
+/* The i'th word of the choices; false beyond the last. */
+static bool choice_at(const struct option *o, unsigned i, struct str *ret)
 {
-	size_t n = type == CONF_DURATION ? ARRAY_LEN(durations) : ARRAY_LEN(sizes);
+	struct str rest = str_of(o->choices);
 
-	for (size_t i = n; i-- > 0;) {
-		uint64_t factor = type == CONF_DURATION ? durations[i].factor : sizes[i].factor;
+	do {
+		if (rest.n == 0)
+			return false;
+		(void)str_cut(rest, ' ', ret, &rest);
+	} while (i--);
+	return true;
+}
 
-		if ((v && v % factor == 0) || i == 0) {
-			(void)snprintf(buf, cap, "%llu%s", (unsigned long long)(v / factor),
-				       type == CONF_DURATION ? durations[i].suffix
-							     : sizes[i].suffix);
-			return;
+static bool parse_choice(const struct option *o, struct str in, unsigned *ret)
+{
+	struct str word;
+
+	for (unsigned i = 0; choice_at(o, i, &word); i++) {
+		if (str_eq(word, in)) {
+			*ret = i;
+			return true;
 		}
 	}
+	return false;
+}
+
+/* In the largest unit that leaves no remainder. */
+static void format_scaled(enum conf_type type, uint64_t v, char *buf, size_t cap)
+{
+	const struct unit *units = units_of(type);
+	size_t i = UNITS - 1;
+
+	while (i && (v == 0 || v % units[i].factor))
+		i--;
+	(void)snprintf(buf, cap, "%llu%s", (unsigned long long)(v / units[i].factor),
+		       units[i].suffix);
 }
 
 static enum err_kind set_number(const struct option *o, uint64_t *field, struct str value,
@@ -180,12 +215,11 @@ static enum err_kind set_option(struct conf *c, const struct option *o, struct s
 			return ERR_OK;
 		return err_set(e, ERR_INVALID, __func__, "%s: %s is \"%.60s\": it must be true or false",
 			       where, o->key, value.p);
-	case CONF_LEVEL:
-		if (log_level_parse(field, value))
+	case CONF_CHOICE:
+		if (parse_choice(o, value, field))
 			return ERR_OK;
-		return err_set(e, ERR_INVALID, __func__,
-			       "%s: %s is \"%.60s\": it must be error, warn, info or debug", where,
-			       o->key, value.p);
+		return err_set(e, ERR_INVALID, __func__, "%s: %s is \"%.60s\": it must be one of %s",
+			       where, o->key, value.p, o->choices);
 	}
 	return err_set(e, ERR_BUG, __func__, "option %s has no type", o->key);
 }
@@ -325,8 +359,8 @@ void conf_clear(struct conf *c)
 
 static void dump_value(const struct conf *c, const struct option *o, struct sbuf *b)
 {
-	static const char *const levels[LOG_LEVEL_N] = { "error", "warn", "info", "debug" };
 	const void *field = (const char *)c + o->offset;
+	struct str word = { "", 0 };
 	char text[32];
 
 	switch (o->type) {
@@ -344,8 +378,9 @@ static void dump_value(const struct conf *c, const struct option *o, struct sbuf
 	case CONF_FLAG:
 		sbuf_addf(b, "%s", *(const bool *)field ? "true" : "false");
 		break;
-	case CONF_LEVEL:
-		sbuf_addf(b, "%s", levels[*(const enum log_level *)field]);
+	case CONF_CHOICE:
+		(void)choice_at(o, *(const unsigned *)field, &word);
+		sbuf_add_str(b, word);
 		break;
 	}
 }
@@ -362,8 +397,10 @@ void conf_dump(const struct conf *c, struct sbuf *b)
 			group = head;
 			sbuf_addf(b, "%.*s:\n", STR_FMT(head));
 		}
-		sbuf_addf(b, "%s# %s\n%s%s: ", nested ? "  " : "", options[i].doc, nested ? "  " : "",
-			  nested ? leaf.p : options[i].key);
+		sbuf_addf(b, "%s# %s", nested ? "  " : "", options[i].doc);
+		if (options[i].choices)
+			sbuf_addf(b, " (%s)", options[i].choices);
+		sbuf_addf(b, "\n%s%s: ", nested ? "  " : "", nested ? leaf.p : options[i].key);
 		dump_value(c, &options[i], b);
 		sbuf_add(b, "\n", 1);
 	}

@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "storage/change.h"
 
 #define LISTEN_MAX 128
 
@@ -24,7 +25,7 @@ struct conf {
 	uint64_t http_target_max, http_head_max;
 	bool http_insecure;
 	uint64_t manifest_size_max, manifest_json_depth_max;
-	bool manifest_sparse;
+	enum sparse manifest_sparse;
 	uint64_t uploads_idle_ms, uploads_sessions_max;
 	uint64_t list_page_max, referrers_page_bytes_max;
 	uint64_t index_map_size;

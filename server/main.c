@@ -42,7 +42,7 @@ static enum err_kind open_store(const struct conf *c, struct store **ret, struct
 		.uploads_idle_ms = c->uploads_idle_ms,
 		.lease_ms = c->gc_lease_ms,
 		.json_depth_max = (unsigned)c->manifest_json_depth_max,
-		.allow_sparse = c->manifest_sparse,
+		.sparse = c->manifest_sparse,
 		.single_thread = c->threads == 1,
 	};
 	struct store_recovery found;

@@ -39,7 +39,7 @@ enum range_result range_parse(struct str field, uint64_t size, uint64_t *ret_fir
 	if (!scan_u64(&from, UINT64_MAX, &first))
 		return RANGE_UNSATISFIABLE; /* beyond 2^64 is beyond every size */
 	if (to.n && scan_u64(&to, UINT64_MAX, &last) && last < first)
-		return RANGE_WHOLE; /* RFC 9110 14.1.1: invalid, so ignored */
+		return RANGE_UNSATISFIABLE; /* RFC 9110 14.2: invalid, may be ignored or refused */
 	if (first >= size)
 		return RANGE_UNSATISFIABLE;
 	*ret_first = first;

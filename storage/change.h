@@ -20,6 +20,9 @@ enum change_kind {
 	CHANGE_KIND_N
 };
 
+/* Which manifests may refer to content that is not there (promise P4 is kept by the first two). */
+enum sparse { SPARSE_NONE, SPARSE_INDEX, SPARSE_ALL };
+
 struct change {
 	enum change_kind kind;
 	struct repo_name repo;
@@ -29,7 +32,7 @@ struct change {
 	struct repo_name from;		/* BLOB_MOUNT: source, len 0 for any; filled in */
 	const struct manifest *manifest; /* MANIFEST_PUT */
 	struct str bytes;		/* MANIFEST_PUT: what was pushed */
-	bool allow_sparse;		/* MANIFEST_PUT: children of an index may be absent */
+	enum sparse sparse;		/* MANIFEST_PUT */
 	const struct tag_name *tags;
 	size_t n_tags;
 	struct upload_id upload; /* UPLOAD_*; BLOB_LINK: the session it ends, if has_upload */

@@ -344,8 +344,8 @@ static enum err_kind check_refs(struct index_txn *t, struct change *c, uint64_t 
 {
 	for (size_t i = 0; i < c->manifest->n_refs; i++) {
 		const struct manifest_ref *ref = &c->manifest->refs[i];
-		bool optional =
-		    ref->may_be_absent || (ref->kind == REF_CHILD && c->allow_sparse);
+		bool optional = ref->may_be_absent || c->sparse == SPARSE_ALL ||
+				(ref->kind == REF_CHILD && c->sparse == SPARSE_INDEX);
 		uint64_t size;
 		enum err_kind k = repo ? ref_size(t, repo, ref, &size, e) : ERR_NOT_FOUND;
 

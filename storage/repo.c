@@ -90,7 +90,7 @@ enum err_kind repo_manifest_put(struct store *st, const struct repo_name *repo,
 	c.digest = push->digest;
 	c.manifest = &m;
 	c.bytes = push->body;
-	c.allow_sparse = st->options.allow_sparse;
+	c.sparse = st->options.sparse;
 	c.tags = push->tags;
 	c.n_tags = push->n_tags;
 	k = put_durably(st, push, &c, e);

@@ -24,7 +24,7 @@ struct store_options {
 	uint64_t uploads_idle_ms; /* after which a session is given up */
 	uint64_t lease_ms;	  /* how long unreferenced content is safe from gc */
 	unsigned json_depth_max;
-	bool allow_sparse;  /* an index may name manifests that are absent */
+	enum sparse sparse;  /* which manifests may name what is absent */
 	bool single_thread; /* no thread of our own: callers commit by themselves */
 };
 
