@@ -77,7 +77,8 @@ enum err_kind err_sys(struct err *e, const char *where, const char *fmt, ...)
 	e->kind = err_kind_of_errno(saved);
 	e->sys = saved;
 	e->where = where;
-	(void)snprintf(e->msg, sizeof(e->msg), "%s: %s", what, strerror_r(saved, text, sizeof(text)));
+	(void)snprintf(e->msg, sizeof(e->msg), "%s: %s", what,
+		       strerror_r(saved, text, sizeof(text)));
 	errno = saved;
 	return e->kind;
 }

@@ -12,23 +12,23 @@
 
 enum err_kind {
 	ERR_OK = 0,
-	ERR_NOT_FOUND,	 /* the thing named is not there */
-	ERR_EXISTS,	 /* it is there already */
-	ERR_INVALID,	 /* the input breaks a rule of its format */
-	ERR_DIGEST,	 /* bytes do not hash to the digest claimed */
-	ERR_SIZE,	 /* bytes are fewer or more than announced */
-	ERR_RANGE,	 /* an offset is not where the receiver stands */
-	ERR_TOO_LARGE,	 /* over a limit of ours */
-	ERR_TOO_MANY,	 /* over a limit of ours that passes with time */
-	ERR_DENIED,	 /* known, but not allowed */
-	ERR_IN_USE,	 /* something else refers to it or works on it */
-	ERR_REFS,	 /* a manifest refers to content that is not there */
-	ERR_NO_SPACE,	 /* disk or quota full */
-	ERR_NO_MEMORY,	 /* memory or descriptors exhausted: may pass */
+	ERR_NOT_FOUND,   /* the thing named is not there */
+	ERR_EXISTS,      /* it is there already */
+	ERR_INVALID,     /* the input breaks a rule of its format */
+	ERR_DIGEST,      /* bytes do not hash to the digest claimed */
+	ERR_SIZE,        /* bytes are fewer or more than announced */
+	ERR_RANGE,       /* an offset is not where the receiver stands */
+	ERR_TOO_LARGE,   /* over a limit of ours */
+	ERR_TOO_MANY,    /* over a limit of ours that passes with time */
+	ERR_DENIED,      /* known, but not allowed */
+	ERR_IN_USE,      /* something else refers to it or works on it */
+	ERR_REFS,        /* a manifest refers to content that is not there */
+	ERR_NO_SPACE,    /* disk or quota full */
+	ERR_NO_MEMORY,   /* memory or descriptors exhausted: may pass */
 	ERR_UNSUPPORTED, /* known to the specification, not done here */
-	ERR_CORRUPT,	 /* our own data breaks a rule of FORMAT.md */
-	ERR_IO,		 /* the system failed */
-	ERR_BUG,	 /* we failed */
+	ERR_CORRUPT,     /* our own data breaks a rule of FORMAT.md */
+	ERR_IO,          /* the system failed */
+	ERR_BUG,         /* we failed */
 	ERR_KIND_N
 };
 
@@ -36,7 +36,7 @@ enum err_kind {
 
 struct err {
 	enum err_kind kind;
-	int sys;	   /* errno, or 0 */
+	int sys;           /* errno, or 0 */
 	const char *where; /* function that found it */
 	char msg[ERR_MSG_MAX];
 };

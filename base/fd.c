@@ -48,7 +48,8 @@ enum err_kind fd_pwrite_all(int fd, const void *p, size_t n, uint64_t at, const 
 	return ERR_OK;
 }
 
-enum err_kind fd_pread_exact(int fd, void *p, size_t n, uint64_t at, const char *what, struct err *e)
+enum err_kind fd_pread_exact(int fd, void *p, size_t n, uint64_t at, const char *what,
+			     struct err *e)
 {
 	char *to = p;
 
@@ -60,7 +61,8 @@ enum err_kind fd_pread_exact(int fd, void *p, size_t n, uint64_t at, const char 
 		if (r < 0)
 			return err_sys(e, __func__, "read %s", what);
 		if (r == 0)
-			return err_set(e, ERR_CORRUPT, __func__, "%s ends %zu bytes early", what, n);
+			return err_set(e, ERR_CORRUPT, __func__, "%s ends %zu bytes early", what,
+				       n);
 		to += r;
 		at += (uint64_t)r;
 		n -= (size_t)r;

@@ -47,7 +47,8 @@ enum err_kind jv_parse_object(struct str in, unsigned depth_max, struct jv **ret
 	json_t *j;
 
 	if (!depth_is_within(in, depth_max))
-		return err_set(e, ERR_INVALID, __func__, "JSON is nested deeper than %u", depth_max);
+		return err_set(e, ERR_INVALID, __func__, "JSON is nested deeper than %u",
+			       depth_max);
 	j = json_loadb(in.n ? in.p : "", in.n, JSON_REJECT_DUPLICATES, &why);
 	if (!j)
 		return err_set(e, ERR_INVALID, __func__, "not valid JSON at byte %d: %.100s",

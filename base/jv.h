@@ -13,10 +13,9 @@
 
 struct jv;
 
-
 /* ERR_INVALID with the position for anything that is not exactly one object. */
 MUST_CHECK enum err_kind jv_parse_object(struct str in, unsigned depth_max, struct jv **ret,
-					   struct err *e);
+					 struct err *e);
 void jv_free(struct jv **j);
 #define AUTO_JV CLEANUP(jv_free) struct jv
 

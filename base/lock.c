@@ -41,8 +41,8 @@ bool lock_wait(struct lock *l, pthread_cond_t *c, uint64_t deadline_mono_ms)
 		.tv_sec = (time_t)(deadline_mono_ms / 1000),
 		.tv_nsec = (long)(deadline_mono_ms % 1000) * 1000000,
 	};
-	int r = deadline_mono_ms ? pthread_cond_timedwait(c, &l->mu, &t)
-				 : pthread_cond_wait(c, &l->mu);
+	int r =
+	    deadline_mono_ms ? pthread_cond_timedwait(c, &l->mu, &t) : pthread_cond_wait(c, &l->mu);
 
 	l->outer = outer;
 	rank_held = l->rank;

@@ -8,7 +8,8 @@
 #include "base/clock.h"
 #include "base/lock.h"
 
-#define QUEUE_BYTES (256u * 1024) /* lines waiting for the writer thread; beyond it they are dropped */
+#define QUEUE_BYTES                                                                                \
+	(256u * 1024) /* lines waiting for the writer thread; beyond it they are dropped */
 
 static const char *const level_names[LOG_LEVEL_N] = {
 	[LOG_ERROR] = "error",

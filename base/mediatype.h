@@ -18,10 +18,10 @@
 #define MEDIA_JSON "application/json"
 
 enum media_kind {
-	MEDIA_OTHER,	/* nothing that may be stored as a manifest */
+	MEDIA_OTHER,    /* nothing that may be stored as a manifest */
 	MEDIA_MANIFEST, /* OCI image manifest or Docker schema 2: config and layers */
-	MEDIA_INDEX,	/* OCI index or Docker manifest list: manifests */
-	MEDIA_SCHEMA1,	/* Docker schema 1: known, refused */
+	MEDIA_INDEX,    /* OCI index or Docker manifest list: manifests */
+	MEDIA_SCHEMA1,  /* Docker schema 1: known, refused */
 };
 
 enum media_kind media_kind_of(struct str type);

@@ -39,7 +39,7 @@ bool scan_u64(struct str *in, uint64_t max, uint64_t *ret); /* decimal digits, n
 bool scan_char(struct str *in, char c);
 bool scan_end(const struct str *in);
 
-int hex_value(char c); /* -1 unless 0-9a-fA-F */
+int hex_value(char c);                                     /* -1 unless 0-9a-fA-F */
 void hex_lower(const uint8_t *bytes, size_t n, char *out); /* writes 2n characters, no NUL */
 
 /* Percent-decodes into buf (cap bytes).  False on a bad escape or if it does not fit. */

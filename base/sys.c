@@ -91,6 +91,8 @@ static bool fails(enum fault_mode m)
 #define FD_unlinkat dir
 #define PATH_fchmod NULL
 #define FD_fchmod fd
+#define PATH_fchmodat path
+#define FD_fchmodat dir
 #define PATH_ftruncate NULL
 #define FD_ftruncate fd
 #define PATH_fsync NULL
@@ -103,6 +105,7 @@ static bool fails(enum fault_mode m)
 #define REAL_linkat(from, a, to, b, flags) syscall(SYS_linkat, from, a, to, b, flags)
 #define REAL_unlinkat(dir, path, flags) syscall(SYS_unlinkat, dir, path, flags)
 #define REAL_fchmod(fd, mode) syscall(SYS_fchmod, fd, mode)
+#define REAL_fchmodat(dir, path, mode, flags) syscall(SYS_fchmodat, dir, path, mode)
 #define REAL_ftruncate(fd, size) syscall(SYS_ftruncate, fd, size)
 #define REAL_fsync(fd) syscall(SYS_fsync, fd)
 #define REAL_fdatasync(fd) syscall(SYS_fdatasync, fd)
@@ -177,8 +180,9 @@ static const struct {
 	const char *name;
 	enum fault_mode mode;
 } modes[] = {
-	{ "once", FAULT_ONCE },		    { "from", FAULT_FROM },	      { "kill", FAULT_KILL },
-	{ "kill_after", FAULT_KILL_AFTER }, { "kill_half", FAULT_KILL_HALF }, { "short", FAULT_SHORT },
+	{ "once", FAULT_ONCE },           { "from", FAULT_FROM },
+	{ "kill", FAULT_KILL },           { "kill_after", FAULT_KILL_AFTER },
+	{ "kill_half", FAULT_KILL_HALF }, { "short", FAULT_SHORT },
 };
 
 void fault_from_environment(void)

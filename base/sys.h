@@ -25,6 +25,8 @@
 	  (from, a, to, b, flags))                                                                 \
 	X(int, unlinkat, (int dir, const char *path, int flags), (dir, path, flags))               \
 	X(int, fchmod, (int fd, mode_t mode), (fd, mode))                                          \
+	X(int, fchmodat, (int dir, const char *path, mode_t mode, int flags),                      \
+	  (dir, path, mode, flags))                                                                \
 	X(int, ftruncate, (int fd, off_t size), (fd, size))                                        \
 	X(int, fsync, (int fd), (fd))                                                              \
 	X(int, fdatasync, (int fd), (fd))
@@ -53,12 +55,12 @@ SYS_TRANSFERS(X)
 
 enum fault_mode {
 	FAULT_NONE,
-	FAULT_ONCE,	  /* the n'th call fails with the errno */
-	FAULT_FROM,	  /* the n'th and all later ones */
-	FAULT_KILL,	  /* SIGKILL to ourselves before the n'th call */
+	FAULT_ONCE,       /* the n'th call fails with the errno */
+	FAULT_FROM,       /* the n'th and all later ones */
+	FAULT_KILL,       /* SIGKILL to ourselves before the n'th call */
 	FAULT_KILL_AFTER, /* SIGKILL right after it */
 	FAULT_KILL_HALF,  /* half of the n'th transfer, then SIGKILL */
-	FAULT_SHORT,	  /* the n'th transfer moves half of its bytes */
+	FAULT_SHORT,      /* the n'th transfer moves half of its bytes */
 };
 
 /* Counting starts at 1 with the next call.  sys_errno is ignored by the kill modes and FAULT_SHORT. */

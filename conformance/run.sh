@@ -6,7 +6,7 @@
 # manifest.sparse is "all", so it is for the second run.
 # usage: conformance/run.sh [BERTHD]
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 
 berthd=${1:-${BERTHD:-build/bin/berthd}}
 suite=build/tools/bin/conformance

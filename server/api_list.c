@@ -70,8 +70,8 @@ enum err_kind api_tags(struct request *rq, struct err *e)
 			   &names, e);
 	if (k != ERR_OK)
 		return k;
-	send_list(rq, jv_pack("{s:s, s:o}", "name", rq->path.repo.s, "tags",
-			      names_value(&names, &last)));
+	send_list(
+	    rq, jv_pack("{s:s, s:o}", "name", rq->path.repo.s, "tags", names_value(&names, &last)));
 	if (names.more && !p.wants_none)
 		link_next(rq, &p, last);
 	return ERR_OK;

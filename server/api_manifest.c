@@ -113,7 +113,8 @@ static void tell_tags(struct request *rq, const struct tag_name *tags, size_t n)
 	size_t at = 0;
 
 	for (size_t i = 0; i < n; i++)
-		at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s", i ? ", " : "", tags[i].s);
+		at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s", i ? ", " : "",
+				       tags[i].s);
 	if (n)
 		reply_header(&rq->reply, "OCI-Tag", "%s", list);
 }

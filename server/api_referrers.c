@@ -74,8 +74,8 @@ static void send_listing(struct request *rq, struct listing *l)
 	AUTO_SBUF b;
 
 	sbuf_init(&b, SIZE_MAX / 2);
-	sbuf_add_str(&b, STR("{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_OCI_INDEX
-			     "\",\"manifests\":["));
+	sbuf_add_str(
+	    &b, STR("{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_OCI_INDEX "\",\"manifests\":["));
 	if (l->text.p)
 		sbuf_add(&b, l->text.p, l->text.n);
 	sbuf_add_str(&b, STR("]}"));
@@ -111,7 +111,8 @@ enum err_kind api_referrers(struct request *rq, struct err *e)
 	bool has_after = request_query(rq, STR("last"), &text);
 
 	if (has_after && !parse_mark(text, &after))
-		return request_fail(rq, e, ERR_INVALID, RES_PAGE, "last is not from a Link of ours");
+		return request_fail(rq, e, ERR_INVALID, RES_PAGE,
+				    "last is not from a Link of ours");
 	if (request_query(rq, STR("artifactType"), &type) && type.n) {
 		if (!media_type_is_valid(type))
 			return request_fail(rq, e, ERR_INVALID, RES_ANY,

@@ -24,7 +24,8 @@ static enum err_kind parse_start(struct request *rq, struct start *ret, struct e
 		return request_fail(rq, e, ERR_INVALID, RES_DIGEST, "invalid digest to mount");
 	s.has_from = s.has_mount && request_query(rq, STR("from"), &text);
 	if (s.has_from && !repo_name_parse(&s.from, text))
-		return request_fail(rq, e, ERR_INVALID, RES_NAME, "invalid repository to mount from");
+		return request_fail(rq, e, ERR_INVALID, RES_NAME,
+				    "invalid repository to mount from");
 	s.has_digest = !s.has_mount && request_query(rq, STR("digest"), &text);
 	if (s.has_digest && !digest_parse(&s.digest, text))
 		return request_fail(rq, e, ERR_INVALID, RES_DIGEST, "invalid digest");

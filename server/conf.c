@@ -13,7 +13,8 @@ struct option {
 	size_t offset;
 	uint64_t min, max;
 	const char *preset, *doc;
-	const char *choices; /* CONF_CHOICE: the words, separated by spaces, in the order of the enum */
+	const char
+	    *choices; /* CONF_CHOICE: the words, separated by spaces, in the order of the enum */
 };
 
 #define SPARSE_CHOICES "none index all"
@@ -88,7 +89,7 @@ static const struct unit durations[] = {
 	{ "ms", 1 }, { "s", SECOND }, { "m", 60 * SECOND }, { "h", 3600 * SECOND }, { "d", DAY },
 };
 static const struct unit sizes[] = {
-	{ "", 1 }, { "K", K }, { "M", M }, { "G", K * M }, { "T", M * M },
+	{ "", 1 }, { "K", K }, { "M", M }, { "G", K *M }, { "T", M *M },
 };
 #define UNITS 5
 _Static_assert(ARRAY_LEN(durations) == UNITS && ARRAY_LEN(sizes) == UNITS, "walked alike");
@@ -182,8 +183,9 @@ static enum err_kind set_number(const struct option *o, uint64_t *field, struct 
 	format_scaled(shown, o->max, max, sizeof(max));
 	return err_set(e, ERR_INVALID, __func__, "%s: %s is \"%.60s\": it must be %s from %s to %s",
 		       where, o->key, value.p,
-		       o->type == CONF_DURATION ? "a duration (ms s m h d)"
-						: (o->type == CONF_SIZE ? "a size (K M G T)" : "a number"),
+		       o->type == CONF_DURATION
+			   ? "a duration (ms s m h d)"
+			   : (o->type == CONF_SIZE ? "a size (K M G T)" : "a number"),
 		       min, max);
 }
 
@@ -191,11 +193,13 @@ static enum err_kind set_text(const struct option *o, struct sbuf *field, struct
 			      const char *where, struct err *e)
 {
 	if (value.n < o->min || value.n > TEXT_MAX)
-		return err_set(e, ERR_INVALID, __func__, "%s: %s is empty or too long", where, o->key);
+		return err_set(e, ERR_INVALID, __func__, "%s: %s is empty or too long", where,
+			       o->key);
 	sbuf_clear(field);
 	sbuf_init(field, TEXT_MAX + 1);
 	sbuf_add_str(field, value);
-	return field->failed ? err_set(e, ERR_NO_MEMORY, __func__, "no memory for options") : ERR_OK;
+	return field->failed ? err_set(e, ERR_NO_MEMORY, __func__, "no memory for options")
+			     : ERR_OK;
 }
 
 static enum err_kind set_option(struct conf *c, const struct option *o, struct str value,
@@ -213,13 +217,15 @@ static enum err_kind set_option(struct conf *c, const struct option *o, struct s
 	case CONF_FLAG:
 		if (parse_flag(value, field))
 			return ERR_OK;
-		return err_set(e, ERR_INVALID, __func__, "%s: %s is \"%.60s\": it must be true or false",
-			       where, o->key, value.p);
+		return err_set(e, ERR_INVALID, __func__,
+			       "%s: %s is \"%.60s\": it must be true or false", where, o->key,
+			       value.p);
 	case CONF_CHOICE:
 		if (parse_choice(o, value, field))
 			return ERR_OK;
-		return err_set(e, ERR_INVALID, __func__, "%s: %s is \"%.60s\": it must be one of %s",
-			       where, o->key, value.p, o->choices);
+		return err_set(e, ERR_INVALID, __func__,
+			       "%s: %s is \"%.60s\": it must be one of %s", where, o->key, value.p,
+			       o->choices);
 	}
 	return err_set(e, ERR_BUG, __func__, "option %s has no type", o->key);
 }
@@ -297,7 +303,8 @@ static enum err_kind next_arg(int n_args, char *const *args, int *i, struct arg 
 
 	(*i)++;
 	if (!str_starts(a, STR("--")) || a.n == 2)
-		return err_set(e, ERR_INVALID, __func__, "unexpected argument \"%.80s\"", args[*i - 1]);
+		return err_set(e, ERR_INVALID, __func__, "unexpected argument \"%.80s\"",
+			       args[*i - 1]);
 	a = (struct str){ a.p + 2, a.n - 2 };
 	if (str_cut(a, '=', &ret->key, &ret->value))
 		return ERR_OK;
@@ -306,7 +313,8 @@ static enum err_kind next_arg(int n_args, char *const *args, int *i, struct arg 
 	else if (*i < n_args)
 		ret->value = str_of(args[(*i)++]);
 	else
-		return err_set(e, ERR_INVALID, __func__, "option %.80s needs a value", args[*i - 1]);
+		return err_set(e, ERR_INVALID, __func__, "option %.80s needs a value",
+			       args[*i - 1]);
 	return ERR_OK;
 }
 

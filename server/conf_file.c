@@ -25,8 +25,8 @@ static enum err_kind next_event(struct reader *r, yaml_event_t *ret, struct err 
 {
 	if (yaml_parser_parse(&r->parser, ret))
 		return ERR_OK;
-	return refuse(r, &r->parser.problem_mark, r->parser.problem ? r->parser.problem : "bad YAML",
-		      e);
+	return refuse(r, &r->parser.problem_mark,
+		      r->parser.problem ? r->parser.problem : "bad YAML", e);
 }
 
 static struct str scalar(const yaml_event_t *ev)

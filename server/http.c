@@ -107,7 +107,8 @@ static enum MHD_Result answer(struct client *c, struct request *rq)
 	if (!m)
 		return MHD_NO;
 	ok = MHD_add_response_header(m, "X-Content-Type-Options", "nosniff") == MHD_YES &&
-	     MHD_add_response_header(m, "Docker-Distribution-API-Version", "registry/2.0") == MHD_YES;
+	     MHD_add_response_header(m, "Docker-Distribution-API-Version", "registry/2.0") ==
+		 MHD_YES;
 	for (size_t i = 0; i < r->n_headers && ok; i++)
 		ok = MHD_add_response_header(m, r->headers[i].name, r->headers[i].value) == MHD_YES;
 	watch_phase(&c->watched, WATCH_SEND);
@@ -276,17 +277,18 @@ static enum err_kind start_daemon(struct http *h, int fd, struct err *e)
 		{ MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL },
 		{ MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)c->http_head_max, NULL },
 		{ MHD_OPTION_CONNECTION_MEMORY_INCREMENT, 16384, NULL },
-		{ single ? MHD_OPTION_END : MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)c->threads, NULL },
+		{ single ? MHD_OPTION_END : MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)c->threads,
+		  NULL },
 		{ MHD_OPTION_END, 0, NULL },
 	};
 
 	if (!single)
 		flags |= MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
-	h->daemon = MHD_start_daemon(
-	    flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-	    MHD_OPTION_ARRAY, options, MHD_OPTION_URI_LOG_CALLBACK, on_target, h,
-	    MHD_OPTION_NOTIFY_COMPLETED, on_end, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
-	    MHD_OPTION_END);
+	h->daemon =
+	    MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER,
+			     on_log, NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_URI_LOG_CALLBACK,
+			     on_target, h, MHD_OPTION_NOTIFY_COMPLETED, on_end, h,
+			     MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_END);
 	if (!h->daemon)
 		return err_set(e, ERR_IO, __func__, "the HTTP server does not start");
 	return ERR_OK;

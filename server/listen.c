@@ -21,7 +21,8 @@ static enum err_kind resolve(const char *text, struct addrinfo **ret, struct err
 	int r;
 
 	if (!colon)
-		return err_set(e, ERR_INVALID, __func__, "listen: \"%.80s\" is not ADDRESS:PORT", text);
+		return err_set(e, ERR_INVALID, __func__, "listen: \"%.80s\" is not ADDRESS:PORT",
+			       text);
 	h = (struct str){ text, (size_t)(colon - text) };
 	if (h.n >= 2 && h.p[0] == '[' && h.p[h.n - 1] == ']')
 		h = (struct str){ h.p + 1, h.n - 2 };
@@ -88,8 +89,8 @@ static enum err_kind tell(int fd, char address[static ADDRESS_TEXT_MAX], struct 
 	address_text((struct sockaddr *)&a, host, sizeof(host));
 	port = a.ss_family == AF_INET ? ((struct sockaddr_in *)&a)->sin_port
 				      : ((struct sockaddr_in6 *)&a)->sin6_port;
-	(void)snprintf(address, ADDRESS_TEXT_MAX, a.ss_family == AF_INET ? "%s:%u" : "[%s]:%u", host,
-		       ntohs(port));
+	(void)snprintf(address, ADDRESS_TEXT_MAX, a.ss_family == AF_INET ? "%s:%u" : "[%s]:%u",
+		       host, ntohs(port));
 	return ERR_OK;
 }
 
@@ -103,10 +104,11 @@ enum err_kind listen_open(const struct conf *c, int *ret_fd,
 	if (k != ERR_OK)
 		return k;
 	if (!c->http_insecure && !is_loopback(found->ai_addr))
-		k = err_set(e, ERR_DENIED, __func__,
-			    "listen: %.80s is not loopback, and without TLS and accounts anybody could "
-			    "change everything there: --http.insecure says that this is wanted",
-			    c->listen.p);
+		k = err_set(
+		    e, ERR_DENIED, __func__,
+		    "listen: %.80s is not loopback, and without TLS and accounts anybody could "
+		    "change everything there: --http.insecure says that this is wanted",
+		    c->listen.p);
 	if (k == ERR_OK)
 		k = bind_to(found, c->listen.p, &fd, e);
 	if (k == ERR_OK)

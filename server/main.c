@@ -12,8 +12,8 @@
 
 enum exit_status { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-#define WAKE_MS 500	  /* between looks at signals and housekeeping */
-#define POLL_MS 50	  /* the same when this thread serves as well */
+#define WAKE_MS 500       /* between looks at signals and housekeeping */
+#define POLL_MS 50        /* the same when this thread serves as well */
 #define REAP_MS_MAX 60000 /* between looks for idle upload sessions */
 
 static int complain(enum exit_status status, const struct err *e)
@@ -50,9 +50,9 @@ static enum err_kind open_store(const struct conf *c, struct store **ret, struct
 	enum err_kind k = store_open(&o, ret, &found, e);
 
 	if (k == ERR_OK)
-		log_event(LOG_INFO, "store.open",
-			  "root=%s resumable=%llu discarded=%llu ms=%llu", c->root.p,
-			  (unsigned long long)found.resumable, (unsigned long long)found.discarded,
+		log_event(LOG_INFO, "store.open", "root=%s resumable=%llu discarded=%llu ms=%llu",
+			  c->root.p, (unsigned long long)found.resumable,
+			  (unsigned long long)found.discarded,
 			  (unsigned long long)(mono_ms() - start));
 	return k;
 }
@@ -65,7 +65,8 @@ static void reap_uploads(struct store *st)
 	if (upload_reap(st, &n, &e) != ERR_OK)
 		log_event(LOG_WARN, "uploads.reap", "%s", e.msg);
 	else if (n)
-		log_event(LOG_INFO, "uploads.reap", "%llu idle sessions ended", (unsigned long long)n);
+		log_event(LOG_INFO, "uploads.reap", "%llu idle sessions ended",
+			  (unsigned long long)n);
 }
 
 /* Until a signal says to end. */
@@ -126,7 +127,8 @@ static int serve(int n_args, char *const *args)
 	(void)sigaddset(&signals, SIGTERM);
 	(void)sigaddset(&signals, SIGINT);
 	(void)sigaddset(&signals, SIGHUP);
-	(void)pthread_sigmask(SIG_BLOCK, &signals, NULL); /* before any thread, so that all inherit it */
+	(void)pthread_sigmask(SIG_BLOCK, &signals,
+			      NULL); /* before any thread, so that all inherit it */
 	(void)signal(SIGPIPE, SIG_IGN);
 	raise_descriptor_limit();
 	log_set_level(c.log_level);
@@ -170,7 +172,8 @@ static const struct command {
 } commands[] = {
 	{ "serve", serve, "[--config FILE] [--OPTION=VALUE]...   run the registry" },
 	{ "check-config", check_config,
-	  "[--config FILE] [--OPTION=VALUE]...   check the options and print them all, with what they mean" },
+	  "[--config FILE] [--OPTION=VALUE]...   check the options and print them all, with what "
+	  "they mean" },
 	{ "version", version, "print the version" },
 	{ "help", help, "print this" },
 };
@@ -181,7 +184,8 @@ static int help(int n_args, char *const *args)
 	(void)printf("berthd - a private OCI registry\n\nusage:\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		(void)printf("  berthd %s %s\n", commands[i].name, commands[i].doc);
-	(void)printf("\nAn option is also read from the environment: --http.min_rate is BERTHD_HTTP_MIN_RATE.\n");
+	(void)printf("\nAn option is also read from the environment: --http.min_rate is "
+		     "BERTHD_HTTP_MIN_RATE.\n");
 	return EXIT_FINE;
 }
 

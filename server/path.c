@@ -1,7 +1,7 @@
 #include "server/path.h"
 
 #define SEGMENTS_MAX (REPO_NAME_MAX / 2 + 8) /* more cannot be a valid name */
-#define REFERENCE_MAX 256		     /* longer than any digest or tag, before decoding is done */
+#define REFERENCE_MAX 256 /* longer than any digest or tag, before decoding is done */
 
 static const char *const patterns[PATH_KIND_N] = {
 #define X(id, pattern) [PATH_##id] = (pattern),

@@ -120,7 +120,8 @@ void reply_file(struct reply *r, unsigned status, int fd, uint64_t at, uint64_t 
 static struct jv *one_error(const char *code, const char *message, struct jv *detail)
 {
 	if (detail)
-		return jv_pack("{s:s, s:s, s:o}", "code", code, "message", message, "detail", detail);
+		return jv_pack("{s:s, s:s, s:o}", "code", code, "message", message, "detail",
+			       detail);
 	return jv_pack("{s:s, s:s}", "code", code, "message", message);
 }
 

@@ -42,7 +42,7 @@ struct reply {
 	size_t body_n;
 	int fd; /* -1, or the file of which length bytes from fd_at are the body */
 	uint64_t fd_at;
-	bool no_body;	 /* HEAD: only the length is told */
+	bool no_body;    /* HEAD: only the length is told */
 	uint64_t length; /* of fd's part, or with no_body */
 	char text[REPLY_TEXT_MAX];
 };

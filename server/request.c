@@ -89,8 +89,9 @@ static enum err_kind check_path(struct request *rq, struct err *e)
 	case PATH_BAD_TAG:
 		return request_fail(rq, e, ERR_INVALID, RES_TAG, "invalid tag");
 	case PATH_BAD_DIGEST:
-		return request_fail(rq, e, ERR_INVALID, RES_DIGEST,
-				    "invalid digest, or of an algorithm other than sha256 and sha512");
+		return request_fail(
+		    rq, e, ERR_INVALID, RES_DIGEST,
+		    "invalid digest, or of an algorithm other than sha256 and sha512");
 	case PATH_BAD_UPLOAD:
 		return request_fail(rq, e, ERR_NOT_FOUND, RES_UPLOAD, "no such upload session");
 	}
@@ -417,7 +418,8 @@ static void log_access(const struct request *rq)
 	log_str(&l, "from", str_of(rq->host.peer));
 	log_str(&l, "method", str_of(rq->method_text));
 	log_str(&l, "path", str_of(rq->raw));
-	log_num(&l, "status", rq->answered ? rq->reply.status : 0); /* 0: cut off before the answer */
+	log_num(&l, "status",
+		rq->answered ? rq->reply.status : 0); /* 0: cut off before the answer */
 	if (rq->answered && rq->route)
 		log_str(&l, "scope", str_of(scope_text(rq->route->scope)));
 	log_num(&l, "in", rq->body_bytes);

@@ -46,11 +46,11 @@ struct server {
 #define DISCARD_MAX (64u * 1024 * 1024) /* of a refused body before the connection is given up */
 
 enum request_stage {
-	REQUEST_HEAD,	 /* before request_open */
-	REQUEST_BODY,	 /* receiving */
+	REQUEST_HEAD,    /* before request_open */
+	REQUEST_BODY,    /* receiving */
 	REQUEST_DISCARD, /* refused; the rest of the body is thrown away */
 	REQUEST_RUNNING, /* the handler is at work */
-	REQUEST_DONE,	 /* the reply is there */
+	REQUEST_DONE,    /* the reply is there */
 };
 
 struct request;
@@ -81,7 +81,7 @@ struct request {
 	struct sbuf body;    /* gathered by ROUTE_BODY */
 	uint64_t body_bytes; /* received so far */
 	bool has_length;
-	uint64_t length; /* Content-Length */
+	uint64_t length;       /* Content-Length */
 	struct upload *upload; /* of ROUTE_STREAM; the worker's while a job is under way */
 	uint64_t started_us;
 	/* The rest is request.c's. */
@@ -89,7 +89,7 @@ struct request {
 	_Atomic unsigned refs;
 	struct job job;
 	struct lock mu;
-	uint8_t *ring;	   /* under mu, as all below */
+	uint8_t *ring; /* under mu, as all below */
 	size_t head, used;
 	bool scheduled; /* a job is queued or running, or the handler ran */
 	bool parked, ended, abandoned;

@@ -26,12 +26,12 @@ static const struct route routes[] = {
 /* clang-format on */
 
 static const char *const method_names[METHOD_OTHER] = {
-	[METHOD_GET] = "GET",	[METHOD_HEAD] = "HEAD",	  [METHOD_PUT] = "PUT",
+	[METHOD_GET] = "GET",   [METHOD_HEAD] = "HEAD",   [METHOD_PUT] = "PUT",
 	[METHOD_POST] = "POST", [METHOD_PATCH] = "PATCH", [METHOD_DELETE] = "DELETE",
 };
 
 static const char *const scope_names[SCOPE_N] = {
-	[SCOPE_NONE] = "none",	   [SCOPE_PULL] = "pull",	[SCOPE_PUSH] = "push",
+	[SCOPE_NONE] = "none",     [SCOPE_PULL] = "pull",       [SCOPE_PUSH] = "push",
 	[SCOPE_DELETE] = "delete", [SCOPE_CATALOG] = "catalog",
 };
 

@@ -12,8 +12,8 @@ enum scope { SCOPE_NONE, SCOPE_PULL, SCOPE_PUSH, SCOPE_DELETE, SCOPE_CATALOG, SC
 
 enum route_flag {
 	ROUTE_MAY_BLOCK = 1u << 0, /* run() goes to a worker */
-	ROUTE_BODY = 1u << 1,	   /* the body is gathered, up to manifest.size_max */
-	ROUTE_STREAM = 1u << 2,	   /* the body goes to write() piece by piece, on a worker */
+	ROUTE_BODY = 1u << 1,      /* the body is gathered, up to manifest.size_max */
+	ROUTE_STREAM = 1u << 2,    /* the body goes to write() piece by piece, on a worker */
 };
 
 /*

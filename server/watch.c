@@ -99,7 +99,8 @@ void watch_tick(struct watch *w, uint64_t now_mono_ms)
 			if (fresh)
 				c->received = 0; /* its first head may be here in part */
 		} else if (is_stuck(w, c, &info, now_mono_ms)) {
-			(void)shutdown(c->fd, SHUT_RDWR); /* the poll thread sees it and cleans up */
+			(void)shutdown(c->fd,
+				       SHUT_RDWR); /* the poll thread sees it and cleans up */
 		}
 	}
 	lock_put(&w->mu);

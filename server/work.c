@@ -8,8 +8,8 @@ struct work {
 	struct lock mu;
 	pthread_cond_t wake;
 	struct job *head, **tail; /* under mu */
-	unsigned idle;		  /* under mu: threads that wait */
-	bool stopping;		  /* under mu */
+	unsigned idle;            /* under mu: threads that wait */
+	bool stopping;            /* under mu */
 	unsigned n_threads;
 	pthread_t threads[];
 };

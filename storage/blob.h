@@ -26,8 +26,8 @@ struct publisher {
 
 enum blob_outcome {
 	BLOB_COMMITTED, /* the index refers to it */
-	BLOB_DROPPED,	/* it does not: the file goes */
-	BLOB_KEPT,	/* it does not: the file becomes uploads/<id> again */
+	BLOB_DROPPED,   /* it does not: the file goes */
+	BLOB_KEPT,      /* it does not: the file becomes uploads/<id> again */
 };
 
 /* Text of a session's id, the name of its file: 8-4-4-4-12 lower-case hexadecimal digits. */

@@ -9,13 +9,13 @@
 #include "storage/index_key.h"
 
 enum change_kind {
-	CHANGE_BLOB_LINK,	/* a blob, whose file is durable, becomes visible in a repository */
-	CHANGE_BLOB_MOUNT,	/* the same for a blob that `from` (or, without it, anyone) has */
-	CHANGE_BLOB_UNLINK,	/* ERR_IN_USE while a manifest of the repository refers to it */
-	CHANGE_MANIFEST_PUT,	/* a manifest, whose file is durable, under its digest and n_tags tags */
+	CHANGE_BLOB_LINK,   /* a blob, whose file is durable, becomes visible in a repository */
+	CHANGE_BLOB_MOUNT,  /* the same for a blob that `from` (or, without it, anyone) has */
+	CHANGE_BLOB_UNLINK, /* ERR_IN_USE while a manifest of the repository refers to it */
+	CHANGE_MANIFEST_PUT, /* a manifest, whose file is durable, under its digest and n_tags tags */
 	CHANGE_MANIFEST_DELETE, /* with all its tags */
-	CHANGE_TAG_DELETE,	/* tags[0] only */
-	CHANGE_UPLOAD_OPEN,	/* upload sessions are not in the reflog */
+	CHANGE_TAG_DELETE,      /* tags[0] only */
+	CHANGE_UPLOAD_OPEN,     /* upload sessions are not in the reflog */
 	CHANGE_UPLOAD_CLOSE,
 	CHANGE_KIND_N
 };
@@ -28,11 +28,11 @@ struct change {
 	struct repo_name repo;
 	uint64_t at_ms; /* wall clock */
 	struct digest digest;
-	uint64_t size_bytes;		/* BLOB_LINK: of the file; BLOB_MOUNT: filled in */
-	struct repo_name from;		/* BLOB_MOUNT: source, len 0 for any; filled in */
+	uint64_t size_bytes;             /* BLOB_LINK: of the file; BLOB_MOUNT: filled in */
+	struct repo_name from;           /* BLOB_MOUNT: source, len 0 for any; filled in */
 	const struct manifest *manifest; /* MANIFEST_PUT */
-	struct str bytes;		/* MANIFEST_PUT: what was pushed */
-	enum sparse sparse;		/* MANIFEST_PUT */
+	struct str bytes;                /* MANIFEST_PUT: what was pushed */
+	enum sparse sparse;              /* MANIFEST_PUT */
 	const struct tag_name *tags;
 	size_t n_tags;
 	struct upload_id upload; /* UPLOAD_*; BLOB_LINK: the session it ends, if has_upload */

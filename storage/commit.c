@@ -23,8 +23,8 @@ struct committer {
 	struct lock mu;
 	pthread_cond_t work;
 	struct waiter *head, **tail; /* under mu */
-	bool stopping;		     /* under mu */
-	bool working;		     /* under mu: without a thread, some caller is at it */
+	bool stopping;               /* under mu */
+	bool working;                /* under mu: without a thread, some caller is at it */
 	struct commit_stats stats;   /* under mu */
 };
 

@@ -17,7 +17,8 @@ struct index;
 struct index_txn;
 
 #define INDEX_FORMAT_VERSION 1
-#define INDEX_INLINE_MAX (64u * 1024) /* manifests up to this many bytes are served from the index */
+#define INDEX_INLINE_MAX                                                                           \
+	(64u * 1024) /* manifests up to this many bytes are served from the index */
 
 /* ERR_UNSUPPORTED for a format of another version, with nothing changed. */
 MUST_CHECK enum err_kind index_open(const char *dir, uint64_t map_bytes, struct index **ret,
@@ -49,7 +50,11 @@ struct name_page {
 	size_t n;
 	bool more; /* there are names after the last one */
 };
-#define NAME_PAGE_INIT (struct name_page){ .names = { .max = SIZE_MAX / 2 } }
+#define NAME_PAGE_INIT                                                                             \
+	(struct name_page)                                                                         \
+	{                                                                                          \
+		.names = {.max = SIZE_MAX / 2 }                                                    \
+	}
 void name_page_clear(struct name_page *p);
 #define AUTO_NAME_PAGE CLEANUP(name_page_clear) struct name_page
 

@@ -16,7 +16,8 @@ static enum err_kind refuse(struct err *e, enum err_kind kind, const char *what,
 {
 	char text[DIGEST_TEXT_MAX];
 
-	return err_set(e, kind, __func__, "%s %.80s in %.100s", what, digest_text(d, text), repo->s);
+	return err_set(e, kind, __func__, "%s %.80s in %.100s", what, digest_text(d, text),
+		       repo->s);
 }
 
 /* --- small pieces --- */
@@ -350,7 +351,8 @@ static enum err_kind check_refs(struct index_txn *t, struct change *c, uint64_t 
 		enum err_kind k = repo ? ref_size(t, repo, ref, &size, e) : ERR_NOT_FOUND;
 
 		if (k == ERR_OK && size != ref->size_bytes)
-			return refuse(e, ERR_INVALID, "wrong size given for", &ref->digest, &c->repo);
+			return refuse(e, ERR_INVALID, "wrong size given for", &ref->digest,
+				      &c->repo);
 		if (k == ERR_NOT_FOUND)
 			k = optional ? ERR_OK : miss(c, &ref->digest, e);
 		if (k != ERR_OK)
@@ -358,7 +360,8 @@ static enum err_kind check_refs(struct index_txn *t, struct change *c, uint64_t 
 	}
 	if (c->n_missing == 0)
 		return ERR_OK;
-	return err_set(e, ERR_REFS, __func__, "%zu of the blobs and manifests it refers to are not in %.100s",
+	return err_set(e, ERR_REFS, __func__,
+		       "%zu of the blobs and manifests it refers to are not in %.100s",
 		       c->n_missing, c->repo.s);
 }
 
@@ -542,7 +545,8 @@ static enum err_kind apply_upload_open(struct index_txn *t, struct change *c, st
 	if (k != ERR_OK)
 		return k;
 	if (open >= c->uploads_max)
-		return err_set(e, ERR_TOO_MANY, __func__, "%llu uploads are open, which is the limit",
+		return err_set(e, ERR_TOO_MANY, __func__,
+			       "%llu uploads are open, which is the limit",
 			       (unsigned long long)open);
 	key_upload(&key, &c->upload);
 	upload_row_pack(&v, &ur);

@@ -65,7 +65,7 @@ struct upload_row {
 struct reflog_mark {
 	uint64_t segment; /* first sequence number in the file, which names it */
 	uint64_t offset;  /* bytes of that file */
-	uint64_t seq;	  /* last record, 0 before the first */
+	uint64_t seq;     /* last record, 0 before the first */
 };
 
 #define ROW_MAX (2 * (MEDIA_TYPE_MAX + 2) + 2 * DIGEST_PACKED_MAX + REPO_NAME_MAX + 64)

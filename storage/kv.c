@@ -23,7 +23,7 @@ struct kv {
 	pthread_rwlock_t resize; /* held for reading by every transaction */
 	struct lock mu;
 	struct kv_txn *idle[IDLE_READERS_MAX]; /* under mu: reset, ready to be renewed */
-	unsigned n_idle;		       /* under mu */
+	unsigned n_idle;                       /* under mu */
 };
 
 static const char *const table_names[KV_TABLE_N] = {
@@ -387,7 +387,8 @@ enum err_kind kv_seek(struct kv_cursor *c, struct str key, struct str *ret_key,
 	return move(c, MDB_SET_RANGE, &k, ret_key, ret_value, e);
 }
 
-enum err_kind kv_next(struct kv_cursor *c, struct str *ret_key, struct str *ret_value, struct err *e)
+enum err_kind kv_next(struct kv_cursor *c, struct str *ret_key, struct str *ret_value,
+		      struct err *e)
 {
 	MDB_val k;
 

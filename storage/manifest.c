@@ -5,9 +5,9 @@
 #include "base/jv.h"
 
 /* The keys that decide what a document is; another spelling would be read by clients that fold case. */
-static const char *const known_keys[] = { "schemaVersion", "mediaType", "artifactType", "config",
-					  "layers",	   "manifests", "subject",	"annotations",
-					  "fsLayers" };
+static const char *const known_keys[] = { "schemaVersion", "mediaType",   "artifactType",
+					  "config",        "layers",      "manifests",
+					  "subject",       "annotations", "fsLayers" };
 
 static enum err_kind check_spelling(const struct jv *doc, struct err *e)
 {
@@ -18,8 +18,8 @@ static enum err_kind check_spelling(const struct jv *doc, struct err *e)
 	while (jv_next(doc, &iter, &key, &value)) {
 		for (size_t i = 0; i < ARRAY_LEN(known_keys); i++) {
 			if (strcasecmp(key, known_keys[i]) == 0 && strcmp(key, known_keys[i]) != 0)
-				return err_set(e, ERR_INVALID, __func__, "key \"%.40s\" must be \"%s\"",
-					       key, known_keys[i]);
+				return err_set(e, ERR_INVALID, __func__,
+					       "key \"%.40s\" must be \"%s\"", key, known_keys[i]);
 		}
 	}
 	return ERR_OK;
@@ -99,7 +99,8 @@ static enum err_kind dedupe_refs(struct manifest *m, struct err *e)
 static enum err_kind parse_refs(const struct jv *doc, struct manifest *m, struct str *config_type,
 				struct err *e)
 {
-	const struct jv *layers = jv_member(doc, "layers"), *manifests = jv_member(doc, "manifests");
+	const struct jv *layers = jv_member(doc, "layers"),
+			*manifests = jv_member(doc, "manifests");
 	size_t room = jv_count(layers) + jv_count(manifests) + 1;
 	enum err_kind k;
 
@@ -107,9 +108,11 @@ static enum err_kind parse_refs(const struct jv *doc, struct manifest *m, struct
 		return err_set(e, ERR_INVALID, __func__,
 			       "fsLayers belongs to Docker schema 1, which is not accepted");
 	if (m->kind == MEDIA_MANIFEST && manifests)
-		return err_set(e, ERR_INVALID, __func__, "an image manifest must not list manifests");
+		return err_set(e, ERR_INVALID, __func__,
+			       "an image manifest must not list manifests");
 	if (m->kind == MEDIA_INDEX && (layers || jv_member(doc, "config")))
-		return err_set(e, ERR_INVALID, __func__, "an index must not have layers or a config");
+		return err_set(e, ERR_INVALID, __func__,
+			       "an index must not have layers or a config");
 	m->refs = calloc(room, sizeof(*m->refs));
 	if (!m->refs)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for %zu references", room);

@@ -19,7 +19,7 @@ enum ref_kind { REF_CONFIG = 1, REF_LAYER = 2, REF_CHILD = 3 }; /* values are on
 struct manifest_ref {
 	struct digest digest;
 	uint64_t size_bytes;
-	uint8_t kind;	  /* enum ref_kind */
+	uint8_t kind;       /* enum ref_kind */
 	bool may_be_absent; /* layers of a non-distributable type */
 };
 

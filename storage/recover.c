@@ -34,7 +34,7 @@ static enum err_kind settle_pending(struct store *st, const char *name, const st
 	}
 	if (k != ERR_OK || !*ret_kept)
 		return k;
-	if (fchmodat(st->uploads_fd, name, 0600, 0) < 0 ||
+	if (sys_fchmodat(st->uploads_fd, name, 0600, 0) < 0 ||
 	    sys_renameat(st->uploads_fd, name, st->uploads_fd, upload_id_text(id, open_name)) < 0)
 		return err_sys(e, __func__, "rename uploads/%.60s", name);
 	return ERR_OK;

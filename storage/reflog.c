@@ -10,11 +10,11 @@
 
 struct reflog {
 	int dir_fd;
-	int fd;			 /* the segment being written, -1 before its first record */
+	int fd;                  /* the segment being written, -1 before its first record */
 	struct reflog_mark mark; /* what counts */
-	uint64_t seq;		 /* of the last record queued or written */
-	uint64_t end;		 /* bytes of the segment */
-	bool spoilt;		 /* an fsync of the segment failed (L3) */
+	uint64_t seq;            /* of the last record queued or written */
+	uint64_t end;            /* bytes of the segment */
+	bool spoilt;             /* an fsync of the segment failed (L3) */
 	struct sbuf pending;
 };
 
@@ -46,12 +46,14 @@ static enum err_kind check_tail(struct reflog *l, struct err *e)
 	if (k != ERR_OK)
 		return k;
 	if (b.p[n - 1] != '\n')
-		return err_set(e, ERR_CORRUPT, __func__, "reflog: no record ends at the index's mark");
+		return err_set(e, ERR_CORRUPT, __func__,
+			       "reflog: no record ends at the index's mark");
 	for (from = n - 1; from > 0 && b.p[from - 1] != '\n';)
 		from--;
 	k = reflog_record_parse((struct str){ b.p + from, n - 1 - from }, &r, e);
 	if (k == ERR_OK && r.seq != l->mark.seq)
-		k = err_set(e, ERR_CORRUPT, __func__, "reflog: record %llu where the index has %llu",
+		k = err_set(e, ERR_CORRUPT, __func__,
+			    "reflog: record %llu where the index has %llu",
 			    (unsigned long long)r.seq, (unsigned long long)l->mark.seq);
 	return k;
 }

@@ -14,7 +14,8 @@ static const struct {
 	[CHANGE_BLOB_MOUNT] = { "blob.link", CHANGE_BLOB_LINK, true, true, false },
 	[CHANGE_BLOB_UNLINK] = { "blob.unlink", CHANGE_BLOB_UNLINK, true, false, false },
 	[CHANGE_MANIFEST_PUT] = { "manifest.put", CHANGE_MANIFEST_PUT, true, true, true },
-	[CHANGE_MANIFEST_DELETE] = { "manifest.delete", CHANGE_MANIFEST_DELETE, true, false, false },
+	[CHANGE_MANIFEST_DELETE] = { "manifest.delete", CHANGE_MANIFEST_DELETE, true, false,
+				     false },
 	[CHANGE_TAG_DELETE] = { "tag.delete", CHANGE_TAG_DELETE, false, false, true },
 };
 

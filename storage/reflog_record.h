@@ -12,12 +12,13 @@
 
 struct reflog_record {
 	uint64_t seq, at_ms;
-	enum change_kind kind; /* BLOB_LINK, BLOB_UNLINK, MANIFEST_PUT, MANIFEST_DELETE, TAG_DELETE */
+	enum change_kind
+	    kind; /* BLOB_LINK, BLOB_UNLINK, MANIFEST_PUT, MANIFEST_DELETE, TAG_DELETE */
 	struct repo_name repo;
-	struct digest digest; /* alg 0 for TAG_DELETE */
-	uint64_t size_bytes;  /* BLOB_LINK and MANIFEST_PUT */
+	struct digest digest;                /* alg 0 for TAG_DELETE */
+	uint64_t size_bytes;                 /* BLOB_LINK and MANIFEST_PUT */
 	char media_type[MEDIA_TYPE_MAX + 1]; /* MANIFEST_PUT */
-	struct tag_name *tags;		     /* MANIFEST_PUT, TAG_DELETE */
+	struct tag_name *tags;               /* MANIFEST_PUT, TAG_DELETE */
 	size_t n_tags;
 };
 

@@ -31,7 +31,8 @@ struct manifest_push {
 struct manifest_pushed {
 	bool has_subject;
 	struct digest subject;
-	struct digest *missing; /* owned; set with ERR_REFS: what the manifest refers to and is not there */
+	struct digest
+	    *missing; /* owned; set with ERR_REFS: what the manifest refers to and is not there */
 	size_t n_missing;
 };
 void manifest_pushed_clear(struct manifest_pushed *p);

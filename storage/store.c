@@ -55,10 +55,11 @@ static enum err_kind check_version(const struct store *st, struct err *e)
 	if (k == ERR_OK && str_eq((struct str){ b.p, b.n }, STR(VERSION_TEXT)))
 		return ERR_OK;
 	if (k == ERR_OK || k == ERR_TOO_LARGE)
-		return err_set(e, ERR_UNSUPPORTED, __func__,
-			       "%s is a store of another version: \"%.*s\", this berthd knows version %d",
-			       st->options.root, (int)strcspn(b.p ? b.p : "", "\n"), b.p ? b.p : "",
-			       STORE_VERSION);
+		return err_set(
+		    e, ERR_UNSUPPORTED, __func__,
+		    "%s is a store of another version: \"%.*s\", this berthd knows version %d",
+		    st->options.root, (int)strcspn(b.p ? b.p : "", "\n"), b.p ? b.p : "",
+		    STORE_VERSION);
 	if (k != ERR_NOT_FOUND || faccessat(st->root_fd, MAKING, F_OK, 0) == 0)
 		return k == ERR_NOT_FOUND ? ERR_OK : k;
 	k = is_empty(st->root_fd, &empty, e);
@@ -141,9 +142,8 @@ static enum err_kind make_shards(int dir, struct err *e)
 
 static enum err_kind make_tree(struct store *st, struct err *e)
 {
-	static const char *const dirs[] = { "blobs",	    "blobs/sha256", "blobs/sha512",
-					    "uploads",	    "trash",	    "index",
-					    "reflog" };
+	static const char *const dirs[] = { "blobs", "blobs/sha256", "blobs/sha512", "uploads",
+					    "trash", "index",        "reflog" };
 	enum err_kind k;
 
 	if (faccessat(st->root_fd, "version", F_OK, 0) == 0)
@@ -200,10 +200,11 @@ static enum err_kind open_root(struct store *st, struct err *e)
 	if (sys_mkdirat(AT_FDCWD, st->options.root, 0755) < 0 && errno != EEXIST)
 		return err_sys(e, __func__, "make the root %s", st->options.root);
 	do /* a root may well be a symbolic link, so not fd_open_at */
-		st->root_fd = sys_openat(AT_FDCWD, st->options.root,
-					 O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+		st->root_fd =
+		    sys_openat(AT_FDCWD, st->options.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	while (st->root_fd < 0 && errno == EINTR);
-	return st->root_fd < 0 ? err_sys(e, __func__, "open the root %s", st->options.root) : ERR_OK;
+	return st->root_fd < 0 ? err_sys(e, __func__, "open the root %s", st->options.root)
+			       : ERR_OK;
 }
 
 static enum err_kind open_all(struct store *st, struct store_recovery *ret_found, struct err *e)

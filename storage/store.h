@@ -18,13 +18,13 @@ struct store;
 #define STORE_VERSION 1
 
 struct store_options {
-	const char *root;	  /* made if its parent exists */
-	uint64_t map_bytes;	  /* first size of the index's map; it grows by itself */
-	uint64_t uploads_max;	  /* open upload sessions */
+	const char *root;         /* made if its parent exists */
+	uint64_t map_bytes;       /* first size of the index's map; it grows by itself */
+	uint64_t uploads_max;     /* open upload sessions */
 	uint64_t uploads_idle_ms; /* after which a session is given up */
-	uint64_t lease_ms;	  /* how long unreferenced content is safe from gc */
+	uint64_t lease_ms;        /* how long unreferenced content is safe from gc */
 	unsigned json_depth_max;
-	enum sparse sparse;  /* which manifests may name what is absent */
+	enum sparse sparse; /* which manifests may name what is absent */
 	bool single_thread; /* no thread of our own: callers commit by themselves */
 };
 

@@ -6,7 +6,7 @@
 #include "base/lock.h"
 #include "storage/store.h"
 
-struct session; /* upload.c */
+struct session;   /* upload.c */
 struct publisher; /* blob.c */
 
 struct store {
@@ -26,5 +26,4 @@ struct store {
 };
 
 /* Removes what a killed process left in uploads/. */
-MUST_CHECK enum err_kind store_recover(struct store *st, struct store_recovery *ret,
-				       struct err *e);
+MUST_CHECK enum err_kind store_recover(struct store *st, struct store_recovery *ret, struct err *e);

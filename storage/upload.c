@@ -13,9 +13,9 @@
 /* What is remembered of an open session between its requests. */
 struct session {
 	struct upload_id id;
-	bool busy;		/* under sessions_mu */
-	uint64_t used_mono_ms;	/* under sessions_mu */
-	struct hash *hash;	/* of the first `hashed` bytes; NULL: none.  The one who is busy's */
+	bool busy;             /* under sessions_mu */
+	uint64_t used_mono_ms; /* under sessions_mu */
+	struct hash *hash;     /* of the first `hashed` bytes; NULL: none.  The one who is busy's */
 	uint64_t hashed;
 };
 
@@ -222,8 +222,8 @@ static enum err_kind open_file(struct upload *u, struct err *e)
 {
 	char name[UPLOAD_ID_TEXT_MAX];
 	struct stat s;
-	enum err_kind k = fd_open_at(u->st->uploads_fd, upload_id_text(&u->id, name), O_RDWR, 0,
-				     &u->fd, e);
+	enum err_kind k =
+	    fd_open_at(u->st->uploads_fd, upload_id_text(&u->id, name), O_RDWR, 0, &u->fd, e);
 
 	if (k == ERR_NOT_FOUND)
 		return err_set(e, k, __func__, "no such upload session");
@@ -434,8 +434,8 @@ enum err_kind upload_reap(struct store *st, uint64_t *ret, struct err *e)
 
 	*ret = 0;
 	do {
-		enum err_kind k = index_upload_page(st->index, first ? NULL : &last, REAP_PAGE,
-						    page, &n, e);
+		enum err_kind k =
+		    index_upload_page(st->index, first ? NULL : &last, REAP_PAGE, page, &n, e);
 
 		if (k != ERR_OK)
 			return k;

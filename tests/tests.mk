@@ -1,0 +1,83 @@
+# Tests: included by ../Makefile.  Every program prints TAP; tests/run adds them up.
+
+.PHONY: test check conformance check-asan check-tsan check-valgrind check-fault check-layers check-headers \
+	check-format analyze tsa bench bench-scale soak-crash
+
+RUN := tests/run -j $(JOBS)
+CHECKS := tests/checks/layers.sh tests/checks/headers.sh tests/checks/format.sh
+
+test: deps-test ## install what the tests need, build, run every test
+	@$(MAKE) --no-print-directory check
+
+check: all $(UNIT) $(REPLAY) ## the same without installing anything
+	@$(MAKE) --no-print-directory MODE=fault fault-programs
+	@$(RUN) $(CHECKS) $(UNIT) $(REPLAY) $(FAULT) $(INTEG) conformance/run.sh
+
+conformance: deps-test all ## the OCI distribution conformance suite; report in build/conformance/
+	@tests/run conformance/run.sh; grep -h '^# ' build/conformance/totals
+
+.PHONY: unit-programs fault-programs
+unit-programs: $(UNIT) $(REPLAY)
+fault-programs: $(BIN)/berthd $(patsubst build/fault/%,$(O)/%,$(FAULT))
+
+# Other builds of the same tests.  Tools are slow, so the tests' own waits are long.
+check-asan: deps-test ## unit and integration tests under address and undefined-behaviour sanitizers
+	@$(MAKE) --no-print-directory MODE=asan unit-programs build/asan/bin/berthd
+	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 BERTHD=$(CURDIR)/build/asan/bin/berthd \
+		$(RUN) $(UNIT:build/release/%=build/asan/%) $(REPLAY:build/release/%=build/asan/%) $(INTEG)
+
+check-tsan: deps-test ## the same under the thread sanitizer
+	@$(MAKE) --no-print-directory MODE=tsan unit-programs build/tsan/bin/berthd
+	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/lib/tsan.supp BERTHD=$(CURDIR)/build/tsan/bin/berthd \
+		$(RUN) $(UNIT:build/release/%=build/tsan/%) $(REPLAY:build/release/%=build/tsan/%) $(INTEG)
+
+check-valgrind: deps-test all unit-programs ## the same under valgrind's memcheck
+	@BERTHD=$(CURDIR)/tests/lib/berthd-valgrind BERTH_SLOW=1 $(RUN) -t 1800 \
+		$(UNIT:%=tests/lib/valgrind:%) $(INTEG)
+
+check-fault: ## fail and kill at every system call of the store
+	@$(MAKE) --no-print-directory MODE=fault fault-programs
+	@$(RUN) $(FAULT)
+
+soak-crash: ## SIGKILL under load, 5,000 times
+	@$(MAKE) --no-print-directory all
+	@CRASHES=5000 tests/run -t 36000 tests/integ/61-crash.py
+
+check-layers: ## the direction of dependencies
+	@etc/tools/check-layers.sh
+
+check-headers: ## each header compiles by itself
+	@etc/tools/check-headers.sh $(CC) $(LANG_FLAGS) $(WARN)
+
+check-format: ## clang-format agrees
+	@clang-format-14 --dry-run -Werror $(wildcard base/*.[ch] storage/*.[ch] server/*.[ch] tests/unit/*.[ch] \
+		tests/fuzz/*.[ch] tests/fault/*.[ch] tests/lib/*.[ch])
+
+SOURCES := $(wildcard base/*.c storage/*.c server/*.c)
+
+tsa: ## clang's thread safety analysis
+	@for f in $(SOURCES); do clang-14 $(LANG_FLAGS) $(MHD_CFLAGS) -fsyntax-only -Wthread-safety -Werror $$f || exit 1; done
+
+analyze: tsa ## gcc -fanalyzer, clang-tidy, cppcheck; no finding without a reasoned waiver
+	@etc/tools/analyze.sh $(SOURCES) -- $(LANG_FLAGS) $(MHD_CFLAGS)
+
+# Fuzzing: a real engine for FUZZ_SECONDS; finds go to tests/fuzz/corpus/TARGET under a name that says what they are.
+FUZZ_SECONDS ?= 600
+FUZZ_SOURCES := $(wildcard base/*.c storage/*.c) server/target.c server/path.c server/range.c
+
+build/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES)
+	@mkdir -p $(@D)
+	$(Q)clang-14 $(LANG_FLAGS) -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $< $(FUZZ_SOURCES) $(LIBS)
+
+fuzz-%: build/fuzz/%
+	@mkdir -p build/fuzz/corpus/$*
+	build/fuzz/$* -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
+		-artifact_prefix=build/fuzz/$*- build/fuzz/corpus/$* tests/fuzz/corpus/$*
+
+bench: deps-test all build/release/tests/bench/load ## speed against peers and limits in the same run
+	@etc/deps/apt.sh bench
+	@etc/deps/go-tools.sh build/tools --bench
+	@tests/bench/speed.sh
+
+bench-scale: deps-test all build/release/tests/bench/load ## cost at 10^2, 10^4 and 10^6 tags
+	@tests/bench/scale.sh

@@ -1,0 +1,43 @@
+#!/bin/sh
+# Installs the Debian packages that are missing for building, testing or measuring.
+#
+# usage: etc/deps/apt.sh build|test|bench
+set -eu
+
+build='gcc make pkg-config libjansson-dev liblmdb-dev libssl-dev libgnutls28-dev libyaml-dev dpkg-dev ca-certificates'
+test="$build libcmocka-dev clang-14 libclang-rt-14-dev clang-tidy-14 clang-format-14 clang-tools-14 cppcheck valgrind
+	bats podman skopeo buildah containerd docker.io runc crun jq curl python3 python3-venv strace iproute2 uidmap
+	xz-utils procps"
+bench="$test nginx-light wrk"
+
+case ${1-} in
+build) want=$build ;;
+test) want=$test ;;
+bench) want=$bench ;;
+*) echo "usage: $0 build|test|bench" >&2; exit 2 ;;
+esac
+
+missing=
+# shellcheck disable=SC2086 # lists of names
+installed=$(dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' $want 2>/dev/null | sed -n 's/^ii  *//p') || true
+for p in $want; do
+	case "
+$installed
+" in
+	*"
+$p
+"*) ;;
+	*) missing="$missing $p" ;;
+	esac
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" != 0 ]; then
+	echo "berth needs packages that are not installed; as root: apt-get install --no-install-recommends$missing" >&2
+	exit 1
+fi
+echo "installing:$missing" >&2
+export DEBIAN_FRONTEND=noninteractive
+apt-get -q update >/dev/null
+# shellcheck disable=SC2086
+apt-get -q -y install --no-install-recommends $missing >/dev/null

@@ -1,0 +1,38 @@
+#!/bin/sh
+# The direction of dependencies, and one third-party header in one file: prints what breaks a rule, exit 1 if anything does.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+bad=0
+
+# forbid WHAT PATTERN PATH... - no line of these files may match
+forbid() {
+	what=$1 pattern=$2
+	shift 2
+	if grep -rnE --include='*.c' --include='*.h' -e "$pattern" "$@" 2>/dev/null; then
+		echo "check-layers: $what" >&2
+		bad=1
+	fi
+}
+
+# only PATTERN FILE... - lines that match may stand in these files only
+only() {
+	pattern=$1
+	shift
+	for f in $(grep -rlE --include='*.c' --include='*.h' -e "$pattern" base storage server tests 2>/dev/null); do
+		case " $* " in
+		*" $f "*) ;;
+		*) echo "$f: includes $pattern, which only $* may" >&2; bad=1 ;;
+		esac
+	done
+}
+
+forbid 'base looks at nobody' '#include "(server|auth|gc|runtime|storage)/' base
+forbid 'storage looks at base only' '#include "(server|auth|gc|runtime)/' storage
+forbid 'storage changes disks through base/sys.h' \
+	'(^|[^_a-z])(fsync|fdatasync|renameat|linkat|unlinkat|openat|ftruncate|pwrite|mkdirat|fchmod|fchmodat) ?\(' storage
+only '<lmdb.h>' storage/kv.c
+only '<jansson.h>' base/jv.c
+only '<openssl/' base/hash.c tests/bench/load.c
+only '<microhttpd.h>' server/http.c
+only '<yaml.h>' server/conf_file.c
+exit $bad

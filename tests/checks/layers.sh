@@ -1,0 +1,11 @@
+#!/bin/sh
+# TAP for "make check-layers".
+cd "$(dirname "$0")/../.." || exit 1
+echo 1..1
+if out=$(make --no-print-directory check-layers 2>&1); then
+	echo "ok 1 - make check-layers"
+else
+	echo "not ok 1 - make check-layers"
+	printf '%s\n' "$out" | head -n 40 | sed 's/^/# /'
+	exit 1
+fi
