@@ -44,7 +44,7 @@ SERVER_TESTED := $(filter-out $(O)/server/main.o $(O)/server/http.o $(O)/server/
 UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 REPLAY := $(patsubst %,$(O)/tests/fuzz/replay_%,$(FUZZ))
-FAULT := $(patsubst tests/fault/%.c,build/fault/tests/fault/%,$(wildcard tests/fault/*.c))
+FAULT := $(patsubst %.c,build/fault/%,$(wildcard tests/fault/test_*.c))
 INTEG := $(sort $(wildcard tests/integ/*.bats tests/integ/*.py))
 JOBS ?= 2
 
@@ -97,7 +97,7 @@ $(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/%.o $(O)/tests/lib/replay.o $(SERVER_T
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lyaml $(LIBS)
 
-$(O)/tests/fault/%: $(O)/tests/fault/%.o $(STORAGE) $(BASE)
+$(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS)
 

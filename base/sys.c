@@ -105,7 +105,7 @@ static bool fails(enum fault_mode m)
 #define REAL_linkat(from, a, to, b, flags) syscall(SYS_linkat, from, a, to, b, flags)
 #define REAL_unlinkat(dir, path, flags) syscall(SYS_unlinkat, dir, path, flags)
 #define REAL_fchmod(fd, mode) syscall(SYS_fchmod, fd, mode)
-#define REAL_fchmodat(dir, path, mode, flags) syscall(SYS_fchmodat, dir, path, mode)
+#define REAL_fchmodat(dir, path, mode, flags) ((void)(flags), syscall(SYS_fchmodat, dir, path, mode))
 #define REAL_ftruncate(fd, size) syscall(SYS_ftruncate, fd, size)
 #define REAL_fsync(fd) syscall(SYS_fsync, fd)
 #define REAL_fdatasync(fd) syscall(SYS_fdatasync, fd)
@@ -148,29 +148,33 @@ SYS_TRANSFERS(X)
 #undef X
 
 /*
- * LMDB calls these by their C library names.  Defined in the program, they take precedence, and so its
- * writes and syncs are counted and failed like ours.
+ * LMDB calls these by their C library names.  Defined in the program they take precedence, and so its writes and
+ * syncs are counted and failed like ours.  The labels keep _FILE_OFFSET_BITS from renaming them.
  */
-ssize_t pwrite(int fd, const void *p, size_t n, off_t at)
+ssize_t lmdb_pwrite(int fd, const void *p, size_t n, off_t at) __asm__("pwrite");
+int lmdb_fdatasync(int fd) __asm__("fdatasync");
+ssize_t lmdb_writev(int fd, const struct iovec *iov, int count) __asm__("writev");
+
+ssize_t lmdb_pwrite(int fd, const void *p, size_t n, off_t at)
 {
 	return sys_pwrite(fd, p, n, at);
 }
 
-int fdatasync(int fd)
+int lmdb_fdatasync(int fd)
 {
 	return sys_fdatasync(fd);
 }
 
-ssize_t pwritev(int fd, const struct iovec *iov, int count, off_t at)
+ssize_t lmdb_writev(int fd, const struct iovec *iov, int count)
 {
-	enum fault_mode m = fault_step("pwritev", fd, NULL);
+	enum fault_mode m = fault_step("writev", fd, NULL);
 	ssize_t r;
 
 	if (fails(m))
 		return -1;
 	if ((m == FAULT_SHORT || m == FAULT_KILL_HALF) && count > 1)
 		count /= 2;
-	r = syscall(SYS_pwritev, fd, iov, count, (long)at, 0L);
+	r = syscall(SYS_writev, fd, iov, count);
 	if (m == FAULT_KILL_AFTER || m == FAULT_KILL_HALF)
 		die();
 	return r;

@@ -144,11 +144,8 @@ static enum err_kind make_tree(struct store *st, struct err *e)
 {
 	static const char *const dirs[] = { "blobs", "blobs/sha256", "blobs/sha512", "uploads",
 					    "trash", "index",        "reflog" };
-	enum err_kind k;
+	enum err_kind k = begin_making(st, e);
 
-	if (faccessat(st->root_fd, "version", F_OK, 0) == 0)
-		return ERR_OK;
-	k = begin_making(st, e);
 	for (size_t i = 0; i < ARRAY_LEN(dirs) && k == ERR_OK; i++)
 		k = fd_mkdir_at(st->root_fd, dirs[i], i < 3 ? 0755 : 0750, e);
 	for (unsigned alg = DIGEST_SHA256; alg <= DIGEST_SHA512 && k == ERR_OK; alg++) {
@@ -158,9 +155,19 @@ static enum err_kind make_tree(struct store *st, struct err *e)
 		if (k == ERR_OK)
 			k = make_shards(fd, e);
 	}
-	if (k == ERR_OK)
-		k = fd_sync_dir(st->root_fd, "blobs", e);
-	return k == ERR_OK ? end_making(st, e) : k;
+	return k == ERR_OK ? fd_sync_dir(st->root_fd, "blobs", e) : k;
+}
+
+/* LMDB does not open an index whose very first write was cut off; while a store is made it holds nothing yet. */
+static enum err_kind forget_index(struct store *st, struct err *e)
+{
+	static const char *const files[] = { "index/data.mdb", "index/lock.mdb" };
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		if (sys_unlinkat(st->root_fd, files[i], 0) < 0 && errno != ENOENT)
+			return err_sys(e, __func__, "remove %s", files[i]);
+	}
+	return ERR_OK;
 }
 
 static enum err_kind open_dirs(struct store *st, struct err *e)
@@ -209,18 +216,25 @@ static enum err_kind open_root(struct store *st, struct err *e)
 
 static enum err_kind open_all(struct store *st, struct store_recovery *ret_found, struct err *e)
 {
+	bool making = false;
 	enum err_kind k = open_root(st, e);
 
 	if (k == ERR_OK)
 		k = check_version(st, e);
 	if (k == ERR_OK)
 		k = take_lock(st, e);
-	if (k == ERR_OK)
-		k = make_tree(st, e);
+	if (k == ERR_OK) {
+		making = faccessat(st->root_fd, "version", F_OK, 0) < 0;
+		k = making ? make_tree(st, e) : ERR_OK;
+	}
+	if (k == ERR_OK && making)
+		k = forget_index(st, e);
 	if (k == ERR_OK)
 		k = open_dirs(st, e);
 	if (k == ERR_OK)
 		k = open_index(st, e);
+	if (k == ERR_OK && making)
+		k = end_making(st, e);
 	return k == ERR_OK ? store_recover(st, ret_found, e) : k;
 }
 

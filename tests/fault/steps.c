@@ -1,0 +1,375 @@
+#include "tests/fault/steps.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <ftw.h>
+
+#include "base/fd.h"
+#include "base/sys.h"
+
+#define MAP_BYTES (64u * 1024 * 1024)
+
+#define MUST(x)                                                                                    \
+	do {                                                                                       \
+		if (!(x)) {                                                                        \
+			(void)fprintf(stderr, "# %s:%d: %s\n", __FILE__, __LINE__, #x);            \
+			abort();                                                                   \
+		}                                                                                  \
+	} while (0)
+
+static const char config[] = "{\"architecture\":\"amd64\"}";
+static const char layer[] = "this layer comes in one piece";
+static const char chunked[] = "this layer comes in two pieces";
+
+static struct repo_name repo_of(const char *text)
+{
+	struct repo_name r;
+
+	MUST(repo_name_parse(&r, str_of(text)));
+	return r;
+}
+
+static struct tag_name tag_of(const char *text)
+{
+	struct tag_name t;
+
+	MUST(tag_name_parse(&t, str_of(text)));
+	return t;
+}
+
+static struct digest digest_of(const char *text)
+{
+	struct digest d;
+	struct err e;
+
+	MUST(hash_bytes(DIGEST_SHA256, text, strlen(text), &d, &e) == ERR_OK);
+	return d;
+}
+
+/* An image of config and one layer; note makes it one of its own. */
+static struct sbuf image(const char *layer_text, const char *note)
+{
+	struct digest c = digest_of(config), l = digest_of(layer_text);
+	char ct[DIGEST_TEXT_MAX], lt[DIGEST_TEXT_MAX];
+	struct sbuf b;
+
+	sbuf_init(&b, 4096);
+	sbuf_addf(&b,
+		  "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/"
+		  "vnd.oci.image.config.v1+json\","
+		  "\"digest\":\"%s\",\"size\":%zu},\"layers\":[{\"mediaType\":"
+		  "\"application/vnd.oci.image.layer.v1.tar\","
+		  "\"digest\":\"%s\",\"size\":%zu}],\"annotations\":{\"note\":\"%s\"}}",
+		  digest_text(&c, ct), strlen(config), digest_text(&l, lt), strlen(layer_text), note);
+	MUST(!b.failed);
+	return b;
+}
+
+static enum err_kind push_whole(struct store *st, const char *repo, const char *text, struct err *e)
+{
+	AUTO_UPLOAD *u = NULL;
+	struct repo_name r = repo_of(repo);
+	struct digest d = digest_of(text);
+	enum err_kind k = upload_begin(st, &r, DIGEST_SHA256, &u, e);
+
+	if (k == ERR_OK)
+		k = upload_write(u, text, strlen(text), e);
+	return k == ERR_OK ? upload_finish(&u, &d, e) : k;
+}
+
+/* A client that fails and says so. */
+static void give_up(struct store *st, const struct repo_name *r, const struct upload_id *id)
+{
+	AUTO_UPLOAD *u = NULL;
+	struct err ignored;
+
+	(void)fault_disarm();
+	if (upload_take(st, r, id, &u, &ignored) == ERR_OK)
+		(void)!upload_cancel(&u, &ignored);
+}
+
+/* Opens a session, and goes on in a second request. */
+static enum err_kind push_chunked(struct store *st, const char *repo, const char *text,
+				  struct err *e)
+{
+	struct repo_name r = repo_of(repo);
+	struct digest d = digest_of(text);
+	struct upload_id id = { { 0 } };
+	size_t half = strlen(text) / 2;
+	enum err_kind k = upload_create(st, &r, DIGEST_SHA256, &id, e);
+
+	for (unsigned i = 0; i < 2 && k == ERR_OK; i++) {
+		AUTO_UPLOAD *u = NULL;
+
+		k = upload_take(st, &r, &id, &u, e);
+		if (k == ERR_OK)
+			k = upload_write(u, text + i * half, i ? strlen(text) - half : half, e);
+		if (k == ERR_OK && i)
+			k = upload_finish(&u, &d, e);
+	}
+	if (k != ERR_OK)
+		give_up(st, &r, &id);
+	return k;
+}
+
+static enum err_kind cancel_one(struct store *st, struct err *e)
+{
+	AUTO_UPLOAD *u = NULL;
+	struct repo_name r = repo_of("one");
+	struct upload_id id = { { 0 } };
+	enum err_kind k = upload_create(st, &r, DIGEST_SHA512, &id, e);
+
+	if (k == ERR_OK)
+		k = upload_take(st, &r, &id, &u, e);
+	if (k == ERR_OK)
+		k = upload_write(u, "never finished", 14, e);
+	if (k == ERR_OK)
+		k = upload_cancel(&u, e);
+	if (k != ERR_OK) {
+		upload_release(&u);
+		give_up(st, &r, &id);
+	}
+	return k;
+}
+
+static enum err_kind put(struct store *st, const char *layer_text, const char *note,
+			 const char *tag, struct err *e)
+{
+	AUTO_SBUF b = image(layer_text, note);
+	AUTO_MANIFEST_PUSHED pushed = { 0 };
+	struct repo_name r = repo_of("one");
+	struct tag_name t = tag_of(tag);
+	struct manifest_push push = { .body = { b.p, b.n },
+				      .media_type = STR(MEDIA_OCI_MANIFEST),
+				      .digest = digest_of(b.p),
+				      .tags = &t,
+				      .n_tags = 1 };
+
+	return repo_manifest_put(st, &r, &push, &pushed, e);
+}
+
+static enum err_kind mount(struct store *st, struct err *e)
+{
+	struct repo_name r = repo_of("two"), from = repo_of("one");
+	struct digest d = digest_of(layer);
+
+	return repo_blob_mount(st, &r, &from, &d, e);
+}
+
+static enum err_kind delete_manifest(struct store *st, const char *layer_text, const char *note,
+				     struct err *e)
+{
+	AUTO_SBUF b = image(layer_text, note);
+	struct repo_name r = repo_of("one");
+	struct digest d = digest_of(b.p);
+
+	return repo_manifest_delete(st, &r, &d, e);
+}
+
+static enum err_kind delete_tag(struct store *st, const char *tag, struct err *e)
+{
+	struct repo_name r = repo_of("one");
+	struct tag_name t = tag_of(tag);
+
+	return repo_tag_delete(st, &r, &t, e);
+}
+
+static enum err_kind delete_blob(struct store *st, const char *repo, const char *text,
+				 struct err *e)
+{
+	struct repo_name r = repo_of(repo);
+	struct digest d = digest_of(text);
+
+	return repo_blob_delete(st, &r, &d, e);
+}
+
+static const char *const names[STEPS_N] = {
+	"push a config",
+	"push a blob in one request",
+	"push a blob in chunks",
+	"cancel an upload",
+	"push a manifest",
+	"mount a blob",
+	"push a second manifest",
+	"move a tag",
+	"tag it again",
+	"push a blob that is there",
+	"delete a tag",
+	"delete a manifest",
+	"delete a blob",
+	"delete a mounted blob",
+};
+
+const char *steps_name(unsigned step)
+{
+	return names[step];
+}
+
+enum err_kind steps_run(struct store *st, unsigned step, struct err *e)
+{
+	switch (step) {
+	case 0:
+		return push_whole(st, "one", config, e);
+	case 1:
+		return push_whole(st, "one", layer, e);
+	case 2:
+		return push_chunked(st, "one", chunked, e);
+	case 3:
+		return cancel_one(st, e);
+	case 4:
+		return put(st, layer, "first", "v1", e);
+	case 5:
+		return mount(st, e);
+	case 6:
+		return put(st, chunked, "second", "v2", e);
+	case 7:
+		return put(st, chunked, "second", "v1", e);
+	case 8:
+		return put(st, layer, "first", "v3", e);
+	case 9:
+		return push_whole(st, "one", layer, e);
+	case 10:
+		return delete_tag(st, "v2", e);
+	case 11:
+		return delete_manifest(st, chunked, "second", e);
+	case 12:
+		return delete_blob(st, "one", chunked, e);
+	case 13:
+		return delete_blob(st, "two", layer, e);
+	default:
+		abort();
+	}
+}
+
+enum err_kind steps_open(const char *root, struct store **ret, struct err *e)
+{
+	const struct store_options o = { .root = root,
+					 .map_bytes = MAP_BYTES,
+					 .uploads_max = 100,
+					 .uploads_idle_ms = 3600 * 1000,
+					 .lease_ms = 1000,
+					 .json_depth_max = 32,
+					 .sparse = SPARSE_INDEX,
+					 .single_thread = true };
+	struct store_recovery found;
+
+	return store_open(&o, ret, &found, e);
+}
+
+/* The file of a blob that the index promises is there and hashes right. */
+static void check_file(struct store *st, const struct digest *d, uint64_t size)
+{
+	AUTO_CLOSE fd = -1;
+	char buf[4096];
+	struct digest got;
+	struct err e;
+
+	MUST(size <= sizeof(buf));
+	MUST(blob_open(st, d, size, &fd, &e) == ERR_OK);
+	MUST(fd_pread_exact(fd, buf, (size_t)size, 0, "blob", &e) == ERR_OK);
+	MUST(hash_bytes(DIGEST_SHA256, buf, (size_t)size, &got, &e) == ERR_OK);
+	MUST(digest_eq(&got, d));
+}
+
+static bool sees_blob(struct store *st, const char *repo, const char *text)
+{
+	struct repo_name r = repo_of(repo);
+	struct digest d = digest_of(text);
+	struct err e;
+	uint64_t size;
+	enum err_kind k = index_blob_find(store_index(st), &r, &d, &size, &e);
+
+	MUST(k == ERR_OK || k == ERR_NOT_FOUND);
+	if (k == ERR_OK)
+		check_file(st, &d, size);
+	return k == ERR_OK;
+}
+
+/* A manifest that is seen has its bytes, its file, and all it refers to (P2, P3, P4). */
+static bool sees_manifest(struct store *st, const char *tag, const struct digest *d,
+			  struct digest *ret)
+{
+	struct repo_name r = repo_of("one");
+	struct tag_name t = tag ? tag_of(tag) : (struct tag_name){ 0 };
+	struct manifest_info m = { .bytes = NULL };
+	AUTO_MANIFEST parsed = { 0 };
+	struct err e;
+	uint64_t size;
+	enum err_kind k =
+	    index_manifest_find(store_index(st), &r, tag ? &t : NULL, tag ? NULL : d, &m, &e);
+
+	MUST(k == ERR_OK || k == ERR_NOT_FOUND);
+	if (k != ERR_OK)
+		return false;
+	MUST(m.bytes);
+	check_file(st, &m.digest, m.size_bytes);
+	MUST(manifest_parse((struct str){ m.bytes, (size_t)m.size_bytes }, str_of(m.media_type),
+			    &m.digest, 32, &parsed, &e) == ERR_OK);
+	for (size_t i = 0; i < parsed.n_refs; i++)
+		MUST(index_blob_find(store_index(st), &r, &parsed.refs[i].digest, &size, &e) ==
+		     ERR_OK);
+	free(m.bytes);
+	*ret = m.digest;
+	return true;
+}
+
+unsigned long steps_probe(struct store *st)
+{
+	AUTO_SBUF first = image(layer, "first"), second = image(chunked, "second");
+	struct digest d1 = digest_of(first.p), d2 = digest_of(second.p), d;
+	static const char *const tags[] = { "v1", "v2", "v3" };
+	unsigned long bits = 0, at = 1;
+
+#define SEE(x) (bits |= (x) ? at : 0, at <<= 1)
+	SEE(sees_blob(st, "one", config));
+	SEE(sees_blob(st, "one", layer));
+	SEE(sees_blob(st, "one", chunked));
+	SEE(sees_blob(st, "two", layer));
+	SEE(sees_manifest(st, NULL, &d1, &d));
+	SEE(sees_manifest(st, NULL, &d2, &d));
+	for (size_t i = 0; i < ARRAY_LEN(tags); i++) {
+		bool seen = sees_manifest(st, tags[i], NULL, &d);
+
+		SEE(seen && digest_eq(&d, &d1));
+		SEE(seen && digest_eq(&d, &d2));
+		MUST(!seen || digest_eq(&d, &d1) || digest_eq(&d, &d2));
+	}
+#undef SEE
+	return bits;
+}
+
+unsigned steps_strays(const char *root)
+{
+	char name[512];
+	struct dirent *entry;
+	unsigned n = 0;
+	DIR *d;
+
+	(void)snprintf(name, sizeof(name), "%s/uploads", root);
+	d = opendir(name);
+	MUST(d);
+	while ((entry = readdir(d)))
+		n += entry->d_name[0] != '.';
+	(void)closedir(d);
+	return n;
+}
+
+void steps_make_dir(char *buf, size_t cap)
+{
+	/* Memory, where there is some: thousands of runs with an fsync at every step. */
+	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+
+	(void)snprintf(buf, cap, "%s/berth-fault-XXXXXX", base);
+	MUST(mkdtemp(buf));
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
+{
+	(void)st, (void)flag, (void)f;
+	return remove(path);
+}
+
+void steps_remove_dir(const char *dir)
+{
+	(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}

@@ -1,0 +1,123 @@
+/* The order in which a push reaches the disk, asserted from a trace of its system calls. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <sys/mman.h>
+
+#include "base/str.h"
+#include "base/sys.h"
+#include "tests/fault/steps.h"
+
+#define TRACE_MAX (1024u * 1024)
+
+/* Text of the calls a step makes: "name fd path\n" each. */
+static char trace[TRACE_MAX];
+static int trace_fd;
+
+static void run_traced(unsigned first, unsigned step)
+{
+	char root[64];
+	struct store *st = NULL;
+	struct err e;
+	ssize_t n;
+
+	steps_make_dir(root, sizeof(root));
+	assert_int_equal(steps_open(root, &st, &e), ERR_OK);
+	for (unsigned i = first; i < step; i++)
+		assert_int_equal(steps_run(st, i, &e), ERR_OK);
+	assert_int_equal(ftruncate(trace_fd, 0), 0);
+	assert_int_equal(lseek(trace_fd, 0, SEEK_SET), 0);
+	assert_int_equal(steps_run(st, step, &e), ERR_OK);
+	n = pread(trace_fd, trace, sizeof(trace) - 1, 0);
+	assert_in_range(n, 1, sizeof(trace) - 2);
+	trace[n] = '\0';
+	store_close(&st);
+	steps_remove_dir(root);
+}
+
+/* Each word must be found in the trace, after the one before it. */
+static void assert_in_order(const char *const *words, size_t n)
+{
+	const char *at = trace;
+
+	for (size_t i = 0; i < n; i++) {
+		const char *found = strstr(at, words[i]);
+
+		if (!found)
+			fail_msg("no \"%s\" at its place in:\n%s", words[i], trace);
+		at = found + strlen(words[i]);
+	}
+}
+
+static void test_blob(void **state)
+{
+	static const char *const order[] = {
+		"pwrite ",    /* the bytes */
+		"fsync ",     /* of the file */
+		"linkat ",    /* its name under blobs/ */
+		"fsync ",     /* of the shard */
+		"write ",     /* the reflog */
+		"fdatasync ", /* of the reflog */
+		"fdatasync ", /* of the index's pages */
+		"pwrite ",    /* the index's root: the change exists from here */
+		"unlinkat ",  /* the name under uploads/ */
+	};
+
+	(void)state;
+	run_traced(0, 1);
+	assert_in_order(order, ARRAY_LEN(order));
+}
+
+static void test_manifest(void **state)
+{
+	static const char *const order[] = {
+		"write ",     "fsync ", "linkat ", "fsync ",	"write ",
+		"fdatasync ", "fdatasync ", "pwrite ", "unlinkat ",
+	};
+
+	(void)state;
+	run_traced(0, 4);
+	assert_in_order(order, ARRAY_LEN(order));
+}
+
+/* A blob that is there already is replaced, and the shard is synced all the same. */
+static void test_blob_again(void **state)
+{
+	static const char *const order[] = { "pwrite ", "fsync ", "linkat ", "renameat ", "fsync " };
+
+	(void)state;
+	run_traced(0, 9);
+	assert_in_order(order, ARRAY_LEN(order));
+}
+
+/* Nothing leaves blobs/ before, or after, the index forgets it: files go with the garbage collector. */
+static void test_delete(void **state)
+{
+	static const char *const order[] = { "write ", "fdatasync ", "fdatasync ", "pwrite " };
+
+	(void)state;
+	run_traced(0, 12);
+	assert_in_order(order, ARRAY_LEN(order));
+	assert_null(strstr(trace, "unlinkat "));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_blob),
+		cmocka_unit_test(test_manifest),
+		cmocka_unit_test(test_blob_again),
+		cmocka_unit_test(test_delete),
+	};
+	char text[16];
+
+	cmocka_set_message_output(CM_OUTPUT_TAP);
+	trace_fd = memfd_create("trace", MFD_CLOEXEC);
+	(void)snprintf(text, sizeof(text), "%d", trace_fd);
+	if (trace_fd < 0 || setenv("BERTH_FAULT_TRACE", text, 1) != 0)
+		return 1;
+	fault_from_environment();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
