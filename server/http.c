@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -38,6 +39,7 @@ struct client {
 	struct watched watched;
 	struct http *http;
 	struct MHD_Connection *connection;
+	bool spoke_http; /* a request-target was read */
 	char peer[PEER_MAX];
 };
 
@@ -120,12 +122,22 @@ static enum MHD_Result answer(struct client *c, struct request *rq)
 
 /* --- what MHD tells us --- */
 
+static struct client *client_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info ? info->socket_context : NULL;
+}
+
 static void *on_target(void *cls, const char *uri, struct MHD_Connection *connection)
 {
 	struct http *h = cls;
+	struct client *c = client_of(connection);
 	struct request *rq = request_new(h->server, str_of(uri));
 
-	(void)connection;
+	if (c)
+		c->spoke_http = true;
 	if (rq)
 		h->requests++;
 	return rq;
@@ -149,9 +161,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 				  const char *method, const char *version, const char *data,
 				  size_t *n_data, void **request)
 {
-	const union MHD_ConnectionInfo *info =
-	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	struct client *c = info ? info->socket_context : NULL;
+	struct client *c = client_of(connection);
 	struct request *rq = *request;
 
 	(void)cls, (void)url, (void)version;
@@ -177,9 +187,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 static void on_end(void *cls, struct MHD_Connection *connection, void **request,
 		   enum MHD_RequestTerminationCode how)
 {
-	const union MHD_ConnectionInfo *info =
-	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
-	struct client *c = info ? info->socket_context : NULL;
+	struct client *c = client_of(connection);
 	struct request *rq = *request;
 	struct http *h = cls;
 
@@ -193,12 +201,12 @@ static void on_end(void *cls, struct MHD_Connection *connection, void **request,
 	h->requests--;
 }
 
+/* The library may hand out the same union for every question, so each answer is taken at once. */
 static void client_start(struct http *h, struct MHD_Connection *connection, void **context)
 {
-	const union MHD_ConnectionInfo *fd =
+	const union MHD_ConnectionInfo *info =
 	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	const union MHD_ConnectionInfo *peer =
-	    MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	int fd = info ? info->connect_fd : -1;
 	struct client *c = calloc(1, sizeof(*c));
 
 	*context = c;
@@ -207,9 +215,24 @@ static void client_start(struct http *h, struct MHD_Connection *connection, void
 	c->http = h;
 	c->connection = connection;
 	(void)snprintf(c->peer, sizeof(c->peer), "?");
-	if (peer && peer->client_addr)
-		address_text(peer->client_addr, c->peer, sizeof(c->peer));
-	watch_enter(&h->watch, &c->watched, fd ? fd->connect_fd : -1);
+	info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	if (info && info->client_addr)
+		address_text(info->client_addr, c->peer, sizeof(c->peer));
+	watch_enter(&h->watch, &c->watched, fd);
+}
+
+/*
+ * A client that spoke something else, TLS most likely, is told what this is: docker and others fall back to plain
+ * HTTP when they see it.
+ */
+static void answer_stranger(const struct client *c)
+{
+	static const char text[] = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\n"
+				   "Connection: close\r\nContent-Length: 41\r\n\r\n"
+				   "This is an HTTP server, without any TLS.\n";
+
+	if (!c->spoke_http && watch_was_silent(&c->watched))
+		(void)send(c->watched.fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 static void on_connection(void *cls, struct MHD_Connection *connection, void **context,
@@ -221,6 +244,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
 		client_start(h, connection, context);
 	} else if (c) {
+		answer_stranger(c);
 		watch_leave(&h->watch, &c->watched);
 		free(c);
 		*context = NULL;

@@ -48,6 +48,21 @@ void watch_phase(struct watched *c, enum watch_phase phase)
 	c->phase = ((c->phase & ~PHASE_MASK) + PHASE_MASK + 1) | (unsigned)phase;
 }
 
+static bool get_info(const struct watched *c, struct tcp_info *ret)
+{
+	socklen_t n = sizeof(*ret);
+
+	memset(ret, 0, sizeof(*ret));
+	return getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, ret, &n) == 0;
+}
+
+bool watch_was_silent(const struct watched *c)
+{
+	struct tcp_info info;
+
+	return get_info(c, &info) && info.tcpi_bytes_received && !info.tcpi_bytes_sent;
+}
+
 static void restart(struct watched *c, const struct tcp_info *info, uint64_t now)
 {
 	c->since_ms = now;
@@ -86,12 +101,10 @@ void watch_tick(struct watch *w, uint64_t now_mono_ms)
 	lock_get(&w->mu);
 	for (struct watched *c = w->first; c; c = c->next) {
 		struct tcp_info info;
-		socklen_t n = sizeof(info);
 		unsigned phase = c->phase;
 		bool fresh = c->seen_phase == PHASE_MASK;
 
-		memset(&info, 0, sizeof(info));
-		if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
+		if (!get_info(c, &info))
 			continue;
 		if (phase != c->seen_phase) {
 			c->seen_phase = phase;

@@ -39,6 +39,9 @@ void watch_enter(struct watch *w, struct watched *c, int fd);
 void watch_leave(struct watch *w, struct watched *c);
 void watch_phase(struct watched *c, enum watch_phase phase);
 
+/* Has the client sent something, and got nothing? */
+bool watch_was_silent(const struct watched *c);
+
 /* To be called every second or so. */
 void watch_tick(struct watch *w, uint64_t now_mono_ms);
 /* Ends all connections at once. */

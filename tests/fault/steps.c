@@ -60,7 +60,8 @@ static struct sbuf image(const char *layer_text, const char *note)
 		  "\"digest\":\"%s\",\"size\":%zu},\"layers\":[{\"mediaType\":"
 		  "\"application/vnd.oci.image.layer.v1.tar\","
 		  "\"digest\":\"%s\",\"size\":%zu}],\"annotations\":{\"note\":\"%s\"}}",
-		  digest_text(&c, ct), strlen(config), digest_text(&l, lt), strlen(layer_text), note);
+		  digest_text(&c, ct), strlen(config), digest_text(&l, lt), strlen(layer_text),
+		  note);
 	MUST(!b.failed);
 	return b;
 }
@@ -184,20 +185,13 @@ static enum err_kind delete_blob(struct store *st, const char *repo, const char 
 }
 
 static const char *const names[STEPS_N] = {
-	"push a config",
-	"push a blob in one request",
-	"push a blob in chunks",
-	"cancel an upload",
-	"push a manifest",
-	"mount a blob",
-	"push a second manifest",
-	"move a tag",
-	"tag it again",
-	"push a blob that is there",
-	"delete a tag",
-	"delete a manifest",
-	"delete a blob",
-	"delete a mounted blob",
+	"push a config",          "push a blob in one request",
+	"push a blob in chunks",  "cancel an upload",
+	"push a manifest",        "mount a blob",
+	"push a second manifest", "move a tag",
+	"tag it again",           "push a blob that is there",
+	"delete a tag",           "delete a manifest",
+	"delete a blob",          "delete a mounted blob",
 };
 
 const char *steps_name(unsigned step)

@@ -1,9 +1,9 @@
 /* SIGKILL before, after and in the middle of each system call: the next start finds all or nothing of each step. */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 

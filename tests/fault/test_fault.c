@@ -1,11 +1,11 @@
 /* Each system call of the store fails once, or from then on: nothing acknowledged is lost, and no restart is needed. */
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
 #include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
 
 #include "base/sys.h"
 #include "tests/fault/steps.h"
@@ -82,7 +82,8 @@ static bool history_with_fault(unsigned long n, int sys, enum fault_mode mode)
 			continue;
 		fired = fault_disarm();
 		if (!fired)
-			fail_msg("call %lu: \"%s\" fails without a fault: %s", n, steps_name(i), e.msg);
+			fail_msg("call %lu: \"%s\" fails without a fault: %s", n, steps_name(i),
+				 e.msg);
 		seen = steps_probe(st);
 		if (seen != golden[i] && seen != golden[i + 1])
 			fail_msg("call %lu: after \"%s\" failed (%s) %lx is seen, not %lx", n,

@@ -1,9 +1,9 @@
 /* The order in which a push reaches the disk, asserted from a trace of its system calls. */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
-#include <cmocka.h>
 #include <sys/mman.h>
 
 #include "base/str.h"
@@ -73,7 +73,7 @@ static void test_blob(void **state)
 static void test_manifest(void **state)
 {
 	static const char *const order[] = {
-		"write ",     "fsync ", "linkat ", "fsync ",	"write ",
+		"write ",     "fsync ",     "linkat ", "fsync ",    "write ",
 		"fdatasync ", "fdatasync ", "pwrite ", "unlinkat ",
 	};
 
@@ -85,7 +85,8 @@ static void test_manifest(void **state)
 /* A blob that is there already is replaced, and the shard is synced all the same. */
 static void test_blob_again(void **state)
 {
-	static const char *const order[] = { "pwrite ", "fsync ", "linkat ", "renameat ", "fsync " };
+	static const char *const order[] = { "pwrite ", "fsync ", "linkat ", "renameat ",
+					     "fsync " };
 
 	(void)state;
 	run_traced(0, 9);

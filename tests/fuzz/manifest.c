@@ -1,6 +1,6 @@
 /* Manifests: the first byte chooses the media type.  What is accepted keeps the promises of manifest.h. */
-#include "base/hash.h"
 #include "storage/manifest.h"
+#include "base/hash.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -25,7 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	for (size_t i = 0; i < m.n_refs; i++) {
 		if (digest_size(m.refs[i].digest.alg) == 0 || m.refs[i].size_bytes > INT64_MAX)
 			abort();
-		if (i && memcmp(&m.refs[i - 1].digest, &m.refs[i].digest, sizeof(struct digest)) >= 0)
+		if (i &&
+		    memcmp(&m.refs[i - 1].digest, &m.refs[i].digest, sizeof(struct digest)) >= 0)
 			abort(); /* sorted, each once */
 	}
 	return 0;

@@ -19,7 +19,8 @@ static bool replay(int dir, const char *name)
 		(void)printf("# %s\n", e.msg);
 		return false;
 	}
-	exact = malloc(b.n ? b.n : 1); /* of the exact size, so that a sanitizer sees a byte too far */
+	exact =
+	    malloc(b.n ? b.n : 1); /* of the exact size, so that a sanitizer sees a byte too far */
 	if (!exact)
 		return false;
 	if (b.n)
