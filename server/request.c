@@ -142,8 +142,10 @@ static enum err_kind open_request(struct request *rq, struct err *e)
 		k = authorise(rq, e);
 	if (k == ERR_OK && rq->route->flags & ROUTE_BODY)
 		sbuf_init(&rq->body, rq->server->conf->manifest_size_max + 1);
+	if (k != ERR_OK)
+		return k;
 	rq->about = RES_ANY;
-	return k == ERR_OK && rq->route->open ? rq->route->open(rq, e) : k;
+	return rq->route->open ? rq->route->open(rq, e) : ERR_OK;
 }
 
 /* A refused body that is not too long is read to its end, because clients that only write miss an early answer. */
