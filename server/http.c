@@ -251,6 +251,13 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 	}
 }
 
+/* Targets are taken apart by target.h and path.h, from the raw text; a decoded copy is of no use. */
+static size_t leave_escaped(void *cls, struct MHD_Connection *connection, char *text)
+{
+	(void)cls, (void)connection;
+	return strlen(text);
+}
+
 static void on_log(void *cls, const char *fmt, va_list ap) PRINTF(2, 0);
 static void on_log(void *cls, const char *fmt, va_list ap)
 {
@@ -308,11 +315,11 @@ static enum err_kind start_daemon(struct http *h, int fd, struct err *e)
 
 	if (!single)
 		flags |= MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
-	h->daemon =
-	    MHD_start_daemon(flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER,
-			     on_log, NULL, MHD_OPTION_ARRAY, options, MHD_OPTION_URI_LOG_CALLBACK,
-			     on_target, h, MHD_OPTION_NOTIFY_COMPLETED, on_end, h,
-			     MHD_OPTION_NOTIFY_CONNECTION, on_connection, h, MHD_OPTION_END);
+	h->daemon = MHD_start_daemon(
+	    flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+	    MHD_OPTION_ARRAY, options, MHD_OPTION_URI_LOG_CALLBACK, on_target, h,
+	    MHD_OPTION_NOTIFY_COMPLETED, on_end, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
+	    MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_END);
 	if (!h->daemon)
 		return err_set(e, ERR_IO, __func__, "the HTTP server does not start");
 	return ERR_OK;

@@ -58,7 +58,8 @@ bool content_range_parse(struct str field, uint64_t *ret_first, uint64_t *ret_la
 	    !scan_u64(&in, INT64_MAX, &last) || last < first)
 		return false;
 	rest = in;
-	if (scan_char(&rest, '/') && (scan_char(&rest, '*') || scan_u64(&rest, INT64_MAX, &total)))
+	if (scan_char(&rest, '/') &&
+	    (scan_char(&rest, '*') || (scan_u64(&rest, INT64_MAX, &total) && total > last)))
 		in = rest;
 	if (!scan_end(&in))
 		return false;
