@@ -1,15 +1,11 @@
 /* SIGKILL before, after and in the middle of each system call: the next start finds all or nothing of each step. */
-#include <cmocka.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/sys.h"
 #include "tests/fault/steps.h"
+#include "tests/lib/unit.h"
 
 #define CALLS_MIN 300
 #define CALLS_MAX 5000

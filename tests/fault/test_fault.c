@@ -1,14 +1,10 @@
 /* Each system call of the store fails once, or from then on: nothing acknowledged is lost, and no restart is needed. */
-#include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 
 #include "base/sys.h"
 #include "tests/fault/steps.h"
+#include "tests/lib/unit.h"
 
 #define CALLS_MIN 300 /* fewer would mean that calls are not counted */
 #define CALLS_MAX 5000

@@ -1,14 +1,10 @@
 /* The order in which a push reaches the disk, asserted from a trace of its system calls. */
-#include <cmocka.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <sys/mman.h>
 
 #include "base/str.h"
 #include "base/sys.h"
 #include "tests/fault/steps.h"
+#include "tests/lib/unit.h"
 
 #define TRACE_MAX (1024u * 1024)
 
