@@ -134,10 +134,10 @@ static enum err_kind check_length(struct request *rq, struct err *e)
 
 static enum err_kind open_request(struct request *rq, struct err *e)
 {
-	enum err_kind k = find_route(rq, e);
+	enum err_kind k = check_length(rq, e);
 
 	if (k == ERR_OK)
-		k = check_length(rq, e);
+		k = find_route(rq, e);
 	if (k == ERR_OK)
 		k = authorise(rq, e);
 	if (k == ERR_OK && rq->route->flags & ROUTE_BODY)
@@ -148,13 +148,13 @@ static enum err_kind open_request(struct request *rq, struct err *e)
 	return rq->route->open ? rq->route->open(rq, e) : ERR_OK;
 }
 
-/* A refused body that is not too long is read to its end, because clients that only write miss an early answer. */
+/*
+ * A refused body that is not too long is read to its end, because clients that only write miss an early answer, and
+ * because an answer before the end costs the connection.
+ */
 static bool worth_reading(const struct request *rq)
 {
-	if (request_header(rq, "Expect"))
-		return false;
-	return rq->has_length ? rq->length <= DISCARD_MAX
-			      : request_header(rq, "Transfer-Encoding") != NULL;
+	return !request_header(rq, "Expect") && rq->length <= DISCARD_MAX;
 }
 
 bool request_open(struct request *rq, const char *method, const struct request_host *host)

@@ -45,6 +45,8 @@ void watch_leave(struct watch *w, struct watched *c)
 
 void watch_phase(struct watched *c, enum watch_phase phase)
 {
+	if ((c->phase & PHASE_MASK) == (unsigned)phase)
+		return; /* more of the same: the rate is measured over all of it */
 	c->phase = ((c->phase & ~PHASE_MASK) + PHASE_MASK + 1) | (unsigned)phase;
 }
 
@@ -102,15 +104,15 @@ void watch_tick(struct watch *w, uint64_t now_mono_ms)
 	for (struct watched *c = w->first; c; c = c->next) {
 		struct tcp_info info;
 		unsigned phase = c->phase;
-		bool fresh = c->seen_phase == PHASE_MASK;
+		bool first_head = c->seen_phase == PHASE_MASK && phase == WATCH_HEAD;
 
 		if (!get_info(c, &info))
 			continue;
 		if (phase != c->seen_phase) {
 			c->seen_phase = phase;
 			restart(c, &info, now_mono_ms);
-			if (fresh)
-				c->received = 0; /* its first head may be here in part */
+			if (first_head)
+				c->received = 0; /* it may be here in part */
 		} else if (is_stuck(w, c, &info, now_mono_ms)) {
 			(void)shutdown(c->fd,
 				       SHUT_RDWR); /* the poll thread sees it and cleans up */

@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket
@@ -58,12 +59,13 @@ class Answer:
 
 
 class Daemon:
-    """berthd on a directory; start() waits for the ready line."""
+    """berthd on a directory; start() waits for the ready line.  limits: {resource.RLIMIT_..: value}."""
 
-    def __init__(self, *options, root=None):
+    def __init__(self, *options, root=None, limits=None):
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="berth-test-"))
         self.root = pathlib.Path(root) if root else self.work / "root"
         self.options = options
+        self.limits = limits or {}
         self.process = None
         self.start_s = 0.0
 
@@ -72,7 +74,8 @@ class Daemon:
         self.log = open(self.work / "log", "ab")
         self.process = subprocess.Popen(
             [BERTHD, "serve", "--root", str(self.root), "--listen", "127.0.0.1:0", *self.options, *more],
-            stdout=subprocess.PIPE, stderr=self.log)
+            stdout=subprocess.PIPE, stderr=self.log,
+            preexec_fn=lambda: [resource.setrlimit(which, (n, n)) for which, n in self.limits.items()])
         line = self.process.stdout.readline().decode()
         if not line.startswith("listening on http://"):
             raise AssertionError(f"berthd does not start: {self.log_text()[-2000:]}")
