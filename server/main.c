@@ -14,6 +14,7 @@ enum exit_status { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 #define WAKE_MS 500       /* between looks at signals and housekeeping */
 #define POLL_MS 50        /* the same when this thread serves as well */
+#define SETTLE_MS 1000    /* between looks for files to make durable */
 #define REAP_MS_MAX 60000 /* between looks for idle upload sessions */
 
 static int complain(enum exit_status status, const struct err *e)
@@ -50,12 +51,21 @@ static enum err_kind open_store(const struct conf *c, struct store **ret, struct
 	enum err_kind k = store_open(&o, ret, &found, e);
 
 	if (k == ERR_OK)
-		log_event(LOG_INFO, "store.open", "root=%s resumable=%llu discarded=%llu ms=%llu",
-			  c->root.p, (unsigned long long)found.resumable,
-			  (unsigned long long)found.discarded,
+		log_event(LOG_INFO, "store.open",
+			  "root=%s resumable=%llu discarded=%llu rewritten=%llu ms=%llu", c->root.p,
+			  (unsigned long long)found.resumable, (unsigned long long)found.discarded,
+			  (unsigned long long)found.rewritten,
 			  (unsigned long long)(mono_ms() - start));
 	return k;
 }
+
+/* What is due from time to time.  It may wait for the disk, so it is a job for a worker, and one at a time. */
+struct chores {
+	struct job job;
+	struct store *store;
+	uint64_t reap_every_ms, reaped_mono_ms, settled_mono_ms;
+	_Atomic bool busy;
+};
 
 static void reap_uploads(struct store *st)
 {
@@ -69,13 +79,29 @@ static void reap_uploads(struct store *st)
 			  (unsigned long long)n);
 }
 
+static void do_chores(struct job *j)
+{
+	struct chores *c = (struct chores *)j; /* its first member */
+	uint64_t now = mono_ms();
+	struct err e;
+
+	if (now - c->settled_mono_ms >= SETTLE_MS) {
+		c->settled_mono_ms = now;
+		if (store_settle(c->store, &e) != ERR_OK)
+			log_event(LOG_WARN, "store.settle", "%s", e.msg);
+	}
+	if (now - c->reaped_mono_ms >= c->reap_every_ms) {
+		c->reaped_mono_ms = now;
+		reap_uploads(c->store);
+	}
+	c->busy = false;
+}
+
 /* Until a signal says to end. */
-static void serve_until_signal(const struct conf *c, struct store *st, struct http *h,
+static void serve_until_signal(const struct server *s, struct http *h, struct chores *chores,
 			       const sigset_t *signals)
 {
-	uint64_t reap_every_ms = MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX);
-	uint64_t reaped = mono_ms();
-	bool single = c->threads == 1;
+	bool single = s->conf->threads == 1;
 	const struct timespec wait = { .tv_nsec = single ? 0 : WAKE_MS * 1000000L };
 	int sig;
 
@@ -85,18 +111,23 @@ static void serve_until_signal(const struct conf *c, struct store *st, struct ht
 			log_event(LOG_INFO, "signal", "SIGHUP: there is nothing to reload");
 		if (single)
 			http_poll(h, POLL_MS);
-		if (mono_ms() - reaped >= reap_every_ms) {
-			reap_uploads(st);
-			reaped = mono_ms();
+		if (!chores->busy) {
+			chores->busy = true;
+			work_submit(s->work, &chores->job);
 		}
 	} while (sig != SIGTERM && sig != SIGINT);
 	log_event(LOG_INFO, "stop", "draining");
+	http_drain(&h);
 }
 
 static enum err_kind run(const struct conf *c, const sigset_t *signals, struct err *e)
 {
 	struct server s = { .conf = c };
 	struct http *h = NULL;
+	struct chores chores = { .job = { .run = do_chores },
+				 .reap_every_ms =
+				     MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX),
+				 .reaped_mono_ms = mono_ms() };
 	enum err_kind k = open_store(c, &s.store, e);
 
 	if (k == ERR_OK)
@@ -106,8 +137,8 @@ static enum err_kind run(const struct conf *c, const sigset_t *signals, struct e
 	if (k == ERR_OK) {
 		(void)printf("listening on http://%s\n", http_address(h));
 		(void)fflush(stdout);
-		serve_until_signal(c, s.store, h, signals);
-		http_drain(&h);
+		chores.store = s.store;
+		serve_until_signal(&s, h, &chores, signals);
 	}
 	work_stop(&s.work);
 	store_close(&s.store);

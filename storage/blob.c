@@ -120,7 +120,7 @@ static void publisher_leave(struct store *st, struct publisher *p)
 }
 
 /* P1's straight line: bytes, then name, then the directory that holds it; no early success (B2). */
-static enum err_kind link_durably(struct store *st, int fd, struct publisher *p, struct err *e)
+static enum err_kind place_durably(struct store *st, int fd, struct publisher *p, struct err *e)
 {
 	int blobs = st->blobs_fd[p->digest.alg];
 	char path[PATH_MAX_BYTES], shard[3];
@@ -141,22 +141,81 @@ static enum err_kind link_durably(struct store *st, int fd, struct publisher *p,
 	return fd_sync_dir(blobs, shard, e);
 }
 
+/* A file that is there may be durable, so only one that is as durable replaces it, and only if it must. */
+static enum err_kind place_later(struct store *st, int fd, struct publisher *p, struct str bytes,
+				 struct err *e)
+{
+	char path[PATH_MAX_BYTES];
+	bool same = false;
+	enum err_kind k;
+
+	blob_path(&p->digest, path);
+	if (sys_fchmod(fd, 0444) < 0)
+		return err_sys(e, __func__, "protect %s", path);
+	if (sys_linkat(st->uploads_fd, p->name, st->blobs_fd[p->digest.alg], path, 0) == 0) {
+		p->placed = true;
+		return ERR_OK;
+	}
+	if (errno != EEXIST)
+		return err_sys(e, __func__, "link %s", path);
+	k = blob_holds(st, &p->digest, bytes, &same, e);
+	return k != ERR_OK || same ? k : place_durably(st, fd, p, e);
+}
+
 enum err_kind blob_publish(struct store *st, int fd, const struct upload_id *id,
-			   const struct digest *d, bool is_named, struct publisher *p,
-			   struct err *e)
+			   const struct digest *d, struct publisher *p, struct err *e)
 {
 	char open_name[UPLOAD_ID_TEXT_MAX];
 	enum err_kind k = ERR_OK;
 
-	*p = (struct publisher){ .digest = *d };
+	*p = (struct publisher){ .digest = *d, .id = *id };
 	blob_pending_name(d, id, p->name);
 	upload_id_text(id, open_name);
 	publisher_enter(st, p);
-	if (!is_named && sys_renameat(st->uploads_fd, open_name, st->uploads_fd, p->name) < 0)
+	if (sys_renameat(st->uploads_fd, open_name, st->uploads_fd, p->name) < 0)
 		k = err_sys(e, __func__, "rename %s", open_name);
 	if (k == ERR_OK)
-		k = link_durably(st, fd, p, e);
+		k = place_durably(st, fd, p, e);
 	return k == ERR_OK ? k : err_wrap(e, "publish");
+}
+
+/* The file first, under a name that tells the next start what it is if this one does not get further. */
+static enum err_kind write_pending(struct store *st, const char *name, struct str bytes, int *ret,
+				   struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	enum err_kind k =
+	    fd_open_at(st->uploads_fd, name, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, e);
+
+	if (k != ERR_OK)
+		return k;
+	k = fd_write_all(fd, bytes.p, bytes.n, "manifest", e);
+	if (k != ERR_OK) {
+		(void)sys_unlinkat(st->uploads_fd, name, 0); /* else the next start's */
+		return k;
+	}
+	*ret = TAKE_FD(fd);
+	return ERR_OK;
+}
+
+enum err_kind blob_publish_bytes(struct store *st, const struct digest *d, struct str bytes,
+				 enum publish_how how, struct publisher *p, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	enum err_kind k;
+
+	*p = (struct publisher){ .digest = *d };
+	upload_id_new(&p->id);
+	blob_pending_name(d, &p->id, p->name);
+	k = write_pending(st, p->name, bytes, &fd, e);
+	if (k != ERR_OK)
+		return k;
+	publisher_enter(st, p);
+	k = how == PUBLISH_SYNCED ? place_durably(st, fd, p, e) : place_later(st, fd, p, bytes, e);
+	if (k == ERR_OK)
+		return k;
+	blob_settle(st, p, BLOB_DROPPED);
+	return err_wrap(e, "publish");
 }
 
 enum err_kind blob_discard(struct store *st, const struct digest *d, struct err *e)
@@ -170,28 +229,30 @@ enum err_kind blob_discard(struct store *st, const struct digest *d, struct err 
 }
 
 /* The way back of a change that failed.  What does not work here is done by the next start (B4). */
-static void take_back(struct store *st, struct publisher *p, const struct upload_id *id, bool keep)
+static void take_back(struct store *st, struct publisher *p, bool keep)
 {
 	struct err ignored;
 	char open_name[UPLOAD_ID_TEXT_MAX];
-	enum err_kind k = p->placed ? index_object_exists(st->index, &p->digest, &ignored) : ERR_OK;
+	uint64_t size;
+	enum err_kind k = ERR_OK;
 
+	if (p->placed)
+		k = index_object_find(st->index, &p->digest, &size, NULL, &ignored);
 	if (k == ERR_NOT_FOUND)
 		k = blob_discard(st, &p->digest, &ignored);
 	if (k == ERR_OK && keep)
 		(void)sys_renameat(st->uploads_fd, p->name, st->uploads_fd,
-				   upload_id_text(id, open_name));
+				   upload_id_text(&p->id, open_name));
 	else if (k == ERR_OK)
 		(void)sys_unlinkat(st->uploads_fd, p->name, 0);
 }
 
-void blob_settle(struct store *st, struct publisher *p, const struct upload_id *id,
-		 enum blob_outcome outcome)
+void blob_settle(struct store *st, struct publisher *p, enum blob_outcome outcome)
 {
 	if (outcome == BLOB_COMMITTED)
 		(void)sys_unlinkat(st->uploads_fd, p->name, 0); /* else the next start's */
 	else
-		take_back(st, p, id, outcome == BLOB_KEPT);
+		take_back(st, p, outcome == BLOB_KEPT);
 	publisher_leave(st, p);
 }
 
@@ -217,4 +278,21 @@ enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_
 			       (long long)s.st_size, (unsigned long long)size_bytes);
 	*ret_fd = TAKE_FD(fd);
 	return ERR_OK;
+}
+
+enum err_kind blob_holds(struct store *st, const struct digest *d, struct str bytes, bool *ret,
+			 struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	AUTO_FREE char *found = malloc(bytes.n + 1);
+	enum err_kind k;
+
+	*ret = false;
+	if (!found)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a manifest");
+	k = blob_open(st, d, bytes.n, &fd, e);
+	if (k == ERR_OK)
+		k = fd_pread_exact(fd, found, bytes.n, 0, "manifest", e);
+	*ret = k == ERR_OK && memcmp(found, bytes.p, bytes.n) == 0;
+	return k == ERR_CORRUPT ? ERR_OK : k;
 }

@@ -3,7 +3,8 @@
  *
  * B1  A file under a digest's name is complete, hashes to it, and never changes: a new push of the same content
  *     may replace it by another such file, which mends one that the disk has spoilt.
- * B2  blob_publish returns ERR_OK only when bytes and directory entry are on stable storage.
+ * B2  blob_publish with PUBLISH_SYNCED returns ERR_OK only when bytes and directory entry are on stable storage;
+ *     with PUBLISH_LATER the caller sees to it that the bytes are durable elsewhere until store_settle.
  * B3  From blob_publish to blob_settle nobody else publishes or takes back the same digest: what a change that
  *     failed leaves behind can be removed without a look at other pushes.
  * B4  A file that was published but not settled is found and removed by the next store_open.
@@ -20,6 +21,7 @@
 struct publisher {
 	struct publisher *next;
 	struct digest digest;
+	struct upload_id id;
 	char name[BLOB_FILE_NAME_MAX];
 	bool placed; /* the blob's name refers to this file */
 };
@@ -29,6 +31,8 @@ enum blob_outcome {
 	BLOB_DROPPED,   /* it does not: the file goes */
 	BLOB_KEPT,      /* it does not: the file becomes uploads/<id> again */
 };
+
+enum publish_how { PUBLISH_SYNCED, PUBLISH_LATER };
 
 /* Text of a session's id, the name of its file: 8-4-4-4-12 lower-case hexadecimal digits. */
 #define UPLOAD_ID_TEXT_MAX (2 * UPLOAD_ID_BYTES + 5)
@@ -42,19 +46,25 @@ void blob_pending_name(const struct digest *d, const struct upload_id *id,
 MUST_CHECK bool blob_pending_parse(struct str name, struct digest *ret, struct upload_id *ret_id);
 
 /*
- * fd is the open file uploads/<id>, or already uploads/<pending name> if is_named; its bytes hash to *d.  Waits for
- * other publishers of *d.  To be settled whatever the result.
+ * fd is the open file uploads/<id>, whose bytes hash to *d.  Waits for other publishers of *d.  To be settled whatever
+ * the result.
  */
 MUST_CHECK enum err_kind blob_publish(struct store *st, int fd, const struct upload_id *id,
-				      const struct digest *d, bool is_named, struct publisher *p,
-				      struct err *e);
+				      const struct digest *d, struct publisher *p, struct err *e);
+/* The same for bytes in memory that hash to *d.  To be settled if it succeeds. */
+MUST_CHECK enum err_kind blob_publish_bytes(struct store *st, const struct digest *d,
+					    struct str bytes, enum publish_how how,
+					    struct publisher *p, struct err *e);
 /* Ends what blob_publish began. */
-void blob_settle(struct store *st, struct publisher *p, const struct upload_id *id,
-		 enum blob_outcome outcome);
+void blob_settle(struct store *st, struct publisher *p, enum blob_outcome outcome);
 
 /* ERR_CORRUPT if the file is missing or has not size_bytes: the index promised it. */
 MUST_CHECK enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_bytes,
 				   int *ret_fd, struct err *e);
+
+/* Does the file, if there is one, hold exactly these bytes?  Reads all of it. */
+MUST_CHECK enum err_kind blob_holds(struct store *st, const struct digest *d, struct str bytes,
+				    bool *ret, struct err *e);
 
 /* Removes a blob's file that no index entry refers to; recovery only. */
 MUST_CHECK enum err_kind blob_discard(struct store *st, const struct digest *d, struct err *e);

@@ -17,6 +17,7 @@ enum change_kind {
 	CHANGE_TAG_DELETE,      /* tags[0] only */
 	CHANGE_UPLOAD_OPEN,     /* upload sessions are not in the reflog */
 	CHANGE_UPLOAD_CLOSE,
+	CHANGE_SETTLE, /* files of all manifests up to a mark are durable; not in the reflog */
 	CHANGE_KIND_N
 };
 
@@ -37,9 +38,10 @@ struct change {
 	size_t n_tags;
 	struct upload_id upload; /* UPLOAD_*; BLOB_LINK: the session it ends, if has_upload */
 	bool has_upload;
-	uint8_t upload_alg;    /* UPLOAD_OPEN: enum digest_alg */
-	uint64_t uploads_max;  /* UPLOAD_OPEN: ERR_TOO_MANY beyond it */
-	uint64_t review_at_ms; /* when gc may look at what this leaves unreferenced */
+	uint8_t upload_alg;         /* UPLOAD_OPEN: enum digest_alg */
+	uint64_t uploads_max;       /* UPLOAD_OPEN: ERR_TOO_MANY beyond it */
+	uint64_t review_at_ms;      /* when gc may look at what this leaves unreferenced */
+	struct reflog_mark settled; /* SETTLE */
 
 	/* MANIFEST_PUT that ends with ERR_REFS: the digests that are not in the repository. */
 	struct digest *missing;

@@ -4,15 +4,6 @@
 
 static const struct str version_key = { "format", 6 };
 
-struct key index_key_of(uint64_t repo, const struct digest *d)
-{
-	struct key k = { 0 };
-
-	key_u64(&k, repo);
-	key_digest(&k, d);
-	return k;
-}
-
 enum err_kind index_bad_value(struct err *e, const char *table)
 {
 	return err_set(e, ERR_CORRUPT, __func__, "index: a value in table %s breaks its format",
@@ -106,35 +97,33 @@ enum err_kind index_get_tag(struct kv_txn *t, uint64_t repo, const struct tag_na
 }
 
 enum err_kind index_get_manifest(struct kv_txn *t, uint64_t repo, const struct digest *d,
-				 struct manifest_row *ret, struct err *e)
+				 struct manifest_row *ret, struct str *ret_refs, struct err *e)
 {
-	struct key key = index_key_of(repo, d);
+	struct key key = entry_key(repo, d, ENTRY_MANIFEST);
 	struct str v;
-	enum err_kind k = kv_get(t, KV_MANIFEST, key_str(&key), &v, e);
+	enum err_kind k = kv_get(t, KV_ENTRY, key_str(&key), &v, e);
 
-	if (k == ERR_OK && !manifest_row_unpack(v, ret))
-		return index_bad_value(e, "manifest");
+	if (k == ERR_OK && !manifest_row_unpack(v, ret, ret_refs))
+		return index_bad_value(e, "entry");
 	return k;
 }
 
 enum err_kind index_has_link(struct kv_txn *t, uint64_t repo, const struct digest *d, struct err *e)
 {
-	struct key key = index_key_of(repo, d);
+	struct key key = entry_key(repo, d, ENTRY_LINK);
 	struct str v;
 
-	return kv_get(t, KV_LINK, key_str(&key), &v, e);
+	return kv_get(t, KV_ENTRY, key_str(&key), &v, e);
 }
 
 enum err_kind index_get_size(struct kv_txn *t, const struct digest *d, uint64_t *ret, struct err *e)
 {
-	struct key key = { 0 };
+	struct key key = content_key(d, CONTENT_OBJECT);
 	struct str v;
-	enum err_kind k;
+	enum err_kind k = kv_get(t, KV_CONTENT, key_str(&key), &v, e);
 
-	key_digest(&key, d);
-	k = kv_get(t, KV_OBJECT, key_str(&key), &v, e);
 	if (k == ERR_OK && !u64_unpack(v, ret))
-		return index_bad_value(e, "object");
+		return index_bad_value(e, "content");
 	return k;
 }
 
@@ -156,25 +145,24 @@ static enum err_kind begin_in_repo(struct index *ix, const struct repo_name *rep
 	return k == ERR_NOT_FOUND ? no_repo(e, repo) : k;
 }
 
-static enum err_kind read_bytes(struct kv_txn *t, struct manifest_info *info, struct err *e)
+/* A copy, or NULL for a manifest too large for the index. */
+static enum err_kind read_bytes(struct kv_txn *t, const struct digest *d, uint64_t size, char **ret,
+				struct err *e)
 {
-	struct key key = { 0 };
+	struct key key = content_key(d, CONTENT_BYTES);
 	struct str v;
-	enum err_kind k;
+	enum err_kind k = kv_get(t, KV_CONTENT, key_str(&key), &v, e);
 
-	key_digest(&key, &info->digest);
-	k = kv_get(t, KV_BYTES, key_str(&key), &v, e);
-	if (k == ERR_NOT_FOUND)
-		return ERR_OK; /* too large for the index: the caller reads the file */
+	*ret = NULL;
 	if (k != ERR_OK)
-		return k;
-	if (v.n != info->size_bytes)
-		return index_bad_value(e, "bytes");
-	info->bytes = malloc(v.n + 1);
-	if (!info->bytes)
+		return k == ERR_NOT_FOUND ? ERR_OK : k;
+	if (v.n != size)
+		return index_bad_value(e, "content");
+	*ret = malloc(v.n + 1);
+	if (!*ret)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a manifest");
-	memcpy(info->bytes, v.p, v.n);
-	info->bytes[v.n] = '\0';
+	memcpy(*ret, v.p, v.n);
+	(*ret)[v.n] = '\0';
 	return ERR_OK;
 }
 
@@ -187,6 +175,7 @@ enum err_kind index_manifest_find(struct index *ix, const struct repo_name *repo
 	struct tag_row tr;
 	struct manifest_row mr;
 	struct manifest_info info = { 0 };
+	struct str refs;
 	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
 
 	if (k != ERR_OK)
@@ -199,7 +188,7 @@ enum err_kind index_manifest_find(struct index *ix, const struct repo_name *repo
 			return k;
 		d = &tr.digest;
 	}
-	k = index_get_manifest(t, r.id, d, &mr, e);
+	k = index_get_manifest(t, r.id, d, &mr, &refs, e);
 	if (k == ERR_NOT_FOUND)
 		return err_set(e, k, __func__, "no such manifest in %s", repo->s);
 	if (k != ERR_OK)
@@ -208,7 +197,7 @@ enum err_kind index_manifest_find(struct index *ix, const struct repo_name *repo
 	info.size_bytes = mr.size_bytes;
 	info.pushed_ms = mr.pushed_ms;
 	memcpy(info.media_type, mr.media_type, sizeof(info.media_type));
-	k = read_bytes(t, &info, e);
+	k = read_bytes(t, d, info.size_bytes, &info.bytes, e);
 	if (k == ERR_OK)
 		*ret = info;
 	return k;
@@ -229,7 +218,7 @@ enum err_kind index_blob_find(struct index *ix, const struct repo_name *repo,
 	if (k != ERR_OK)
 		return k;
 	k = index_get_size(t, d, ret_size, e);
-	return k == ERR_NOT_FOUND ? index_bad_value(e, "object") : k;
+	return k == ERR_NOT_FOUND ? index_bad_value(e, "content") : k;
 }
 
 enum err_kind index_repo_exists(struct index *ix, const struct repo_name *repo, struct err *e)
@@ -347,7 +336,7 @@ static enum err_kind scan_referrers(struct kv_cursor *c, const struct key *from,
 			rest = (struct str){ rest.p - 8, rest.n + 8 };
 		}
 		if (!unpack_mark(rest, &at) || !referrer_unpack(value, &type, &descriptor))
-			return index_bad_value(e, "referrer");
+			return index_bad_value(e, "entry");
 		if (s->type.n && !str_eq(type, s->type))
 			continue;
 		if (!s->add(s->arg, descriptor)) {
@@ -374,10 +363,10 @@ enum err_kind index_referrers(struct index *ix, const struct repo_name *repo,
 	*ret_more = false;
 	if (k != ERR_OK)
 		return k;
-	k = kv_cursor_open(t, KV_REFERRER, &c, e);
+	k = kv_cursor_open(t, KV_ENTRY, &c, e);
 	if (k != ERR_OK)
 		return k;
-	prefix = index_key_of(r.id, subject);
+	prefix = entry_key(r.id, subject, ENTRY_REFERRER);
 	from = prefix;
 	if (type.n)
 		key_u64(&prefix, artifact_type_hash(type));
@@ -440,23 +429,26 @@ enum err_kind index_upload_page(struct index *ix, const struct upload_id *after,
 	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }
 
-enum err_kind index_object_exists(struct index *ix, const struct digest *d, struct err *e)
+enum err_kind index_object_find(struct index *ix, const struct digest *d, uint64_t *ret_size,
+				char **ret_bytes, struct err *e)
 {
 	AUTO_KV_TXN *t = NULL;
-	uint64_t size;
 	enum err_kind k = kv_read_begin(ix->kv, &t, e);
 
-	return k == ERR_OK ? index_get_size(t, d, &size, e) : k;
+	if (k == ERR_OK)
+		k = index_get_size(t, d, ret_size, e);
+	return k == ERR_OK && ret_bytes ? read_bytes(t, d, *ret_size, ret_bytes, e) : k;
 }
 
-enum err_kind index_mark_read(struct index *ix, struct reflog_mark *ret, struct err *e)
+static enum err_kind read_mark(struct index *ix, struct str key, struct reflog_mark *ret,
+			       struct err *e)
 {
 	AUTO_KV_TXN *t = NULL;
 	struct str v;
 	enum err_kind k = kv_read_begin(ix->kv, &t, e);
 
 	if (k == ERR_OK)
-		k = kv_get(t, KV_META, REFLOG_MARK_KEY, &v, e);
+		k = kv_get(t, KV_META, key, &v, e);
 	if (k == ERR_NOT_FOUND) {
 		*ret = (struct reflog_mark){ .segment = 1 };
 		return ERR_OK;
@@ -464,6 +456,16 @@ enum err_kind index_mark_read(struct index *ix, struct reflog_mark *ret, struct 
 	if (k == ERR_OK && !reflog_mark_unpack(v, ret))
 		return index_bad_value(e, "meta");
 	return k;
+}
+
+enum err_kind index_mark_read(struct index *ix, struct reflog_mark *ret, struct err *e)
+{
+	return read_mark(ix, REFLOG_MARK_KEY, ret, e);
+}
+
+enum err_kind index_settled_read(struct index *ix, struct reflog_mark *ret, struct err *e)
+{
+	return read_mark(ix, SETTLED_MARK_KEY, ret, e);
 }
 
 enum err_kind index_recover(struct index *ix, struct err *e)

@@ -83,9 +83,12 @@ MUST_CHECK enum err_kind index_referrers(struct index *ix, const struct repo_nam
 					 void *arg, bool *ret_more, struct referrer_mark *ret_last,
 					 struct err *e);
 
-/* Is content of this digest, which some repository had once, known and not yet collected? */
-MUST_CHECK enum err_kind index_object_exists(struct index *ix, const struct digest *d,
-					     struct err *e);
+/*
+ * Content that some repository had once and that is not collected yet.  *ret_bytes (may be NULL) is a copy to free, or
+ * NULL where the bytes are in the file only.
+ */
+MUST_CHECK enum err_kind index_object_find(struct index *ix, const struct digest *d,
+					   uint64_t *ret_size, char **ret_bytes, struct err *e);
 MUST_CHECK enum err_kind index_upload_find(struct index *ix, const struct upload_id *id,
 					   struct upload_row *ret, struct err *e);
 /* Up to n sessions after *after (NULL: from the start), in order of id; *ret_n says how many. */
@@ -110,6 +113,9 @@ void index_abort(struct index_txn **t);
 
 /* The mark as of the last commit. */
 MUST_CHECK enum err_kind index_mark_read(struct index *ix, struct reflog_mark *ret, struct err *e);
+/* Up to which record the files of manifests are on stable storage, and not only their bytes in the index. */
+MUST_CHECK enum err_kind index_settled_read(struct index *ix, struct reflog_mark *ret,
+					    struct err *e);
 /* After a failed commit: opens the index anew, with or without that commit.  No transaction may be open. */
 MUST_CHECK enum err_kind index_recover(struct index *ix, struct err *e);
 

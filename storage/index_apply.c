@@ -1,8 +1,8 @@
 #include "storage/index_impl.h"
 
-#define NEXT_REPO_KEY STR("next-repo")
+#define NEXT_ID_KEY STR("next-id")
 
-/* What a repository has of a digest: bits in the place table, values in the review queue. */
+/* What a repository has of a digest: bits in a place row. */
 enum place_bit { PLACE_LINK = 1, PLACE_MANIFEST = 2 };
 
 bool index_refused(enum err_kind k)
@@ -37,13 +37,13 @@ static enum err_kind drop(struct index_txn *t, enum kv_table table, const struct
 	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }
 
-/* ERR_OK if some key starts with prefix, ERR_NOT_FOUND with e untouched if none does. */
-static enum err_kind any_with(struct index_txn *t, enum kv_table table, const struct key *prefix,
-			      struct key *ret_first, struct err *e)
+/* ERR_OK if some entry's key starts with prefix, ERR_NOT_FOUND with e untouched if none does. */
+static enum err_kind first_entry(struct index_txn *t, const struct key *prefix,
+				 struct key *ret_first, struct err *e)
 {
 	AUTO_KV_CURSOR *c = NULL;
 	struct str key, value;
-	enum err_kind k = kv_cursor_open(t->kv, table, &c, e);
+	enum err_kind k = kv_cursor_open(t->kv, KV_ENTRY, &c, e);
 
 	if (k == ERR_OK)
 		k = kv_seek(c, key_str(prefix), &key, &value, e);
@@ -58,40 +58,38 @@ static enum err_kind any_with(struct index_txn *t, enum kv_table table, const st
 	return ERR_OK;
 }
 
+/* Ids of repositories and manifests, each used once. */
+static enum err_kind next_id(struct index_txn *t, uint64_t *ret, struct err *e)
+{
+	struct row v;
+	struct str found;
+	enum err_kind k = kv_get(t->kv, KV_META, NEXT_ID_KEY, &found, e);
+
+	*ret = 1;
+	if (k == ERR_OK && !u64_unpack(found, ret))
+		return index_bad_value(e, "meta");
+	if (k != ERR_OK && k != ERR_NOT_FOUND)
+		return k;
+	u64_pack(&v, *ret + 1);
+	return kv_put(t->kv, KV_META, NEXT_ID_KEY, row_str(&v), e);
+}
+
 static enum err_kind repo_get_or_make(struct index_txn *t, const struct change *c, uint64_t *ret,
 				      struct err *e)
 {
 	struct repo_row r;
 	struct row v;
-	struct str found;
 	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
 
-	if (k != ERR_NOT_FOUND) {
+	if (k == ERR_NOT_FOUND) {
+		r.created_ms = c->at_ms;
+		k = next_id(t, &r.id, e);
+		repo_row_pack(&v, &r);
 		if (k == ERR_OK)
-			*ret = r.id;
-		return k;
+			k = kv_put(t->kv, KV_REPO, repo_name_str(&c->repo), row_str(&v), e);
 	}
-	r = (struct repo_row){ .id = 1, .created_ms = c->at_ms };
-	k = kv_get(t->kv, KV_META, NEXT_REPO_KEY, &found, e);
-	if (k == ERR_OK && !u64_unpack(found, &r.id))
-		return index_bad_value(e, "meta");
-	if (k != ERR_OK && k != ERR_NOT_FOUND)
-		return k;
-	repo_row_pack(&v, &r);
-	k = kv_put(t->kv, KV_REPO, repo_name_str(&c->repo), row_str(&v), e);
-	if (k != ERR_OK)
-		return k;
-	*ret = r.id;
-	u64_pack(&v, r.id + 1);
-	return kv_put(t->kv, KV_META, NEXT_REPO_KEY, row_str(&v), e);
-}
-
-static struct key place_key(const struct digest *d, uint64_t repo)
-{
-	struct key k = { 0 };
-
-	key_digest(&k, d);
-	key_u64(&k, repo);
+	if (k == ERR_OK)
+		*ret = r.id;
 	return k;
 }
 
@@ -99,21 +97,23 @@ static struct key place_key(const struct digest *d, uint64_t repo)
 static enum err_kind place_update(struct index_txn *t, const struct change *c, uint64_t repo,
 				  const struct digest *d, uint8_t set, uint8_t clear, struct err *e)
 {
-	struct key key = place_key(d, repo), value = { 0 };
+	struct key key = content_key(d, CONTENT_PLACE), value = { 0 };
 	uint8_t bits = 0;
 	struct str v;
-	enum err_kind k = kv_get(t->kv, KV_PLACE, key_str(&key), &v, e);
+	enum err_kind k;
 
+	key_u64(&key, repo);
+	k = kv_get(t->kv, KV_CONTENT, key_str(&key), &v, e);
 	if (k == ERR_OK && !unpack_u8(&v, &bits))
-		return index_bad_value(e, "place");
+		return index_bad_value(e, "content");
 	if (k != ERR_OK && k != ERR_NOT_FOUND)
 		return k;
 	bits = (uint8_t)((bits | set) & ~clear);
 	if (bits == 0)
-		return drop(t, KV_PLACE, &key, e);
-	key_text(&value, (struct str){ (const char *)&bits, 1 });
+		return drop(t, KV_CONTENT, &key, e);
+	key_u8(&value, bits);
 	key_text(&value, repo_name_str(&c->repo));
-	return put(t, KV_PLACE, &key, key_str(&value), e);
+	return put(t, KV_CONTENT, &key, key_str(&value), e);
 }
 
 static enum err_kind review_add(struct index_txn *t, const struct change *c, uint64_t repo,
@@ -127,27 +127,32 @@ static enum err_kind review_add(struct index_txn *t, const struct change *c, uin
 	return put(t, KV_REVIEW, &key, (struct str){ "", 0 }, e);
 }
 
-/* Queues what neither a tag nor a manifest of the repository refers to (I4). */
+/* Queues what neither a tag nor a manifest of the repository refers to (I4).  Both kinds of holders are neighbours. */
 static enum err_kind review_if_free(struct index_txn *t, const struct change *c, uint64_t repo,
 				    const struct digest *d, struct err *e)
 {
-	struct key prefix = index_key_of(repo, d);
-	enum err_kind k = any_with(t, KV_TAGGED, &prefix, NULL, e);
+	AUTO_KV_CURSOR *cur = NULL;
+	struct key from = entry_key(repo, d, ENTRY_TAGGED);
+	struct str key, value, prefix = { (const char *)from.b, from.n - 1 };
+	enum err_kind k = kv_cursor_open(t->kv, KV_ENTRY, &cur, e);
 
-	if (k == ERR_NOT_FOUND)
-		k = any_with(t, KV_HELD, &prefix, NULL, e);
-	return k == ERR_NOT_FOUND ? review_add(t, c, repo, d, e) : k;
+	if (k == ERR_OK)
+		k = kv_seek(cur, key_str(&from), &key, &value, e);
+	if (k != ERR_OK && k != ERR_NOT_FOUND)
+		return k;
+	if (k == ERR_OK && str_starts(key, prefix) && key.p[prefix.n] <= ENTRY_HELD)
+		return ERR_OK;
+	return review_add(t, c, repo, d, e);
 }
 
 static enum err_kind object_put(struct index_txn *t, const struct digest *d, uint64_t size,
 				struct err *e)
 {
-	struct key key = { 0 };
+	struct key key = content_key(d, CONTENT_OBJECT);
 	struct row v;
 
-	key_digest(&key, d);
 	u64_pack(&v, size);
-	return put(t, KV_OBJECT, &key, row_str(&v), e);
+	return put(t, KV_CONTENT, &key, row_str(&v), e);
 }
 
 /* --- blobs --- */
@@ -169,9 +174,9 @@ static enum err_kind link_put(struct index_txn *t, const struct change *c, struc
 
 	if (k != ERR_OK)
 		return k;
-	key = index_key_of(repo, &c->digest);
+	key = entry_key(repo, &c->digest, ENTRY_LINK);
 	u64_pack(&v, c->at_ms);
-	k = put(t, KV_LINK, &key, row_str(&v), e);
+	k = put(t, KV_ENTRY, &key, row_str(&v), e);
 	if (k == ERR_OK)
 		k = place_update(t, c, repo, &c->digest, PLACE_LINK, 0, e);
 	return k == ERR_OK ? review_if_free(t, c, repo, &c->digest, e) : k;
@@ -190,18 +195,17 @@ static enum err_kind apply_blob_link(struct index_txn *t, struct change *c, stru
 static enum err_kind find_source(struct index_txn *t, struct change *c, struct err *e)
 {
 	AUTO_KV_CURSOR *cur = NULL;
-	struct key prefix = { 0 };
+	struct key prefix = content_key(&c->digest, CONTENT_PLACE);
 	struct str key, value;
 	uint8_t bits;
-	enum err_kind k = kv_cursor_open(t->kv, KV_PLACE, &cur, e);
+	enum err_kind k = kv_cursor_open(t->kv, KV_CONTENT, &cur, e);
 
 	if (k != ERR_OK)
 		return k;
-	key_digest(&prefix, &c->digest);
 	for (k = kv_seek(cur, key_str(&prefix), &key, &value, e);
 	     k == ERR_OK && str_starts(key, key_str(&prefix)); k = kv_next(cur, &key, &value, e)) {
 		if (!unpack_u8(&value, &bits) || !repo_name_parse(&c->from, value))
-			return index_bad_value(e, "place");
+			return index_bad_value(e, "content");
 		if (bits & PLACE_LINK)
 			return ERR_OK;
 	}
@@ -225,7 +229,7 @@ static enum err_kind apply_blob_mount(struct index_txn *t, struct change *c, str
 	if (k == ERR_OK)
 		k = index_get_size(t->kv, &c->digest, &c->size_bytes, e);
 	if (k == ERR_NOT_FOUND)
-		return index_bad_value(e, "object");
+		return index_bad_value(e, "content");
 	return k == ERR_OK ? link_put(t, c, e) : k;
 }
 
@@ -241,12 +245,13 @@ static enum err_kind apply_blob_unlink(struct index_txn *t, struct change *c, st
 		return refuse(e, k, "no blob", &c->digest, &c->repo);
 	if (k != ERR_OK)
 		return k;
-	key = index_key_of(r.id, &c->digest);
-	k = any_with(t, KV_HELD, &key, NULL, e);
+	key = entry_key(r.id, &c->digest, ENTRY_HELD);
+	k = first_entry(t, &key, NULL, e);
 	if (k == ERR_OK)
 		return refuse(e, ERR_IN_USE, "a manifest refers to blob", &c->digest, &c->repo);
+	key = entry_key(r.id, &c->digest, ENTRY_LINK);
 	if (k == ERR_NOT_FOUND)
-		k = drop(t, KV_LINK, &key, e);
+		k = drop(t, KV_ENTRY, &key, e);
 	if (k == ERR_OK)
 		k = place_update(t, c, r.id, &c->digest, 0, PLACE_LINK, e);
 	return k == ERR_OK ? review_add(t, c, r.id, &c->digest, e) : k;
@@ -266,17 +271,18 @@ static struct key tag_key(uint64_t repo, struct str tag)
 static enum err_kind tag_clear(struct index_txn *t, uint64_t repo, struct str tag,
 			       const struct digest *d, struct err *e)
 {
-	struct key key = tag_key(repo, tag), reverse = index_key_of(repo, d);
+	struct key key = tag_key(repo, tag), reverse = entry_key(repo, d, ENTRY_TAGGED);
 	enum err_kind k = drop(t, KV_TAG, &key, e);
 
 	key_text(&reverse, tag);
-	return k == ERR_OK ? drop(t, KV_TAGGED, &reverse, e) : k;
+	return k == ERR_OK ? drop(t, KV_ENTRY, &reverse, e) : k;
 }
 
 static enum err_kind tag_set(struct index_txn *t, const struct change *c, uint64_t repo,
 			     const struct tag_name *tag, struct err *e)
 {
-	struct key key = tag_key(repo, tag_name_str(tag)), reverse = index_key_of(repo, &c->digest);
+	struct key key = tag_key(repo, tag_name_str(tag));
+	struct key reverse = entry_key(repo, &c->digest, ENTRY_TAGGED);
 	struct tag_row old, now = { .digest = c->digest, .pushed_ms = c->at_ms };
 	struct row v;
 	enum err_kind k = index_get_tag(t->kv, repo, tag, &old, e);
@@ -293,7 +299,7 @@ static enum err_kind tag_set(struct index_txn *t, const struct change *c, uint64
 	if (k == ERR_OK)
 		k = put(t, KV_TAG, &key, row_str(&v), e);
 	key_text(&reverse, tag_name_str(tag));
-	return k == ERR_OK ? put(t, KV_TAGGED, &reverse, (struct str){ "", 0 }, e) : k;
+	return k == ERR_OK ? put(t, KV_ENTRY, &reverse, (struct str){ "", 0 }, e) : k;
 }
 
 static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, struct err *e)
@@ -318,13 +324,14 @@ static enum err_kind ref_size(struct index_txn *t, uint64_t repo, const struct m
 			      uint64_t *ret, struct err *e)
 {
 	struct manifest_row row;
+	struct str refs;
 	enum err_kind k;
 
 	if (ref->kind != REF_CHILD) {
 		k = index_has_link(t->kv, repo, &ref->digest, e);
 		return k == ERR_OK ? index_get_size(t->kv, &ref->digest, ret, e) : k;
 	}
-	k = index_get_manifest(t->kv, repo, &ref->digest, &row, e);
+	k = index_get_manifest(t->kv, repo, &ref->digest, &row, &refs, e);
 	if (k == ERR_OK)
 		*ret = row.size_bytes;
 	return k;
@@ -368,7 +375,7 @@ static enum err_kind check_refs(struct index_txn *t, struct change *c, uint64_t 
 static struct key referrer_key(uint64_t repo, const struct digest *subject, const char *type,
 			       const struct digest *d)
 {
-	struct key k = index_key_of(repo, subject);
+	struct key k = entry_key(repo, subject, ENTRY_REFERRER);
 
 	key_u64(&k, artifact_type_hash(str_of(type)));
 	key_digest(&k, d);
@@ -385,53 +392,81 @@ static enum err_kind referrer_put(struct index_txn *t, const struct manifest *m,
 	referrer_pack(&v, str_of(m->artifact_type), str_of(m->descriptor));
 	if (v.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a referrer");
-	return put(t, KV_REFERRER, &key, (struct str){ v.p, v.n }, e);
+	return put(t, KV_ENTRY, &key, (struct str){ v.p, v.n }, e);
+}
+
+static struct key held_key(uint64_t repo, const struct digest *d, uint64_t manifest_id)
+{
+	struct key k = entry_key(repo, d, ENTRY_HELD);
+
+	key_u64(&k, manifest_id);
+	return k;
 }
 
 static enum err_kind refs_put(struct index_txn *t, const struct manifest *m, uint64_t repo,
-			      struct err *e)
+			      uint64_t id, struct err *e)
 {
-	struct key key = index_key_of(repo, &m->digest);
-	AUTO_SBUF packed;
-	enum err_kind k;
+	enum err_kind k = ERR_OK;
 
-	sbuf_init(&packed, SIZE_MAX / 2);
-	refs_pack(&packed, m->refs, m->n_refs);
-	if (packed.failed)
-		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for references");
-	k = put(t, KV_HOLDS, &key, (struct str){ packed.p ? packed.p : "", packed.n }, e);
 	for (size_t i = 0; i < m->n_refs && k == ERR_OK; i++) {
-		struct key held = index_key_of(repo, &m->refs[i].digest);
+		struct key key = held_key(repo, &m->refs[i].digest, id), value = { 0 };
 
-		key_digest(&held, &m->digest);
-		k = put(t, KV_HELD, &held, (struct str){ (const char *)&m->refs[i].kind, 1 }, e);
+		key_u8(&value, m->refs[i].kind);
+		key_digest(&value, &m->digest);
+		k = put(t, KV_ENTRY, &key, key_str(&value), e);
 	}
 	return k;
 }
 
-static enum err_kind manifest_rows_put(struct index_txn *t, const struct change *c, uint64_t repo,
-				       struct err *e)
+/* The row with its references.  A manifest that is there already keeps its id, and so its holders' keys. */
+static enum err_kind manifest_row_put(struct index_txn *t, const struct change *c, uint64_t repo,
+				      uint64_t *ret_id, struct err *e)
 {
 	const struct manifest *m = c->manifest;
-	struct key key = index_key_of(repo, &m->digest), content = { 0 };
-	struct manifest_row mr = { .pushed_ms = c->at_ms,
-				   .size_bytes = m->size_bytes,
-				   .has_subject = m->has_subject,
-				   .subject = m->subject };
-	struct row v;
+	struct key key = entry_key(repo, &m->digest, ENTRY_MANIFEST);
+	struct manifest_row now = { .pushed_ms = c->at_ms,
+				    .size_bytes = m->size_bytes,
+				    .has_subject = m->has_subject,
+				    .subject = m->subject };
+	struct manifest_row old;
+	struct str refs;
+	struct row head;
+	AUTO_SBUF v;
+	enum err_kind k = index_get_manifest(t->kv, repo, &m->digest, &old, &refs, e);
+
+	sbuf_init(&v, SIZE_MAX / 2);
+	if (k == ERR_OK)
+		now.id = old.id;
+	else if (k == ERR_NOT_FOUND)
+		k = next_id(t, &now.id, e);
+	if (k != ERR_OK)
+		return k;
+	memcpy(now.media_type, m->media_type, sizeof(now.media_type));
+	memcpy(now.artifact_type, m->artifact_type, sizeof(now.artifact_type));
+	manifest_row_pack(&head, &now);
+	sbuf_add_str(&v, row_str(&head));
+	refs_pack(&v, m->refs, m->n_refs);
+	if (v.failed)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for references");
+	*ret_id = now.id;
+	return put(t, KV_ENTRY, &key, (struct str){ v.p, v.n }, e);
+}
+
+static enum err_kind manifest_put(struct index_txn *t, const struct change *c, uint64_t repo,
+				  struct err *e)
+{
+	const struct manifest *m = c->manifest;
+	struct key bytes = content_key(&m->digest, CONTENT_BYTES);
+	uint64_t id = 0;
 	enum err_kind k = object_put(t, &m->digest, m->size_bytes, e);
 
-	memcpy(mr.media_type, m->media_type, sizeof(mr.media_type));
-	memcpy(mr.artifact_type, m->artifact_type, sizeof(mr.artifact_type));
-	manifest_row_pack(&v, &mr);
-	key_digest(&content, &m->digest);
 	if (k == ERR_OK && c->bytes.n <= INDEX_INLINE_MAX)
-		k = put(t, KV_BYTES, &content, c->bytes, e);
-	if (k == ERR_OK)
-		k = put(t, KV_MANIFEST, &key, row_str(&v), e);
+		k = put(t, KV_CONTENT, &bytes, c->bytes, e);
 	if (k == ERR_OK)
 		k = place_update(t, c, repo, &m->digest, PLACE_MANIFEST, 0, e);
-	return k;
+	if (k == ERR_OK)
+		k = manifest_row_put(t, c, repo, &id, e);
+	return k == ERR_OK ? refs_put(t, m, repo, id, e) : k;
 }
 
 static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, struct err *e)
@@ -445,9 +480,7 @@ static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, s
 	if (k == ERR_OK)
 		k = repo_get_or_make(t, c, &repo, e);
 	if (k == ERR_OK)
-		k = manifest_rows_put(t, c, repo, e);
-	if (k == ERR_OK)
-		k = refs_put(t, c->manifest, repo, e);
+		k = manifest_put(t, c, repo, e);
 	if (k == ERR_OK && c->manifest->has_subject)
 		k = referrer_put(t, c->manifest, repo, e);
 	for (size_t i = 0; i < c->n_tags && k == ERR_OK; i++)
@@ -460,10 +493,10 @@ static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, s
 static enum err_kind tags_clear(struct index_txn *t, uint64_t repo, const struct digest *d,
 				struct err *e)
 {
-	struct key prefix = index_key_of(repo, d), found;
+	struct key prefix = entry_key(repo, d, ENTRY_TAGGED), found;
 
 	for (;;) {
-		enum err_kind k = any_with(t, KV_TAGGED, &prefix, &found, e);
+		enum err_kind k = first_entry(t, &prefix, &found, e);
 
 		if (k != ERR_OK)
 			return k == ERR_NOT_FOUND ? ERR_OK : k;
@@ -477,56 +510,51 @@ static enum err_kind tags_clear(struct index_txn *t, uint64_t repo, const struct
 
 /* Gives up the references of a manifest; what nobody else holds goes to review. */
 static enum err_kind refs_clear(struct index_txn *t, const struct change *c, uint64_t repo,
-				struct err *e)
+				uint64_t id, struct str packed, struct err *e)
 {
-	struct key key = index_key_of(repo, &c->digest);
 	AUTO_SBUF copy;
-	struct str packed, rest;
+	struct str rest;
 	struct manifest_ref ref;
-	enum err_kind k = kv_get(t->kv, KV_HOLDS, key_str(&key), &packed, e);
+	enum err_kind k = ERR_OK;
 
-	if (k != ERR_OK)
-		return k == ERR_NOT_FOUND ? index_bad_value(e, "holds") : k;
 	sbuf_init(&copy, SIZE_MAX / 2);
 	sbuf_add_str(&copy, packed); /* the deletes below move what packed points to */
 	if (copy.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for references");
 	rest = (struct str){ copy.p, copy.n };
 	while (k == ERR_OK && refs_next(&rest, &ref)) {
-		struct key held = index_key_of(repo, &ref.digest);
+		struct key held = held_key(repo, &ref.digest, id);
 
-		key_digest(&held, &c->digest);
-		k = drop(t, KV_HELD, &held, e);
+		k = drop(t, KV_ENTRY, &held, e);
 		if (k == ERR_OK)
 			k = review_if_free(t, c, repo, &ref.digest, e);
 	}
-	if (k == ERR_OK && rest.n)
-		return index_bad_value(e, "holds");
-	return k == ERR_OK ? drop(t, KV_HOLDS, &key, e) : k;
+	return k == ERR_OK && rest.n ? index_bad_value(e, "entry") : k;
 }
 
 static enum err_kind apply_manifest_delete(struct index_txn *t, struct change *c, struct err *e)
 {
 	struct repo_row r;
 	struct manifest_row mr;
+	struct str refs;
 	struct key key;
 	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
 
 	if (k == ERR_OK)
-		k = index_get_manifest(t->kv, r.id, &c->digest, &mr, e);
+		k = index_get_manifest(t->kv, r.id, &c->digest, &mr, &refs, e);
 	if (k == ERR_NOT_FOUND)
 		return refuse(e, k, "no manifest", &c->digest, &c->repo);
 	if (k == ERR_OK)
-		k = tags_clear(t, r.id, &c->digest, e);
+		k = refs_clear(t, c, r.id, mr.id, refs, e);
 	if (k == ERR_OK)
-		k = refs_clear(t, c, r.id, e);
+		k = tags_clear(t, r.id, &c->digest, e);
 	if (k == ERR_OK && mr.has_subject) {
 		key = referrer_key(r.id, &mr.subject, mr.artifact_type, &c->digest);
-		k = drop(t, KV_REFERRER, &key, e);
+		k = drop(t, KV_ENTRY, &key, e);
 	}
-	key = index_key_of(r.id, &c->digest);
+	key = entry_key(r.id, &c->digest, ENTRY_MANIFEST);
 	if (k == ERR_OK)
-		k = drop(t, KV_MANIFEST, &key, e);
+		k = drop(t, KV_ENTRY, &key, e);
 	if (k == ERR_OK)
 		k = place_update(t, c, r.id, &c->digest, 0, PLACE_MANIFEST, e);
 	return k == ERR_OK ? review_add(t, c, r.id, &c->digest, e) : k;
@@ -558,6 +586,20 @@ static enum err_kind apply_upload_close(struct index_txn *t, struct change *c, s
 	return upload_drop(t, &c->upload, e);
 }
 
+static enum err_kind mark_put(struct index_txn *t, struct str key, const struct reflog_mark *m,
+			      struct err *e)
+{
+	struct row v;
+
+	reflog_mark_pack(&v, m);
+	return kv_put(t->kv, KV_META, key, row_str(&v), e);
+}
+
+static enum err_kind apply_settle(struct index_txn *t, struct change *c, struct err *e)
+{
+	return mark_put(t, SETTLED_MARK_KEY, &c->settled, e);
+}
+
 /* --- transactions --- */
 
 static enum err_kind (*const appliers[CHANGE_KIND_N])(struct index_txn *, struct change *,
@@ -570,6 +612,7 @@ static enum err_kind (*const appliers[CHANGE_KIND_N])(struct index_txn *, struct
 	[CHANGE_TAG_DELETE] = apply_tag_delete,
 	[CHANGE_UPLOAD_OPEN] = apply_upload_open,
 	[CHANGE_UPLOAD_CLOSE] = apply_upload_close,
+	[CHANGE_SETTLE] = apply_settle,
 };
 
 enum err_kind index_begin(struct index *ix, struct index_txn **ret, struct err *e)
@@ -597,10 +640,7 @@ enum err_kind index_apply(struct index_txn *t, struct change *c, struct err *e)
 
 enum err_kind index_mark_put(struct index_txn *t, const struct reflog_mark *m, struct err *e)
 {
-	struct row v;
-
-	reflog_mark_pack(&v, m);
-	return kv_put(t->kv, KV_META, REFLOG_MARK_KEY, row_str(&v), e);
+	return mark_put(t, REFLOG_MARK_KEY, m, e);
 }
 
 enum err_kind index_commit(struct index_txn **t, struct err *e)

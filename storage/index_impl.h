@@ -5,7 +5,9 @@
 
 #include "storage/index.h"
 
-#define REFLOG_MARK_KEY STR("reflog") /* in the meta table */
+/* In the meta table. */
+#define REFLOG_MARK_KEY STR("reflog")
+#define SETTLED_MARK_KEY STR("settled")
 
 struct index {
 	struct kv *kv;
@@ -23,12 +25,11 @@ MUST_CHECK enum err_kind index_get_repo(struct kv_txn *t, const struct repo_name
 					struct repo_row *ret, struct err *e);
 MUST_CHECK enum err_kind index_get_tag(struct kv_txn *t, uint64_t repo, const struct tag_name *tag,
 				       struct tag_row *ret, struct err *e);
+/* *ret_refs points into the map (V4). */
 MUST_CHECK enum err_kind index_get_manifest(struct kv_txn *t, uint64_t repo, const struct digest *d,
-					    struct manifest_row *ret, struct err *e);
+					    struct manifest_row *ret, struct str *ret_refs,
+					    struct err *e);
 MUST_CHECK enum err_kind index_has_link(struct kv_txn *t, uint64_t repo, const struct digest *d,
 					struct err *e);
 MUST_CHECK enum err_kind index_get_size(struct kv_txn *t, const struct digest *d, uint64_t *ret,
 					struct err *e);
-
-/* repository and digest: the key of manifest, link and holds, and the prefix of tagged, held and referrer. */
-struct key index_key_of(uint64_t repo, const struct digest *d);

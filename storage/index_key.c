@@ -32,6 +32,31 @@ struct str key_str(const struct key *k)
 	return (struct str){ (const char *)k->b, k->n };
 }
 
+struct key entry_key(uint64_t repo, const struct digest *d, enum entry_kind kind)
+{
+	struct key k = { 0 };
+
+	key_u64(&k, repo);
+	key_digest(&k, d);
+	key_u8(&k, (uint8_t)kind);
+	return k;
+}
+
+struct key content_key(const struct digest *d, enum content_kind kind)
+{
+	struct key k = { 0 };
+
+	key_digest(&k, d);
+	key_u8(&k, (uint8_t)kind);
+	return k;
+}
+
+void key_u8(struct key *k, uint8_t v)
+{
+	assert(k->n < sizeof(k->b));
+	k->b[k->n++] = v;
+}
+
 void key_u64(struct key *k, uint64_t v)
 {
 	assert(k->n + 8 <= sizeof(k->b));
@@ -153,29 +178,34 @@ bool tag_row_unpack(struct str in, struct tag_row *ret)
 
 void manifest_row_pack(struct row *r, const struct manifest_row *v)
 {
-	r->n = u64_bytes(r->b, v->pushed_ms);
+	r->n = u64_bytes(r->b, v->id);
+	r->n += u64_bytes(r->b + r->n, v->pushed_ms);
 	r->n += u64_bytes(r->b + r->n, v->size_bytes);
 	r->n += text_bytes(r->b + r->n, str_of(v->media_type));
 	r->n += text_bytes(r->b + r->n, str_of(v->artifact_type));
+	r->b[r->n++] = v->has_subject;
 	if (v->has_subject)
 		r->n += digest_bytes(r->b + r->n, &v->subject);
 }
 
-bool manifest_row_unpack(struct str in, struct manifest_row *ret)
+bool manifest_row_unpack(struct str in, struct manifest_row *ret, struct str *ret_refs)
 {
 	struct manifest_row v = { 0 };
 	struct str media, artifact;
+	uint8_t has_subject;
 
-	if (!unpack_u64(&in, &v.pushed_ms) || !unpack_u64(&in, &v.size_bytes) ||
-	    !unpack_text(&in, MEDIA_TYPE_MAX, &media) ||
+	if (!unpack_u64(&in, &v.id) || !unpack_u64(&in, &v.pushed_ms) ||
+	    !unpack_u64(&in, &v.size_bytes) || !unpack_text(&in, MEDIA_TYPE_MAX, &media) ||
 	    !unpack_text(&in, MEDIA_TYPE_MAX, &artifact) ||
 	    !str_copy(media, v.media_type, sizeof(v.media_type)) ||
-	    !str_copy(artifact, v.artifact_type, sizeof(v.artifact_type)))
+	    !str_copy(artifact, v.artifact_type, sizeof(v.artifact_type)) ||
+	    !unpack_u8(&in, &has_subject) || has_subject > 1)
 		return false;
-	v.has_subject = in.n > 0;
-	if (v.has_subject && (!unpack_digest(&in, &v.subject) || in.n))
+	v.has_subject = has_subject;
+	if (v.has_subject && !unpack_digest(&in, &v.subject))
 		return false;
 	*ret = v;
+	*ret_refs = in;
 	return true;
 }
 

@@ -25,8 +25,32 @@ struct key {
 	uint8_t b[KV_KEY_MAX];
 };
 
+/*
+ * What a repository has of a digest: the byte after repository and digest in keys of the entry table.  Whatever may
+ * change together lies together, so that a push touches few pages; holders are neighbours, so that one look tells
+ * whether there is any.
+ */
+enum entry_kind {
+	ENTRY_LINK = 1,     /* it is a blob of the repository */
+	ENTRY_MANIFEST = 2, /* it is a manifest of the repository */
+	ENTRY_TAGGED = 3,   /* + tag: the tag points to it */
+	ENTRY_HELD = 4,     /* + manifest's id: that manifest refers to it */
+	ENTRY_REFERRER =
+	    5, /* + hash of artifact type, digest: that manifest has it as its subject */
+};
+
+/* What is known of a digest, whoever has it: the byte after the digest in keys of the content table. */
+enum content_kind {
+	CONTENT_OBJECT = 1, /* its size: there is a file */
+	CONTENT_BYTES = 2,  /* the bytes themselves, of small manifests */
+	CONTENT_PLACE = 3,  /* + repository: that repository has it */
+};
+
 /* A key is built left to right; each part is appended. */
 struct str key_str(const struct key *k);
+struct key entry_key(uint64_t repo, const struct digest *d, enum entry_kind kind);
+struct key content_key(const struct digest *d, enum content_kind kind);
+void key_u8(struct key *k, uint8_t v);
 void key_u64(struct key *k, uint64_t v);
 void key_digest(struct key *k, const struct digest *d); /* algorithm byte and the bytes it has */
 void key_text(struct key *k, struct str s);
@@ -49,6 +73,7 @@ struct tag_row {
 };
 
 struct manifest_row {
+	uint64_t id; /* never used twice; later manifests have greater ones */
 	uint64_t pushed_ms, size_bytes;
 	bool has_subject;
 	struct digest subject;
@@ -79,8 +104,9 @@ void repo_row_pack(struct row *r, const struct repo_row *v);
 bool repo_row_unpack(struct str in, struct repo_row *ret);
 void tag_row_pack(struct row *r, const struct tag_row *v);
 bool tag_row_unpack(struct str in, struct tag_row *ret);
+/* A manifest's value is this, then its references (refs_pack); *ret_refs points into in. */
 void manifest_row_pack(struct row *r, const struct manifest_row *v);
-bool manifest_row_unpack(struct str in, struct manifest_row *ret);
+bool manifest_row_unpack(struct str in, struct manifest_row *ret, struct str *ret_refs);
 void upload_row_pack(struct row *r, const struct upload_row *v);
 bool upload_row_unpack(struct str in, struct upload_row *ret);
 void reflog_mark_pack(struct row *r, const struct reflog_mark *v);

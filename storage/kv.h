@@ -18,15 +18,8 @@
 	X(META, "meta")                                                                            \
 	X(REPO, "repo")                                                                            \
 	X(TAG, "tag")                                                                              \
-	X(TAGGED, "tagged")                                                                        \
-	X(MANIFEST, "manifest")                                                                    \
-	X(BYTES, "bytes")                                                                          \
-	X(LINK, "link")                                                                            \
-	X(OBJECT, "object")                                                                        \
-	X(PLACE, "place")                                                                          \
-	X(HOLDS, "holds")                                                                          \
-	X(HELD, "held")                                                                            \
-	X(REFERRER, "referrer")                                                                    \
+	X(ENTRY, "entry")                                                                          \
+	X(CONTENT, "content")                                                                      \
 	X(UPLOAD, "upload")                                                                        \
 	X(REVIEW, "review")
 #define X(id, name) KV_##id,

@@ -24,7 +24,8 @@ static enum err_kind settle_pending(struct store *st, const char *name, const st
 				    const struct upload_id *id, bool *ret_kept, struct err *e)
 {
 	char open_name[UPLOAD_ID_TEXT_MAX];
-	enum err_kind k = index_object_exists(st->index, d, e);
+	uint64_t size;
+	enum err_kind k = index_object_find(st->index, d, &size, NULL, e);
 
 	*ret_kept = false;
 	if (k == ERR_NOT_FOUND) {
@@ -82,5 +83,5 @@ enum err_kind store_recover(struct store *st, struct store_recovery *ret, struct
 			k = recover_file(st, entry->d_name, ret, e);
 	}
 	(void)closedir(d);
-	return k;
+	return k == ERR_OK ? store_restore_files(st, &ret->rewritten, e) : k;
 }

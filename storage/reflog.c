@@ -5,7 +5,6 @@
 
 #include "base/fd.h"
 
-#define NAME_MAX_BYTES sizeof("18446744073709551615.jsonl")
 #define PENDING_MAX (64u * 1024 * 1024) /* lines of one batch */
 
 struct reflog {
@@ -18,12 +17,12 @@ struct reflog {
 	struct sbuf pending;
 };
 
-static void segment_name(uint64_t segment, char buf[static NAME_MAX_BYTES])
+void reflog_name(uint64_t segment, char buf[static REFLOG_NAME_MAX])
 {
-	(void)snprintf(buf, NAME_MAX_BYTES, "%llu.jsonl", (unsigned long long)segment);
+	(void)snprintf(buf, REFLOG_NAME_MAX, "%llu.jsonl", (unsigned long long)segment);
 }
 
-static bool segment_parse(const char *name, uint64_t *ret)
+bool reflog_name_parse(const char *name, uint64_t *ret)
 {
 	struct str s = str_of(name);
 
@@ -75,7 +74,7 @@ static enum err_kind remove_later(struct reflog *l, struct err *e)
 	while (k == ERR_OK && (entry = readdir(d))) {
 		uint64_t segment;
 
-		if (!segment_parse(entry->d_name, &segment) || segment <= l->mark.seq)
+		if (!reflog_name_parse(entry->d_name, &segment) || segment <= l->mark.seq)
 			continue;
 		if (sys_unlinkat(l->dir_fd, entry->d_name, 0) < 0 && errno != ENOENT)
 			k = err_sys(e, __func__, "remove reflog/%.40s", entry->d_name);
@@ -86,11 +85,11 @@ static enum err_kind remove_later(struct reflog *l, struct err *e)
 
 static enum err_kind open_at_mark(struct reflog *l, struct err *e)
 {
-	char name[NAME_MAX_BYTES];
+	char name[REFLOG_NAME_MAX];
 	struct stat st;
 	enum err_kind k;
 
-	segment_name(l->mark.segment, name);
+	reflog_name(l->mark.segment, name);
 	k = fd_open_at(l->dir_fd, name, O_RDWR | O_APPEND, 0, &l->fd, e);
 	if (k != ERR_OK)
 		return err_wrap(e, "reflog");
@@ -174,14 +173,14 @@ void reflog_drop(struct reflog *l)
 /* The name must be durable before the index counts on it. */
 static enum err_kind begin_segment(struct reflog *l, struct reflog_mark *next, struct err *e)
 {
-	char name[NAME_MAX_BYTES];
+	char name[REFLOG_NAME_MAX];
 	enum err_kind k;
 
 	fd_close(&l->fd);
 	l->end = 0;
 	l->spoilt = false;
 	next->segment = l->mark.seq + 1;
-	segment_name(next->segment, name);
+	reflog_name(next->segment, name);
 	k = fd_open_at(l->dir_fd, name, O_RDWR | O_APPEND | O_CREAT | O_TRUNC, 0640, &l->fd, e);
 	if (k == ERR_OK)
 		k = fd_sync_dir(l->dir_fd, ".", e);

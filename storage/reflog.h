@@ -7,7 +7,8 @@
  * L3  A file whose fsync failed is not written to again: the log goes on in a new one.
  * Lifecycle  open -> (add* -> sync -> accept | rewind)* -> close.
  * Ownership  the log borrows the directory's descriptor.
- * Threads    one thread at a time: the committer's.  All but add may block.
+ * Threads    one thread at a time: the committer's.  All but add may block.  reflog_read by any thread, for records
+ *            that count.
  */
 #pragma once
 
@@ -30,6 +31,15 @@ void reflog_drop(struct reflog *l);
 MUST_CHECK enum err_kind reflog_sync(struct reflog *l, struct reflog_mark *ret, struct err *e);
 /* The mark is durable in the index. */
 void reflog_accept(struct reflog *l, const struct reflog_mark *mark);
+/* Calls fn for each record after *after up to the one numbered last_seq; *r is fn's for the time of the call. */
+typedef enum err_kind reflog_record_fn(void *arg, const struct reflog_record *r, struct err *e);
+MUST_CHECK enum err_kind reflog_read(int dir_fd, const struct reflog_mark *after, uint64_t last_seq,
+				     reflog_record_fn *fn, void *arg, struct err *e);
 /* Back to a mark, after a failure in between. */
 MUST_CHECK enum err_kind reflog_rewind(struct reflog *l, const struct reflog_mark *mark,
 				       struct err *e);
+
+/* Files of the log are named by the number of their first record. */
+#define REFLOG_NAME_MAX sizeof("18446744073709551615.jsonl")
+void reflog_name(uint64_t segment, char buf[static REFLOG_NAME_MAX]);
+MUST_CHECK bool reflog_name_parse(const char *name, uint64_t *ret);

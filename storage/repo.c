@@ -1,7 +1,6 @@
 #include "storage/repo.h"
 
 #include "base/clock.h"
-#include "base/fd.h"
 #include "storage/blob.h"
 #include "storage/store_impl.h"
 
@@ -36,43 +35,20 @@ enum err_kind repo_blob_delete(struct store *st, const struct repo_name *repo,
 	return commit_change(st->committer, &c, e);
 }
 
-/* The file first, under a name that tells the next start what it is if this one does not get further. */
-static enum err_kind write_file(struct store *st, const struct manifest_push *push,
-				const char *name, int *ret, struct err *e)
-{
-	AUTO_CLOSE fd = -1;
-	enum err_kind k =
-	    fd_open_at(st->uploads_fd, name, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, e);
-
-	if (k != ERR_OK)
-		return k;
-	k = fd_write_all(fd, push->body.p, push->body.n, "manifest", e);
-	if (k != ERR_OK) {
-		(void)sys_unlinkat(st->uploads_fd, name, 0); /* else the next start's */
-		return k;
-	}
-	*ret = TAKE_FD(fd);
-	return ERR_OK;
-}
-
+/* What the index holds the bytes of is durable with it, so its file may follow (store_settle). */
 static enum err_kind put_durably(struct store *st, const struct manifest_push *push,
 				 struct change *c, struct err *e)
 {
-	AUTO_CLOSE fd = -1;
-	char name[BLOB_FILE_NAME_MAX];
-	struct upload_id id;
 	struct publisher p;
-	enum err_kind k;
+	enum publish_how how = push->body.n <= INDEX_INLINE_MAX ? PUBLISH_LATER : PUBLISH_SYNCED;
+	enum err_kind k = blob_publish_bytes(st, &push->digest, push->body, how, &p, e);
 
-	upload_id_new(&id);
-	blob_pending_name(&push->digest, &id, name);
-	k = write_file(st, push, name, &fd, e);
 	if (k != ERR_OK)
 		return k;
-	k = blob_publish(st, fd, &id, &push->digest, true, &p, e);
-	if (k == ERR_OK)
-		k = commit_change(st->committer, c, e);
-	blob_settle(st, &p, &id, k == ERR_OK ? BLOB_COMMITTED : BLOB_DROPPED);
+	k = commit_change(st->committer, c, e);
+	if (how == PUBLISH_LATER)
+		st->unsettled = true; /* after the commit, or settling could miss its record */
+	blob_settle(st, &p, k == ERR_OK ? BLOB_COMMITTED : BLOB_DROPPED);
 	return k;
 }
 

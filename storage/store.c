@@ -86,6 +86,10 @@ static enum err_kind begin_making(const struct store *st, struct err *e)
 
 static enum err_kind end_making(const struct store *st, struct err *e)
 {
+	enum err_kind k = fd_sync_dir(st->root_fd, ".", e); /* a root with a version is whole */
+
+	if (k != ERR_OK)
+		return k;
 	if (sys_renameat(st->root_fd, MAKING, st->root_fd, "version") < 0)
 		return err_sys(e, __func__, "write version");
 	return fd_sync_dir(st->root_fd, ".", e);
@@ -204,14 +208,17 @@ static enum err_kind open_index(struct store *st, struct err *e)
 
 static enum err_kind open_root(struct store *st, struct err *e)
 {
-	if (sys_mkdirat(AT_FDCWD, st->options.root, 0755) < 0 && errno != EEXIST)
+	bool made = sys_mkdirat(AT_FDCWD, st->options.root, 0755) == 0;
+
+	if (!made && errno != EEXIST)
 		return err_sys(e, __func__, "make the root %s", st->options.root);
 	do /* a root may well be a symbolic link, so not fd_open_at */
 		st->root_fd =
 		    sys_openat(AT_FDCWD, st->options.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	while (st->root_fd < 0 && errno == EINTR);
-	return st->root_fd < 0 ? err_sys(e, __func__, "open the root %s", st->options.root)
-			       : ERR_OK;
+	if (st->root_fd < 0)
+		return err_sys(e, __func__, "open the root %s", st->options.root);
+	return made ? fd_sync_dir(st->root_fd, "..", e) : ERR_OK;
 }
 
 static enum err_kind open_all(struct store *st, struct store_recovery *ret_found, struct err *e)
@@ -233,6 +240,8 @@ static enum err_kind open_all(struct store *st, struct store_recovery *ret_found
 		k = open_dirs(st, e);
 	if (k == ERR_OK)
 		k = open_index(st, e);
+	if (k == ERR_OK && making) /* LMDB makes its file, but leaves the name to us */
+		k = fd_sync_dir(st->root_fd, "index", e);
 	if (k == ERR_OK && making)
 		k = end_making(st, e);
 	return k == ERR_OK ? store_recover(st, ret_found, e) : k;
@@ -268,9 +277,12 @@ enum err_kind store_open(const struct store_options *o, struct store **ret,
 void store_close(struct store **st)
 {
 	struct store *p = TAKE(*st);
+	struct err ignored; /* what is not settled now is looked at by the next start */
 
 	if (!p)
 		return;
+	if (p->unsettled)
+		(void)!store_settle(p, &ignored);
 	committer_stop(&p->committer);
 	index_close(&p->index);
 	upload_sessions_free(p);

@@ -1,5 +1,6 @@
 /*
- * store_impl - what the files of the store share; included by store.c, recover.c, blob.c, upload.c and repo.c only.
+ * store_impl - what the files of the store share; included by store.c, recover.c, settle.c, blob.c, upload.c and
+ * repo.c only.
  */
 #pragma once
 
@@ -15,6 +16,7 @@ struct store {
 	int blobs_fd[DIGEST_SHA512 + 1]; /* by enum digest_alg */
 	struct index *index;
 	struct committer *committer;
+	_Atomic bool unsettled; /* a manifest was put whose file is not synced */
 	uint64_t opened_mono_ms;
 
 	struct lock sessions_mu;
@@ -25,5 +27,7 @@ struct store {
 	struct publisher *publishers; /* under publishers_mu */
 };
 
-/* Removes what a killed process left in uploads/. */
+/* Removes what a killed process left in uploads/, and sees to the files that it had not settled. */
 MUST_CHECK enum err_kind store_recover(struct store *st, struct store_recovery *ret, struct err *e);
+/* The second half of it: *ret says how many files were written again. */
+MUST_CHECK enum err_kind store_restore_files(struct store *st, uint64_t *ret, struct err *e);

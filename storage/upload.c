@@ -370,16 +370,16 @@ enum err_kind upload_finish(struct upload **take, const struct digest *want, str
 	if (k != ERR_OK)
 		return k;
 	c.review_at_ms = c.at_ms + u->st->options.lease_ms;
-	k = blob_publish(u->st, u->fd, &u->id, want, false, &p, e);
+	k = blob_publish(u->st, u->fd, &u->id, want, &p, e);
 	if (k == ERR_OK)
 		k = commit_change(u->st->committer, &c, e);
 	if (k == ERR_OK) {
-		blob_settle(u->st, &p, &u->id, BLOB_COMMITTED);
+		blob_settle(u->st, &p, BLOB_COMMITTED);
 		finish_session(u);
 		return ERR_OK;
 	}
 	(void)sys_fchmod(u->fd, 0600); /* a session goes on with it */
-	blob_settle(u->st, &p, &u->id, u->session ? BLOB_KEPT : BLOB_DROPPED);
+	blob_settle(u->st, &p, u->session ? BLOB_KEPT : BLOB_DROPPED);
 	return k;
 }
 

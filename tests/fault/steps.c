@@ -185,13 +185,22 @@ static enum err_kind delete_blob(struct store *st, const char *repo, const char 
 }
 
 static const char *const names[STEPS_N] = {
-	"push a config",          "push a blob in one request",
-	"push a blob in chunks",  "cancel an upload",
-	"push a manifest",        "mount a blob",
-	"push a second manifest", "move a tag",
-	"tag it again",           "push a blob that is there",
-	"delete a tag",           "delete a manifest",
-	"delete a blob",          "delete a mounted blob",
+	[STEP_CONFIG] = "push a config",
+	[STEP_LAYER] = "push a blob in one request",
+	[STEP_CHUNKED] = "push a blob in chunks",
+	[STEP_CANCEL] = "cancel an upload",
+	[STEP_MANIFEST] = "push a manifest",
+	[STEP_MOUNT] = "mount a blob",
+	[STEP_SETTLE] = "settle",
+	[STEP_SECOND] = "push a second manifest",
+	[STEP_TAG_MOVE] = "move a tag",
+	[STEP_TAG_ADD] = "tag it again",
+	[STEP_LAYER_AGAIN] = "push a blob that is there",
+	[STEP_TAG_DELETE] = "delete a tag",
+	[STEP_MANIFEST_DELETE] = "delete a manifest",
+	[STEP_BLOB_DELETE] = "delete a blob",
+	[STEP_MOUNT_DELETE] = "delete a mounted blob",
+	[STEP_SETTLE_AGAIN] = "settle again",
 };
 
 const char *steps_name(unsigned step)
@@ -201,38 +210,59 @@ const char *steps_name(unsigned step)
 
 enum err_kind steps_run(struct store *st, unsigned step, struct err *e)
 {
-	switch (step) {
-	case 0:
+	switch ((enum step)step) {
+	case STEP_CONFIG:
 		return push_whole(st, "one", config, e);
-	case 1:
+	case STEP_LAYER:
+	case STEP_LAYER_AGAIN:
 		return push_whole(st, "one", layer, e);
-	case 2:
+	case STEP_CHUNKED:
 		return push_chunked(st, "one", chunked, e);
-	case 3:
+	case STEP_CANCEL:
 		return cancel_one(st, e);
-	case 4:
+	case STEP_MANIFEST:
 		return put(st, layer, "first", "v1", e);
-	case 5:
+	case STEP_MOUNT:
 		return mount(st, e);
-	case 6:
+	case STEP_SECOND:
 		return put(st, chunked, "second", "v2", e);
-	case 7:
+	case STEP_TAG_MOVE:
 		return put(st, chunked, "second", "v1", e);
-	case 8:
+	case STEP_TAG_ADD:
 		return put(st, layer, "first", "v3", e);
-	case 9:
-		return push_whole(st, "one", layer, e);
-	case 10:
+	case STEP_TAG_DELETE:
 		return delete_tag(st, "v2", e);
-	case 11:
+	case STEP_MANIFEST_DELETE:
 		return delete_manifest(st, chunked, "second", e);
-	case 12:
+	case STEP_BLOB_DELETE:
 		return delete_blob(st, "one", chunked, e);
-	case 13:
+	case STEP_MOUNT_DELETE:
 		return delete_blob(st, "two", layer, e);
-	default:
-		abort();
+	case STEP_SETTLE:
+	case STEP_SETTLE_AGAIN:
+		return store_settle(st, e);
+	case STEPS_N:
+		break;
 	}
+	abort();
+}
+
+void steps_golden(unsigned long ret[STEPS_N + 1])
+{
+	char root[64];
+	struct store *st = NULL;
+	struct err e;
+
+	steps_make_dir(root, sizeof(root));
+	MUST(steps_open(root, &st, &e) == ERR_OK);
+	ret[0] = steps_probe(st);
+	for (unsigned i = 0; i < STEPS_N; i++) {
+		MUST(steps_run(st, i, &e) == ERR_OK);
+		ret[i + 1] = steps_probe(st);
+	}
+	store_close(&st);
+	MUST(steps_strays(root) == 0);
+	steps_remove_dir(root);
 }
 
 enum err_kind steps_open(const char *root, struct store **ret, struct err *e)

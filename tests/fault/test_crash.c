@@ -16,23 +16,6 @@ static unsigned long golden[STEPS_N + 1];
 /* Written by the child as it goes: steps that were acknowledged. */
 static _Atomic unsigned *acknowledged;
 
-static void run_clean(void)
-{
-	char root[64];
-	struct store *st = NULL;
-	struct err e;
-
-	steps_make_dir(root, sizeof(root));
-	assert_int_equal(steps_open(root, &st, &e), ERR_OK);
-	golden[0] = steps_probe(st);
-	for (unsigned i = 0; i < STEPS_N; i++) {
-		assert_int_equal(steps_run(st, i, &e), ERR_OK);
-		golden[i + 1] = steps_probe(st);
-	}
-	store_close(&st);
-	steps_remove_dir(root);
-}
-
 static void child(const char *root, unsigned long n, enum fault_mode mode)
 {
 	struct store *st = NULL;
@@ -133,6 +116,6 @@ int main(void)
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (acknowledged == MAP_FAILED)
 		return 1;
-	run_clean();
+	steps_golden(golden);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,24 +23,6 @@ static unsigned open_fds(void)
 	return n;
 }
 
-static void run_clean(void)
-{
-	char root[64];
-	struct store *st = NULL;
-	struct err e;
-
-	steps_make_dir(root, sizeof(root));
-	assert_int_equal(steps_open(root, &st, &e), ERR_OK);
-	golden[0] = steps_probe(st);
-	for (unsigned i = 0; i < STEPS_N; i++) {
-		assert_int_equal(steps_run(st, i, &e), ERR_OK);
-		golden[i + 1] = steps_probe(st);
-	}
-	store_close(&st);
-	assert_int_equal(steps_strays(root), 0);
-	steps_remove_dir(root);
-}
-
 /* A failed open is tried again; the fault may stay until then. */
 static struct store *open_store(const char *root, bool *fired, unsigned long n)
 {
@@ -158,6 +140,6 @@ int main(void)
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	run_clean();
+	steps_golden(golden);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,19 +62,35 @@ static void test_blob(void **state)
 	};
 
 	(void)state;
-	run_traced(0, 1);
+	run_traced(0, STEP_LAYER);
 	assert_in_order(order, ARRAY_LEN(order));
 }
 
 static void test_manifest(void **state)
 {
 	static const char *const order[] = {
-		"write ",     "fsync ",     "linkat ", "fsync ",    "write ",
-		"fdatasync ", "fdatasync ", "pwrite ", "unlinkat ",
+		"write ",     /* the bytes */
+		"linkat ",    /* their name under blobs/ */
+		"write ",     /* the reflog */
+		"fdatasync ", /* of the reflog */
+		"fdatasync ", /* of the index's pages, which hold the bytes as well */
+		"pwrite ",    /* the index's root */
+		"unlinkat ",  /* the name under uploads/ */
 	};
 
 	(void)state;
-	run_traced(0, 4);
+	run_traced(0, STEP_MANIFEST);
+	assert_in_order(order, ARRAY_LEN(order));
+	assert_null(strstr(trace, "fsync ")); /* one push costs three syncs, none of its own */
+}
+
+/* The index says that files are durable only when they are. */
+static void test_settle(void **state)
+{
+	static const char *const order[] = { "syncfs ", "pwrite ", "fdatasync ", "pwrite " };
+
+	(void)state;
+	run_traced(0, STEP_SETTLE);
 	assert_in_order(order, ARRAY_LEN(order));
 }
 
@@ -85,7 +101,7 @@ static void test_blob_again(void **state)
 					     "fsync " };
 
 	(void)state;
-	run_traced(0, 9);
+	run_traced(0, STEP_LAYER_AGAIN);
 	assert_in_order(order, ARRAY_LEN(order));
 }
 
@@ -95,7 +111,7 @@ static void test_delete(void **state)
 	static const char *const order[] = { "write ", "fdatasync ", "fdatasync ", "pwrite " };
 
 	(void)state;
-	run_traced(0, 12);
+	run_traced(0, STEP_BLOB_DELETE);
 	assert_in_order(order, ARRAY_LEN(order));
 	assert_null(strstr(trace, "unlinkat "));
 }
@@ -103,9 +119,8 @@ static void test_delete(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_blob),
-		cmocka_unit_test(test_manifest),
-		cmocka_unit_test(test_blob_again),
+		cmocka_unit_test(test_blob),   cmocka_unit_test(test_manifest),
+		cmocka_unit_test(test_settle), cmocka_unit_test(test_blob_again),
 		cmocka_unit_test(test_delete),
 	};
 	char text[16];

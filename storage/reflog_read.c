@@ -1,0 +1,157 @@
+#include <dirent.h>
+#include <errno.h>
+
+#include "base/fd.h"
+#include "storage/reflog.h"
+
+/* The files of a log in order. */
+struct segments {
+	uint64_t *first;
+	size_t n, room;
+};
+
+static void segments_clear(struct segments *s)
+{
+	free(s->first);
+}
+
+static int order(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static enum err_kind segments_add(struct segments *s, uint64_t first, struct err *e)
+{
+	if (s->n == s->room) {
+		size_t room = s->room ? 2 * s->room : 64;
+		uint64_t *grown = reallocarray(s->first, room, sizeof(*grown));
+
+		if (!grown)
+			return err_set(e, ERR_NO_MEMORY, __func__,
+				       "no memory for the reflog's files");
+		s->first = grown;
+		s->room = room;
+	}
+	s->first[s->n++] = first;
+	return ERR_OK;
+}
+
+static enum err_kind segments_list(int dir_fd, struct segments *s, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	DIR *d;
+	struct dirent *entry;
+	uint64_t first;
+	enum err_kind k = fd_open_at(dir_fd, ".", O_RDONLY | O_DIRECTORY, 0, &fd, e);
+
+	if (k != ERR_OK)
+		return k;
+	d = fdopendir(fd);
+	if (!d)
+		return err_sys(e, __func__, "list the reflog");
+	(void)TAKE_FD(fd); /* closedir closes it */
+	while (k == ERR_OK && (entry = readdir(d))) {
+		if (reflog_name_parse(entry->d_name, &first))
+			k = segments_add(s, first, e);
+	}
+	(void)closedir(d);
+	if (k == ERR_OK && s->n)
+		qsort(s->first, s->n, sizeof(s->first[0]), order);
+	return k;
+}
+
+static bool segments_has(const struct segments *s, uint64_t first)
+{
+	return bsearch(&first, s->first, s->n, sizeof(s->first[0]), order) != NULL;
+}
+
+struct reading {
+	const struct segments *segments;
+	uint64_t seq, last_seq; /* of the last record read; where to stop */
+	reflog_record_fn *fn;
+	void *arg;
+};
+
+static enum err_kind read_line(struct reading *r, struct str line, struct err *e)
+{
+	AUTO_REFLOG_RECORD record = { 0 };
+	enum err_kind k = reflog_record_parse(line, &record, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (record.seq != r->seq + 1)
+		return err_set(e, ERR_CORRUPT, __func__, "reflog: record %llu after %llu",
+			       (unsigned long long)record.seq, (unsigned long long)r->seq);
+	r->seq = record.seq;
+	return r->fn(r->arg, &record, e);
+}
+
+/*
+ * A file may end with lines that never counted, if its fsync failed (L3): the next file begins with the record after
+ * the last one that did.
+ */
+static bool is_over(const struct reading *r)
+{
+	return r->seq >= r->last_seq || segments_has(r->segments, r->seq + 1);
+}
+
+static enum err_kind read_segment(struct reading *r, int dir_fd, uint64_t first, uint64_t offset,
+				  struct err *e)
+{
+	AUTO_FREE char *line = NULL;
+	char name[REFLOG_NAME_MAX];
+	AUTO_CLOSE fd = -1;
+	size_t room = 0;
+	ssize_t n = 0;
+	FILE *f;
+	enum err_kind k;
+
+	reflog_name(first, name);
+	k = fd_open_at(dir_fd, name, O_RDONLY, 0, &fd, e);
+	if (k != ERR_OK)
+		return k;
+	f = fdopen(fd, "r");
+	if (!f)
+		return err_sys(e, __func__, "open reflog/%s", name);
+	(void)TAKE_FD(fd); /* fclose closes it */
+	if (fseeko(f, (off_t)offset, SEEK_SET) < 0)
+		k = err_sys(e, __func__, "seek in reflog/%s", name);
+	while (k == ERR_OK && (n = getline(&line, &room, f)) > 0) {
+		if (line[n - 1] != '\n')
+			break; /* torn: never counted */
+		k = read_line(r, (struct str){ line, (size_t)n - 1 }, e);
+		if (k == ERR_OK && is_over(r))
+			break;
+	}
+	if (k == ERR_OK && n < 0 && ferror(f))
+		k = err_sys(e, __func__, "read reflog/%s", name);
+	(void)fclose(f);
+	return k;
+}
+
+enum err_kind reflog_read(int dir_fd, const struct reflog_mark *after, uint64_t last_seq,
+			  reflog_record_fn *fn, void *arg, struct err *e)
+{
+	CLEANUP(segments_clear) struct segments segments = { 0 };
+	struct reading r = {
+		.segments = &segments, .seq = after->seq, .last_seq = last_seq, .fn = fn, .arg = arg
+	};
+	enum err_kind k = segments_list(dir_fd, &segments, e);
+	uint64_t segment = after->segment, offset = after->offset;
+
+	while (k == ERR_OK && r.seq < last_seq) {
+		uint64_t before = r.seq;
+
+		if (segments_has(&segments, r.seq + 1)) {
+			segment = r.seq + 1;
+			offset = 0;
+		}
+		k = read_segment(&r, dir_fd, segment, offset, e);
+		if (k == ERR_OK && r.seq == before)
+			k = err_set(e, ERR_CORRUPT, __func__, "reflog: no record %llu",
+				    (unsigned long long)r.seq + 1);
+	}
+	return k;
+}
