@@ -1,5 +1,6 @@
 #include "base/fd.h"
 
+#include <dirent.h>
 #include <errno.h>
 
 void fd_close(int *fd)
@@ -111,6 +112,30 @@ enum err_kind fd_mkdir_at(int dir, const char *name, mode_t mode, struct err *e)
 	if (sys_mkdirat(dir, name, mode) < 0 && errno != EEXIST)
 		return err_sys(e, __func__, "make directory %s", name);
 	return ERR_OK;
+}
+
+enum err_kind fd_list_dir(int dir, const char *name, fd_name_fn *fn, void *arg, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	struct dirent *entry;
+	DIR *d;
+	enum err_kind k = fd_open_at(dir, name, O_RDONLY | O_DIRECTORY, 0, &fd, e);
+
+	if (k != ERR_OK)
+		return k;
+	d = fdopendir(fd);
+	if (!d)
+		return err_sys(e, __func__, "list directory %s", name);
+	(void)TAKE_FD(fd); /* closedir closes it */
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone */
+	for (errno = 0; k == ERR_OK && (entry = readdir(d)) != NULL; errno = 0) {
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			k = fn(arg, entry->d_name, e);
+	}
+	if (k == ERR_OK && errno)
+		k = err_sys(e, __func__, "list directory %s", name);
+	(void)closedir(d);
+	return k;
 }
 
 enum err_kind fd_sync_dir(int dir, const char *name, struct err *e)

@@ -61,9 +61,9 @@ enum err_kind jv_parse_object(struct str in, unsigned depth_max, struct jv **ret
 	return ERR_OK;
 }
 
-void jv_free(struct jv **v)
+void jv_free(struct jv **take)
 {
-	json_decref(raw(TAKE(*v)));
+	json_decref(raw(TAKE(*take)));
 }
 
 const struct jv *jv_member(const struct jv *object, const char *key)

@@ -16,7 +16,7 @@ struct jv;
 /* ERR_INVALID with the position for anything that is not exactly one object. */
 MUST_CHECK enum err_kind jv_parse_object(struct str in, unsigned depth_max, struct jv **ret,
 					 struct err *e);
-void jv_free(struct jv **j);
+void jv_free(struct jv **take);
 #define AUTO_JV CLEANUP(jv_free) struct jv
 
 /* Reading: NULL or false where the value is absent or of another type; NULL is taken as absent. */

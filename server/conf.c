@@ -276,7 +276,7 @@ static enum err_kind read_environment(struct conf *c, struct err *e)
 		const char *value;
 
 		environment_name(options[i].key, name);
-		value = getenv(name);
+		value = getenv(name); /* NOLINT(concurrency-mt-unsafe): no thread runs yet */
 		if (value)
 			k = set_option(c, &options[i], str_of(value), name, e);
 	}

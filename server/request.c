@@ -349,11 +349,9 @@ size_t request_receive(struct request *rq, const void *p, size_t n)
 {
 	size_t took;
 
-	if (rq->stage != REQUEST_BODY)
-		took = discard(rq, n);
-	else if (rq->route->flags & ROUTE_BODY)
+	if (rq->stage == REQUEST_BODY && rq->route->flags & ROUTE_BODY)
 		took = gather(rq, p, n);
-	else if (rq->route->flags & ROUTE_STREAM)
+	else if (rq->stage == REQUEST_BODY && rq->route->flags & ROUTE_STREAM)
 		took = stream(rq, p, n);
 	else
 		took = discard(rq, n);

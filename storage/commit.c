@@ -194,7 +194,8 @@ enum err_kind commit_change(struct committer *c, struct change *ch, struct err *
 
 	cond_init(&w.woken);
 	lock_get(&c->mu);
-	*c->tail = &w;
+	*c->tail = &w; /* taken off the queue before it is done */
+	/* cppcheck-suppress autoVariables */
 	c->tail = &w.next;
 	if (c->has_thread) {
 		(void)pthread_cond_signal(&c->work);

@@ -48,7 +48,7 @@ static enum err_kind fail(struct err *e, int code, const char *where, const char
 		k = ERR_CORRUPT;
 	else if (code == MDB_BAD_VALSIZE || code == MDB_BAD_TXN || code == MDB_BAD_DBI)
 		k = ERR_BUG;
-	(void)err_set(e, k, where, "index: %s: %s", what, mdb_strerror(code));
+	k = err_set(e, k, where, "index: %s: %s", what, mdb_strerror(code));
 	e->sys = code;
 	return k;
 }

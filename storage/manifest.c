@@ -53,7 +53,7 @@ static enum err_kind parse_list(const struct jv *list, const char *name, enum re
 	for (size_t i = 0; i < jv_count(list); i++) {
 		struct manifest_ref *ref = &m->refs[m->n_refs];
 		enum err_kind k;
-		struct str type;
+		struct str type = { "", 0 };
 
 		(void)snprintf(where, sizeof(where), "%s[%zu]", name, i);
 		k = parse_descriptor(jv_at(list, i), where, ref, &type, e);

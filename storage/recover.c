@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <errno.h>
 
 #include "base/fd.h"
@@ -41,9 +40,15 @@ static enum err_kind settle_pending(struct store *st, const char *name, const st
 	return ERR_OK;
 }
 
-static enum err_kind recover_file(struct store *st, const char *name, struct store_recovery *found,
-				  struct err *e)
+struct recovering {
+	struct store *st;
+	struct store_recovery found;
+};
+
+static enum err_kind recover_file(void *arg, const char *name, struct err *e)
 {
+	struct recovering *r = arg;
+	struct store *st = r->st;
 	struct digest d;
 	struct upload_id id;
 	bool kept = false;
@@ -57,8 +62,8 @@ static enum err_kind recover_file(struct store *st, const char *name, struct sto
 		return ERR_OK; /* not ours: let be */
 	if (k != ERR_OK)
 		return k;
-	found->resumable += kept;
-	found->discarded += !kept;
+	r->found.resumable += kept;
+	r->found.discarded += !kept;
 	if (!kept && sys_unlinkat(st->uploads_fd, name, 0) < 0 && errno != ENOENT)
 		return err_sys(e, __func__, "remove uploads/%.60s", name);
 	return ERR_OK;
@@ -66,22 +71,11 @@ static enum err_kind recover_file(struct store *st, const char *name, struct sto
 
 enum err_kind store_recover(struct store *st, struct store_recovery *ret, struct err *e)
 {
-	AUTO_CLOSE fd = -1;
-	DIR *d;
-	struct dirent *entry;
-	enum err_kind k = fd_open_at(st->uploads_fd, ".", O_RDONLY | O_DIRECTORY, 0, &fd, e);
+	struct recovering r = { .st = st };
+	enum err_kind k = fd_list_dir(st->uploads_fd, ".", recover_file, &r, e);
 
-	*ret = (struct store_recovery){ 0 };
-	if (k != ERR_OK)
-		return k;
-	d = fdopendir(fd);
-	if (!d)
-		return err_sys(e, __func__, "list uploads");
-	(void)TAKE_FD(fd); /* closedir closes it */
-	while (k == ERR_OK && (entry = readdir(d))) {
-		if (entry->d_name[0] != '.')
-			k = recover_file(st, entry->d_name, ret, e);
-	}
-	(void)closedir(d);
-	return k == ERR_OK ? store_restore_files(st, &ret->rewritten, e) : k;
+	if (k == ERR_OK)
+		k = store_restore_files(st, &r.found.rewritten, e);
+	*ret = r.found;
+	return k;
 }

@@ -1,6 +1,5 @@
 #include "storage/reflog.h"
 
-#include <dirent.h>
 #include <errno.h>
 
 #include "base/fd.h"
@@ -58,29 +57,16 @@ static enum err_kind check_tail(struct reflog *l, struct err *e)
 }
 
 /* Segments are named by their first record, so those beyond the mark hold nothing that counts. */
-static enum err_kind remove_later(struct reflog *l, struct err *e)
+static enum err_kind remove_later(void *arg, const char *name, struct err *e)
 {
-	AUTO_CLOSE fd = -1;
-	DIR *d;
-	struct dirent *entry;
-	enum err_kind k = fd_open_at(l->dir_fd, ".", O_RDONLY | O_DIRECTORY, 0, &fd, e);
+	const struct reflog *l = arg;
+	uint64_t segment;
 
-	if (k != ERR_OK)
-		return k;
-	d = fdopendir(fd);
-	if (!d)
-		return err_sys(e, __func__, "list the reflog");
-	(void)TAKE_FD(fd); /* closedir closes it */
-	while (k == ERR_OK && (entry = readdir(d))) {
-		uint64_t segment;
-
-		if (!reflog_name_parse(entry->d_name, &segment) || segment <= l->mark.seq)
-			continue;
-		if (sys_unlinkat(l->dir_fd, entry->d_name, 0) < 0 && errno != ENOENT)
-			k = err_sys(e, __func__, "remove reflog/%.40s", entry->d_name);
-	}
-	(void)closedir(d);
-	return k;
+	if (!reflog_name_parse(name, &segment) || segment <= l->mark.seq)
+		return ERR_OK;
+	if (sys_unlinkat(l->dir_fd, name, 0) < 0 && errno != ENOENT)
+		return err_sys(e, __func__, "remove reflog/%.40s", name);
+	return ERR_OK;
 }
 
 static enum err_kind open_at_mark(struct reflog *l, struct err *e)
@@ -117,7 +103,7 @@ enum err_kind reflog_rewind(struct reflog *l, const struct reflog_mark *mark, st
 	l->seq = mark->seq;
 	l->end = 0;
 	l->spoilt = l->spoilt && same;
-	k = remove_later(l, e);
+	k = fd_list_dir(l->dir_fd, ".", remove_later, l, e);
 	return k == ERR_OK && mark->offset ? open_at_mark(l, e) : k;
 }
 

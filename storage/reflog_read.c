@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <errno.h>
 
 #include "base/fd.h"
@@ -22,8 +21,13 @@ static int order(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static enum err_kind segments_add(struct segments *s, uint64_t first, struct err *e)
+static enum err_kind segments_add(void *arg, const char *name, struct err *e)
 {
+	struct segments *s = arg;
+	uint64_t first;
+
+	if (!reflog_name_parse(name, &first))
+		return ERR_OK;
 	if (s->n == s->room) {
 		size_t room = s->room ? 2 * s->room : 64;
 		uint64_t *grown = reallocarray(s->first, room, sizeof(*grown));
@@ -40,23 +44,8 @@ static enum err_kind segments_add(struct segments *s, uint64_t first, struct err
 
 static enum err_kind segments_list(int dir_fd, struct segments *s, struct err *e)
 {
-	AUTO_CLOSE fd = -1;
-	DIR *d;
-	struct dirent *entry;
-	uint64_t first;
-	enum err_kind k = fd_open_at(dir_fd, ".", O_RDONLY | O_DIRECTORY, 0, &fd, e);
+	enum err_kind k = fd_list_dir(dir_fd, ".", segments_add, s, e);
 
-	if (k != ERR_OK)
-		return k;
-	d = fdopendir(fd);
-	if (!d)
-		return err_sys(e, __func__, "list the reflog");
-	(void)TAKE_FD(fd); /* closedir closes it */
-	while (k == ERR_OK && (entry = readdir(d))) {
-		if (reflog_name_parse(entry->d_name, &first))
-			k = segments_add(s, first, e);
-	}
-	(void)closedir(d);
 	if (k == ERR_OK && s->n)
 		qsort(s->first, s->n, sizeof(s->first[0]), order);
 	return k;
@@ -64,7 +53,7 @@ static enum err_kind segments_list(int dir_fd, struct segments *s, struct err *e
 
 static bool segments_has(const struct segments *s, uint64_t first)
 {
-	return bsearch(&first, s->first, s->n, sizeof(s->first[0]), order) != NULL;
+	return s->n && bsearch(&first, s->first, s->n, sizeof(s->first[0]), order) != NULL;
 }
 
 struct reading {

@@ -80,7 +80,9 @@ enum err_kind store_restore_files(struct store *st, uint64_t *ret, struct err *e
 		k = index_mark_read(st->index, &mark, e);
 	if (k == ERR_OK && settled.seq < mark.seq)
 		k = reflog_read(st->reflog_fd, &settled, mark.seq, settle_record, &s, e);
+	if (k != ERR_OK)
+		return k;
 	st->unsettled = settled.seq < mark.seq; /* whole in memory is not yet on disk */
 	*ret = s.written;
-	return k;
+	return ERR_OK;
 }

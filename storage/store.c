@@ -1,6 +1,5 @@
 #include "storage/store_impl.h"
 
-#include <dirent.h>
 #include <errno.h>
 
 #include "base/clock.h"
@@ -18,36 +17,21 @@ static const char *const alg_dirs[DIGEST_SHA512 + 1] = {
 	[DIGEST_SHA512] = "blobs/sha512",
 };
 
-/* True for a directory in which a store may be made: a new one, or a fresh mount point. */
-static enum err_kind is_empty(int dir, bool *ret, struct err *e)
+/* What may be in a directory in which a store is made: a new one, or a fresh mount point. */
+static enum err_kind check_empty(void *arg, const char *name, struct err *e)
 {
-	AUTO_CLOSE fd = -1;
-	DIR *d;
-	struct dirent *entry;
-	enum err_kind k = fd_open_at(dir, ".", O_RDONLY | O_DIRECTORY, 0, &fd, e);
+	const struct store *st = arg;
 
-	if (k != ERR_OK)
-		return k;
-	d = fdopendir(fd);
-	if (!d)
-		return err_sys(e, __func__, "list the root");
-	(void)TAKE_FD(fd); /* closedir closes it */
-	*ret = true;
-	while ((entry = readdir(d))) {
-		const char *n = entry->d_name;
-
-		if (strcmp(n, ".") != 0 && strcmp(n, "..") != 0 && strcmp(n, "lost+found") != 0 &&
-		    strcmp(n, "lock") != 0)
-			*ret = false;
-	}
-	(void)closedir(d);
-	return ERR_OK;
+	if (strcmp(name, "lost+found") == 0 || strcmp(name, "lock") == 0)
+		return ERR_OK;
+	return err_set(e, ERR_UNSUPPORTED, __func__,
+		       "%s is neither empty nor a store of berth: give another root",
+		       st->options.root);
 }
 
-static enum err_kind check_version(const struct store *st, struct err *e)
+static enum err_kind check_version(struct store *st, struct err *e)
 {
 	AUTO_SBUF b;
-	bool empty = false;
 	enum err_kind k;
 
 	sbuf_init(&b, VERSION_TEXT_MAX);
@@ -62,12 +46,7 @@ static enum err_kind check_version(const struct store *st, struct err *e)
 		    STORE_VERSION);
 	if (k != ERR_NOT_FOUND || faccessat(st->root_fd, MAKING, F_OK, 0) == 0)
 		return k == ERR_NOT_FOUND ? ERR_OK : k;
-	k = is_empty(st->root_fd, &empty, e);
-	if (k == ERR_OK && !empty)
-		return err_set(e, ERR_UNSUPPORTED, __func__,
-			       "%s is neither empty nor a store of berth: give another root",
-			       st->options.root);
-	return k;
+	return fd_list_dir(st->root_fd, ".", check_empty, st, e);
 }
 
 /* Marks a root as a store in the making, so that a start cut off half-way can be done again. */
