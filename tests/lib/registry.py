@@ -108,8 +108,14 @@ class Daemon:
     def __enter__(self):
         return self.start()
 
-    def __exit__(self, *_):
-        self.close()
+    def __exit__(self, failure, *_):
+        """SIGTERM must end it with status 0, which sanitizers and memcheck change if they have something to say."""
+        try:
+            status = self.stop() if self.process else 0
+            if status != 0 and failure is None:
+                raise AssertionError(f"exit status {status} after SIGTERM: {self.log_text()[-4000:]}")
+        finally:
+            self.close()
 
     def log_text(self):
         return (self.work / "log").read_text(errors="replace")
