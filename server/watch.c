@@ -3,9 +3,12 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define PHASE_MASK 3u
+#define STATE_CLOSE_WAIT                                                                           \
+	8 /* TCP_CLOSE_WAIT of <netinet/tcp.h>, which cannot stand beside <linux/tcp.h> */
 
 void watch_init(struct watch *w, uint64_t head_timeout_ms, uint64_t grace_ms, uint64_t min_rate)
 {
@@ -72,6 +75,18 @@ static void restart(struct watched *c, const struct tcp_info *info, uint64_t now
 	c->acked = info->tcpi_bytes_acked;
 }
 
+/* In the middle of a request, twice in a row: the rest of it will not come. */
+static bool is_cut_off(struct watched *c, const struct tcp_info *info)
+{
+	int unread = 0;
+	bool before = c->ended;
+
+	c->ended = info->tcpi_state == STATE_CLOSE_WAIT &&
+		   (c->seen_phase & PHASE_MASK) == WATCH_BODY &&
+		   ioctl(c->fd, FIONREAD, &unread) == 0 && unread == 0;
+	return c->ended && before;
+}
+
 static bool is_stuck(const struct watch *w, struct watched *c, const struct tcp_info *info,
 		     uint64_t now)
 {
@@ -110,10 +125,11 @@ void watch_tick(struct watch *w, uint64_t now_mono_ms)
 			continue;
 		if (phase != c->seen_phase) {
 			c->seen_phase = phase;
+			c->ended = false;
 			restart(c, &info, now_mono_ms);
 			if (first_head)
 				c->received = 0; /* it may be here in part */
-		} else if (is_stuck(w, c, &info, now_mono_ms)) {
+		} else if (is_cut_off(c, &info) || is_stuck(w, c, &info, now_mono_ms)) {
 			(void)shutdown(c->fd,
 				       SHUT_RDWR); /* the poll thread sees it and cleans up */
 		}
