@@ -73,10 +73,10 @@ fuzz-%: build/fuzz/%
 	build/fuzz/$* -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
 		-artifact_prefix=build/fuzz/$*- build/fuzz/corpus/$* tests/fuzz/corpus/$*
 
-bench: deps-test all build/release/tests/bench/load ## speed against peers and limits in the same run
+bench: deps-test all build/release/tests/bench/load ## speed beside peers and limits, in the same run
 	@etc/deps/apt.sh bench
 	@etc/deps/go-tools.sh build/tools --bench
-	@tests/bench/speed.sh
+	@tests/bench/speed.py $(ROUNDS)
 
 bench-scale: deps-test all build/release/tests/bench/load ## cost at 10^2, 10^4 and 10^6 tags
-	@tests/bench/scale.sh
+	@tests/bench/scale.py $(ROUNDS)
