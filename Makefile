@@ -104,7 +104,7 @@ $(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(O)/tests/fau
 $(O)/tests/bench/load: $(O)/tests/bench/load.o
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcrypto -lpthread
 
-.PRECIOUS: $(O)/%.o
+.PRECIOUS: $(O)/%.o build/fuzz/%
 -include $(shell find build/$(MODE) -name '*.d' 2>/dev/null)
 
 include tests/tests.mk

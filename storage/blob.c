@@ -76,10 +76,10 @@ bool blob_pending_parse(struct str name, struct digest *ret, struct upload_id *r
 	struct str alg, hex, id;
 
 	if (!str_cut(name, '.', &name, &id) || !str_cut(name, '-', &alg, &hex) ||
-	    alg.n + hex.n + 2 > sizeof(text))
+	    !str_copy(name, text, sizeof(text)))
 		return false;
-	(void)snprintf(text, sizeof(text), "%.*s:%.*s", STR_FMT(alg), STR_FMT(hex));
-	return digest_parse(ret, str_of(text)) && upload_id_parse(ret_id, id);
+	text[alg.n] = ':';
+	return digest_parse(ret, (struct str){ text, name.n }) && upload_id_parse(ret_id, id);
 }
 
 static void blob_path(const struct digest *d, char buf[static PATH_MAX_BYTES])
