@@ -24,13 +24,6 @@ MEMORY_GOAL = 64 << 20
 START_GOAL_S = 1.0
 
 
-def memory(server):
-    for line in open(f"/proc/{server.process.pid}/status"):
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) << 10
-    raise AssertionError("no RssAnon")
-
-
 def fill(server, n):
     began = time.monotonic()
     b.load("put", "-c", 64, "-n", n, b.url(server, ""), "scale")
@@ -67,12 +60,12 @@ def report(what, values):
 
 
 def restart(server, n):
-    used = memory(server)
+    used = registry.anonymous_memory(server)
     server.kill()
     server.start()
     server.request("GET", "/v2/")
     print(f"start after SIGKILL, {n} tags: {server.start_s:.3f} s, goal under {START_GOAL_S} {'met' if server.start_s < START_GOAL_S else 'MISSED'}; "
-          f"anonymous memory before {used / 2**20:.1f} MiB, after {memory(server) / 2**20:.1f} MiB, goal under {MEMORY_GOAL >> 20} "
+          f"anonymous memory before {used / 2**20:.1f} MiB, after {registry.anonymous_memory(server) / 2**20:.1f} MiB, goal under {MEMORY_GOAL >> 20} "
           f"{'met' if used < MEMORY_GOAL else 'MISSED'}", flush=True)
 
 

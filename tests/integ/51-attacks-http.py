@@ -189,7 +189,7 @@ def http27(s):
 
 @case("HTTP-29 HTTP-30 32 MiB to a wrong place, a Content-Length of 2^62: answered, no memory set aside")
 def http29(s):
-    before = rss(s)
+    before = r.anonymous_memory(s)
     a = s.request("PUT", "/v2/http/nowhere", bytes(32 << 20))
     one_of("32 MiB", (404, 405), a.status)
     a = s.request("POST", "/v2/HTTP/blobs/uploads/", bytes(32 << 20))
@@ -198,14 +198,7 @@ def http29(s):
         with socket.create_connection((s.host, s.port), timeout=3) as c:
             c.sendall(f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {2**62}\r\n\r\n".encode() + b"x" * 1000)
             c.recv(1000)
-    same("memory", True, rss(s) - before < 20 << 20 or "san" in r.BERTHD or "valgrind" in r.BERTHD)
-
-
-def rss(s):
-    for line in open(f"/proc/{s.process.pid}/status"):
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) << 10
-    raise AssertionError("no RssAnon")
+    same("memory", True, r.anonymous_memory(s) - before < 20 << 20 or "san" in r.BERTHD or "valgrind" in r.BERTHD)
 
 
 @case("HTTP-32 HTTP-33 one request is one line of the log, whatever it holds; secrets are not in it")

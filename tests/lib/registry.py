@@ -42,6 +42,14 @@ def wait_until(what, check):
         time.sleep(0.01)
 
 
+def anonymous_memory(daemon):
+    """Bytes of its own memory that a process has resident."""
+    for line in open(f"/proc/{daemon.process.pid}/status"):
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) << 10
+    raise AssertionError("no RssAnon")
+
+
 class Answer:
     def __init__(self, response, body):
         self.status = response.status
