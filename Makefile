@@ -41,6 +41,7 @@ SERVER := $(patsubst %.c,$(O)/%.o,$(wildcard server/*.c))
 # What tests link of the server: everything but main and the library in front of it.
 SERVER_TESTED := $(filter-out $(O)/server/main.o $(O)/server/http.o $(O)/server/watch.o,$(SERVER))
 
+UNIT_LIB := $(O)/tests/lib/unit.o $(O)/tests/lib/fixture.o
 UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 REPLAY := $(patsubst %,$(O)/tests/fuzz/replay_%,$(FUZZ))
@@ -89,7 +90,7 @@ $(BIN)/berthd: $(SERVER) $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(MHD_LIBS) -lyaml $(LIBS)
 
-$(O)/tests/unit/%: $(O)/tests/unit/%.o $(SERVER_TESTED) $(STORAGE) $(BASE)
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(UNIT_LIB) $(SERVER_TESTED) $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lyaml $(LIBS)
 
@@ -97,7 +98,7 @@ $(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/%.o $(O)/tests/lib/replay.o $(SERVER_T
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lyaml $(LIBS)
 
-$(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(STORAGE) $(BASE)
+$(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(O)/tests/lib/fixture.o $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS)
 

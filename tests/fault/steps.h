@@ -18,10 +18,3 @@ const char *steps_name(unsigned step);
 
 /* A bit for each thing that can be seen; what is seen is read back and hashed.  Aborts the test on damage. */
 unsigned long steps_probe(struct store *st);
-
-/* Files in uploads/ that no session accounts for. */
-unsigned steps_strays(const char *root);
-
-/* An empty directory in memory, and its removal. */
-void steps_make_dir(char *buf, size_t cap);
-void steps_remove_dir(const char *dir);

@@ -4,6 +4,7 @@
 #include "base/str.h"
 #include "base/sys.h"
 #include "tests/fault/steps.h"
+#include "tests/lib/fixture.h"
 #include "tests/lib/unit.h"
 
 #define TRACE_MAX (1024u * 1024)
@@ -19,7 +20,7 @@ static void run_traced(unsigned first, unsigned step)
 	struct err e;
 	ssize_t n;
 
-	steps_make_dir(root, sizeof(root));
+	temp_dir_make(root, sizeof(root));
 	assert_int_equal(steps_open(root, &st, &e), ERR_OK);
 	for (unsigned i = first; i < step; i++)
 		assert_int_equal(steps_run(st, i, &e), ERR_OK);
@@ -30,7 +31,7 @@ static void run_traced(unsigned first, unsigned step)
 	assert_in_range(n, 1, sizeof(trace) - 2);
 	trace[n] = '\0';
 	store_close(&st);
-	steps_remove_dir(root);
+	temp_dir_remove(root);
 }
 
 /* Each word must be found in the trace, after the one before it. */
