@@ -1,7 +1,6 @@
 #include "base/str.h"
 
 #include <stdarg.h>
-#include <strings.h>
 
 struct str str_of(const char *z)
 {
@@ -13,9 +12,20 @@ bool str_eq(struct str a, struct str b)
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
+static char lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
 bool str_eq_nocase(struct str a, struct str b)
 {
-	return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++) {
+		if (lower(a.p[i]) != lower(b.p[i]))
+			return false;
+	}
+	return true;
 }
 
 bool str_starts(struct str s, struct str prefix)
@@ -144,7 +154,7 @@ bool percent_decode(struct str in, bool plus_is_space, char *buf, size_t cap, si
 
 void sbuf_init(struct sbuf *b, size_t max)
 {
-	*b = (struct sbuf){ .max = max };
+	*b = (struct sbuf){ .max = MIN(max, SBUF_MAX) };
 }
 
 void sbuf_clear(struct sbuf *b)
@@ -158,10 +168,11 @@ bool sbuf_reserve(struct sbuf *b, size_t n)
 	size_t need, cap;
 	char *p;
 
-	if (b->failed || n > b->max - b->n || __builtin_add_overflow(b->n, n + 1, &need)) {
+	if (b->failed || n > b->max - b->n) {
 		b->failed = true;
 		return false;
 	}
+	need = b->n + n + 1; /* SBUF_MAX leaves room */
 	if (need <= b->cap)
 		return true;
 	cap = b->cap ? b->cap : 64;

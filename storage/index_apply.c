@@ -381,7 +381,7 @@ static enum err_kind referrer_put(struct index_txn *t, const struct manifest *m,
 	struct key key = referrer_key(repo, &m->subject, m->artifact_type, &m->digest);
 	AUTO_SBUF v;
 
-	sbuf_init(&v, SIZE_MAX / 2);
+	sbuf_init(&v, SBUF_MAX);
 	referrer_pack(&v, str_of(m->artifact_type), str_of(m->descriptor));
 	if (v.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a referrer");
@@ -395,7 +395,7 @@ static enum err_kind refs_put(struct index_txn *t, const struct manifest *m, uin
 	AUTO_SBUF packed;
 	enum err_kind k;
 
-	sbuf_init(&packed, SIZE_MAX / 2);
+	sbuf_init(&packed, SBUF_MAX);
 	refs_pack(&packed, m->refs, m->n_refs);
 	if (packed.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for references");
@@ -487,7 +487,7 @@ static enum err_kind refs_clear(struct index_txn *t, const struct change *c, uin
 
 	if (k != ERR_OK)
 		return k == ERR_NOT_FOUND ? index_bad_value(e, "holds") : k;
-	sbuf_init(&copy, SIZE_MAX / 2);
+	sbuf_init(&copy, SBUF_MAX);
 	sbuf_add_str(&copy, packed); /* the deletes below move what packed points to */
 	if (copy.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for references");
