@@ -480,14 +480,13 @@ static enum err_kind refs_clear(struct index_txn *t, const struct change *c, uin
 				struct err *e)
 {
 	struct key key = index_key_of(repo, &c->digest);
-	AUTO_SBUF copy;
+	AUTO_SBUF copy = { .max = SBUF_MAX };
 	struct str packed, rest;
 	struct manifest_ref ref;
 	enum err_kind k = kv_get(t->kv, KV_HOLDS, key_str(&key), &packed, e);
 
 	if (k != ERR_OK)
 		return k == ERR_NOT_FOUND ? index_bad_value(e, "holds") : k;
-	sbuf_init(&copy, SBUF_MAX);
 	sbuf_add_str(&copy, packed); /* the deletes below move what packed points to */
 	if (copy.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for references");
