@@ -1,6 +1,6 @@
 # berth: make help lists the targets.
 #
-# Objects go to build/MODE/ (release, asan, tsan, fault), programs of MODE=release to build/bin/.
+# Objects go to build/MODE/ (release, asan, tsan, cov, fault), programs of MODE=release to build/bin/.
 
 MODE ?= release
 O := build/$(MODE)
@@ -24,8 +24,10 @@ FLAGS_release := -O2 $(HARDEN)
 FLAGS_fault := -O2 $(HARDEN) -DBERTH_FAULT
 FLAGS_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FLAGS_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread
+FLAGS_cov := -O0 --coverage -fprofile-update=atomic
 LINK_asan := -fsanitize=address,undefined
 LINK_tsan := -fsanitize=thread
+LINK_cov := --coverage
 
 PC := PKG_CONFIG_PATH=build/deps/lib/pkgconfig pkg-config
 MHD_CFLAGS = $(shell $(PC) --cflags 'libmicrohttpd >= 1.0.5')
@@ -116,4 +118,4 @@ install: all ## install below DESTDIR and PREFIX
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/berth/README.md
 
 clean: ## remove what was built, but not dependencies
-	rm -rf build/release build/asan build/tsan build/fault build/fuzz build/bin
+	rm -rf build/release build/asan build/tsan build/cov build/fault build/fuzz build/bin

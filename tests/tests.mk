@@ -1,7 +1,7 @@
 # Tests: included by ../Makefile.  Every program prints TAP; tests/run adds them up.
 
 .PHONY: test check conformance check-asan check-tsan check-valgrind check-fault check-layers check-headers \
-	check-format analyze tsa bench bench-scale soak-crash
+	check-format analyze tsa bench bench-scale soak-crash coverage
 
 RUN := tests/run -j $(JOBS)
 CHECKS := tests/checks/layers.sh tests/checks/headers.sh tests/checks/format.sh
@@ -34,6 +34,14 @@ check-tsan: deps-test ## the same under the thread sanitizer
 check-valgrind: deps-test all unit-programs ## the same under valgrind's memcheck
 	@BERTHD=$(CURDIR)/tests/lib/berthd-valgrind BERTH_SLOW=1 $(RUN) -t 1800 \
 		$(UNIT:%=tests/lib/valgrind:%) $(INTEG)
+
+# Counters add up over programs, so they start from nothing.  A test that fails still shows what ran.
+coverage: ## lines and branches that unit tests and fuzz corpus run; ALL=1: and integration tests; V=1: what is missed
+	@$(MAKE) --no-print-directory MODE=cov unit-programs build/cov/bin/berthd
+	@find build/cov -name '*.gcda' -delete
+	-@BERTHD=$(CURDIR)/build/cov/bin/berthd $(RUN) $(UNIT:build/release/%=build/cov/%) \
+		$(REPLAY:build/release/%=build/cov/%) $(if $(ALL),$(INTEG))
+	@tests/lib/coverage.py $(if $(V),-a) build/cov base storage server
 
 check-fault: ## fail and kill at every system call of the store
 	@$(MAKE) --no-print-directory MODE=fault fault-programs
