@@ -181,8 +181,178 @@ static void test_damage(void **state)
 	index_close(&ix);
 }
 
+/* --- reads --- */
+
+static enum err_kind read_tag(struct index *ix, const struct digest *m, struct err *e)
+{
+	struct manifest_info info;
+	struct repo_name a = repo_of("a");
+	struct tag_name v1 = tag_of("v1");
+
+	(void)m;
+	return index_manifest_find(ix, &a, &v1, NULL, &info, e);
+}
+
+static enum err_kind read_manifest(struct index *ix, const struct digest *m, struct err *e)
+{
+	struct manifest_info info;
+	struct repo_name a = repo_of("a");
+
+	return index_manifest_find(ix, &a, NULL, m, &info, e);
+}
+
+static enum err_kind read_blob(struct index *ix, const struct digest *m, struct err *e)
+{
+	struct repo_name a = repo_of("a");
+	struct digest d = digest_of(layer);
+	uint64_t size;
+
+	(void)m;
+	return index_blob_find(ix, &a, &d, &size, e);
+}
+
+static enum err_kind read_object(struct index *ix, const struct digest *m, struct err *e)
+{
+	struct digest d = digest_of(layer);
+
+	(void)m;
+	return index_object_exists(ix, &d, e);
+}
+
+static enum err_kind read_repo(struct index *ix, const struct digest *m, struct err *e)
+{
+	struct repo_name a = repo_of("a");
+
+	(void)m;
+	return index_repo_exists(ix, &a, e);
+}
+
+static enum err_kind read_mark(struct index *ix, const struct digest *m, struct err *e)
+{
+	struct reflog_mark mark;
+
+	(void)m;
+	return index_mark_read(ix, &mark, e);
+}
+
+static enum err_kind read_upload(struct index *ix, const struct digest *m, struct err *e)
+{
+	struct upload_id id = { .bytes = "0123456789abcde" };
+	struct upload_row row;
+
+	(void)m;
+	return index_upload_find(ix, &id, &row, e);
+}
+
+static enum err_kind read_uploads(struct index *ix, const struct digest *m, struct err *e)
+{
+	struct upload_id ids[4];
+	size_t n;
+
+	(void)m;
+	return index_upload_page(ix, NULL, 4, ids, &n, e);
+}
+
+static bool take_any(void *arg, struct str descriptor)
+{
+	(void)arg, (void)descriptor;
+	return true;
+}
+
+/* The image stands for a subject. */
+static enum err_kind read_referrers(struct index *ix, const struct digest *m, struct err *e)
+{
+	struct repo_name a = repo_of("a");
+	struct referrer_mark last;
+	bool more;
+
+	return index_referrers(ix, &a, m, (struct str){ "", 0 }, NULL, take_any, NULL, &more, &last,
+			       e);
+}
+
+static void spoil_bytes(struct index *ix, const struct digest *m)
+{
+	struct key k = { 0 };
+
+	key_digest(&k, m);
+	index_put_raw(ix, KV_BYTES, key_str(&k), STR("not as long as the row says"));
+}
+
+static void spoil_mark(struct index *ix, const struct digest *m)
+{
+	(void)m;
+	index_put_raw(ix, KV_META, STR("reflog"), STR("bad"));
+}
+
+static void spoil_upload(struct index *ix, const struct digest *m)
+{
+	(void)m;
+	index_put_raw(ix, KV_UPLOAD, STR("0123456789abcde\0"), STR("bad"));
+}
+
+static void spoil_upload_key(struct index *ix, const struct digest *m)
+{
+	(void)m;
+	index_put_raw(ix, KV_UPLOAD, STR("short"), STR("bad"));
+}
+
+static void spoil_referrer(struct index *ix, const struct digest *m)
+{
+	struct key k = index_key_of(repo_id(ix, "a"), m);
+
+	key_u64(&k, 1);
+	key_digest(&k, m);
+	index_put_raw(ix, KV_REFERRER, key_str(&k), STR("\7\7"));
+}
+
+static void spoil_referrer_key(struct index *ix, const struct digest *m)
+{
+	struct key k = index_key_of(repo_id(ix, "a"), m);
+
+	key_text(&k, STR("too short"));
+	index_put_raw(ix, KV_REFERRER, key_str(&k), STR("\0\0{}"));
+}
+
+static const struct {
+	const char *name;
+	void (*spoil)(struct index *ix, const struct digest *m);
+	enum err_kind (*read)(struct index *ix, const struct digest *m, struct err *e);
+	const char *table;
+} reads[] = {
+	{ "repository", spoil_repo, read_repo, "table repo" },
+	{ "repository of a manifest", spoil_repo, read_manifest, "table repo" },
+	{ "repository of a blob", spoil_repo, read_blob, "table repo" },
+	{ "tag", spoil_tag, read_tag, "table tag" },
+	{ "manifest by tag", spoil_manifest, read_tag, "table manifest" },
+	{ "manifest", spoil_manifest, read_manifest, "table manifest" },
+	{ "bytes of a manifest", spoil_bytes, read_manifest, "table bytes" },
+	{ "object of a blob", spoil_object, read_blob, "table object" },
+	{ "no object of a blob", lose_object, read_blob, "table object" },
+	{ "object", spoil_object, read_object, "table object" },
+	{ "mark", spoil_mark, read_mark, "table meta" },
+	{ "upload session", spoil_upload, read_upload, "table upload" },
+	{ "key of an upload session", spoil_upload_key, read_uploads, "table upload" },
+	{ "referrer", spoil_referrer, read_referrers, "table referrer" },
+	{ "key of a referrer", spoil_referrer_key, read_referrers, "table referrer" },
+};
+
+static void test_read(void **state)
+{
+	__typeof__(&reads[0]) c = *state;
+	struct index *ix = index_of(unit_dir());
+	struct digest m;
+	struct err e;
+
+	link_all(ix, "a");
+	m = put_image(ix, "a", "x", "v1");
+	c->spoil(ix, &m);
+	assert_err(c->read(ix, &m, &e), ERR_CORRUPT, &e, c->table);
+	index_close(&ix);
+}
+
 int main(void)
 {
+	UNIT_TABLE("read", test_read, reads);
 	UNIT_TABLE("change", test_damage, damage);
 	return unit_run();
 }
