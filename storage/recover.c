@@ -40,37 +40,57 @@ static enum err_kind settle_pending(struct store *st, const char *name, const st
 	return ERR_OK;
 }
 
-static enum err_kind recover_file(struct store *st, const char *name, struct store_recovery *found,
+static enum err_kind discard_file(struct store *st, const char *name, struct store_recovery *found,
 				  struct err *e)
 {
-	struct digest d;
-	struct upload_id id;
-	bool kept = false;
-	enum err_kind k;
-
-	if (blob_pending_parse(str_of(name), &d, &id))
-		k = settle_pending(st, name, &d, &id, &kept, e);
-	else if (upload_id_parse(&id, str_of(name)))
-		k = keeps_session(st, &id, &kept, e);
-	else
-		return ERR_OK; /* not ours: let be */
-	if (k != ERR_OK)
-		return k;
-	found->resumable += kept;
-	found->discarded += !kept;
-	if (!kept && sys_unlinkat(st->uploads_fd, name, 0) < 0 && errno != ENOENT)
+	found->discarded++;
+	if (sys_unlinkat(st->uploads_fd, name, 0) < 0 && errno != ENOENT)
 		return err_sys(e, __func__, "remove uploads/%.60s", name);
 	return ERR_OK;
 }
 
-enum err_kind store_recover(struct store *st, struct store_recovery *ret, struct err *e)
+typedef enum err_kind file_fn(struct store *st, const char *name, struct store_recovery *found,
+			      struct err *e);
+
+/* Files that go on as a session's are counted when they are met under that name. */
+static enum err_kind recover_pending(struct store *st, const char *name,
+				     struct store_recovery *found, struct err *e)
+{
+	struct digest d;
+	struct upload_id id;
+	bool kept;
+	enum err_kind k;
+
+	if (!blob_pending_parse(str_of(name), &d, &id))
+		return ERR_OK;
+	k = settle_pending(st, name, &d, &id, &kept, e);
+	return k == ERR_OK && !kept ? discard_file(st, name, found, e) : k;
+}
+
+static enum err_kind recover_session(struct store *st, const char *name,
+				     struct store_recovery *found, struct err *e)
+{
+	struct upload_id id;
+	bool kept;
+	enum err_kind k;
+
+	if (!upload_id_parse(&id, str_of(name)))
+		return ERR_OK; /* not ours: let be */
+	k = keeps_session(st, &id, &kept, e);
+	if (k != ERR_OK)
+		return k;
+	found->resumable += kept;
+	return kept ? ERR_OK : discard_file(st, name, found, e);
+}
+
+static enum err_kind each_file(struct store *st, file_fn *fn, struct store_recovery *found,
+			       struct err *e)
 {
 	AUTO_CLOSE fd = -1;
 	DIR *d;
 	struct dirent *entry;
 	enum err_kind k = fd_open_at(st->uploads_fd, ".", O_RDONLY | O_DIRECTORY, 0, &fd, e);
 
-	*ret = (struct store_recovery){ 0 };
 	if (k != ERR_OK)
 		return k;
 	d = fdopendir(fd);
@@ -79,8 +99,20 @@ enum err_kind store_recover(struct store *st, struct store_recovery *ret, struct
 	(void)TAKE_FD(fd); /* closedir closes it */
 	while (k == ERR_OK && (entry = readdir(d))) {
 		if (entry->d_name[0] != '.')
-			k = recover_file(st, entry->d_name, ret, e);
+			k = fn(st, entry->d_name, found, e);
 	}
 	(void)closedir(d);
+	return k;
+}
+
+/* Twice, because a file that is renamed while the directory is read may be met again under its new name. */
+enum err_kind store_recover(struct store *st, struct store_recovery *ret, struct err *e)
+{
+	struct store_recovery found = { 0 };
+	enum err_kind k = each_file(st, recover_pending, &found, e);
+
+	if (k == ERR_OK)
+		k = each_file(st, recover_session, &found, e);
+	*ret = found;
 	return k;
 }

@@ -44,8 +44,10 @@ struct digest digest_of(const char *text)
 
 void temp_dir_make(char *buf, size_t cap)
 {
-	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+	const char *base = getenv("TMPDIR");
 
+	if (!base)
+		base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
 	(void)snprintf(buf, cap, "%s/berth-test-XXXXXX", base);
 	MUST(mkdtemp(buf));
 }

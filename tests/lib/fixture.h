@@ -22,7 +22,7 @@ struct tag_name tag_of(const char *text);
 struct digest digest_of(const char *text); /* sha256 of the bytes before the NUL */
 struct digest digest_of_bytes(enum digest_alg alg, struct str bytes);
 
-/* An empty directory, in memory where there is some, and its removal with all that is in it. */
+/* An empty directory in $TMPDIR, or else in memory where there is some; and its removal with all that is in it. */
 void temp_dir_make(char *buf, size_t cap);
 void temp_dir_remove(const char *dir);
 

@@ -81,6 +81,14 @@ const char *unit_dir(void)
 	return dirs[n_dirs++];
 }
 
+const char *unit_disk_dir(void)
+{
+	MUST(n_dirs < DIRS_MAX);
+	(void)snprintf(dirs[n_dirs], sizeof(dirs[0]), "/var/tmp/berth-test-XXXXXX");
+	MUST(mkdtemp(dirs[n_dirs]));
+	return dirs[n_dirs++];
+}
+
 bool unit_aborts(void (*fn)(void *arg), void *arg)
 {
 	const struct rlimit no_core = { 0, 0 };

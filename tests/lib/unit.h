@@ -28,6 +28,8 @@ int unit_run(void);
 
 /* A new empty directory, removed at the end of the case however it ends. */
 const char *unit_dir(void);
+/* The same in a file system that is hardly one in memory. */
+const char *unit_disk_dir(void);
 
 /* Runs fn in a child process; true if that one aborted. */
 bool unit_aborts(void (*fn)(void *arg), void *arg);
