@@ -333,6 +333,8 @@ static const struct loss {
 	enum err_kind kind;
 	const char *message;
 } losses[] = {
+	{ "the index", "index/data.mdb", ERR_CORRUPT, "index/data.mdb is missing" },
+	{ "the index's directory", "index", ERR_CORRUPT, "index/data.mdb is missing" },
 	{ "the reflog's directory", "reflog", ERR_NOT_FOUND, "open reflog" },
 	{ "the reflog's segment", "reflog/1.jsonl", ERR_CORRUPT, "reflog/1.jsonl is missing" },
 	{ "uploads", "uploads", ERR_NOT_FOUND, "open uploads" },
