@@ -45,11 +45,13 @@ unsigned sync_count(void)
 static int sync_with(long call, int fd)
 {
 	if (++hook.count == hook.at) {
+		int sys = hook.sys; /* fn may ask for the next one */
+
 		hook.fired = true;
 		if (hook.fn)
 			hook.fn(hook.arg);
-		if (hook.sys) {
-			errno = hook.sys;
+		if (sys) {
+			errno = sys;
 			return -1;
 		}
 	}
