@@ -21,13 +21,14 @@ struct publisher {
 	struct publisher *next;
 	struct digest digest;
 	char name[BLOB_FILE_NAME_MAX];
-	bool placed; /* the blob's name refers to this file */
+	bool placed;  /* the blob's name refers to this file */
+	bool swapped; /* and this name to the one that the blob had before */
 };
 
 enum blob_outcome {
 	BLOB_COMMITTED, /* the index refers to it */
 	BLOB_DROPPED,   /* it does not: the file goes */
-	BLOB_KEPT,      /* it does not: the file becomes uploads/<id> again */
+	BLOB_KEPT, /* it does not: the file becomes uploads/<id> again, unless others have need of it */
 };
 
 /* Text of a session's id, the name of its file: 8-4-4-4-12 lower-case hexadecimal digits. */

@@ -378,7 +378,6 @@ enum err_kind upload_finish(struct upload **take, const struct digest *want, str
 		finish_session(u);
 		return ERR_OK;
 	}
-	(void)sys_fchmod(u->fd, 0600); /* a session goes on with it */
 	blob_settle(u->st, &p, &u->id, u->session ? BLOB_KEPT : BLOB_DROPPED);
 	return k;
 }

@@ -82,7 +82,7 @@ static void test_manifest(void **state)
 /* A blob that is there already is replaced, and the shard is synced all the same. */
 static void test_blob_again(void **state)
 {
-	static const char *const order[] = { "pwrite ", "fsync ", "linkat ", "renameat ",
+	static const char *const order[] = { "pwrite ", "fsync ", "linkat ", "renameat2 ",
 					     "fsync " };
 
 	(void)state;

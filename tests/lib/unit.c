@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "tests/lib/fixture.h"
 
 #define CASES_MAX 1024
@@ -108,6 +109,25 @@ bool unit_aborts(void (*fn)(void *arg), void *arg)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+bool unit_thread_sleeps(pid_t tid)
+{
+	char name[64];
+	AUTO_SBUF b;
+	AUTO_CLOSE fd = -1;
+	struct err e;
+	ssize_t n;
+	const char *at;
+
+	(void)snprintf(name, sizeof(name), "/proc/self/task/%d/stat", (int)tid);
+	sbuf_init(&b, 1000);
+	MUST(sbuf_reserve(&b, 999) && fd_open_at(AT_FDCWD, name, O_RDONLY, 0, &fd, &e) == ERR_OK);
+	n = read(fd, b.p, 999);
+	MUST(n > 0);
+	b.p[n] = '\0';
+	at = strrchr(b.p, ')');
+	return at && at[2] == 'S';
 }
 
 void unit_assert_str(struct str got, struct str want, const char *file, int line)

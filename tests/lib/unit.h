@@ -10,6 +10,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 /* cmocka.h of Debian 12 includes nothing itself. */
 #include <cmocka.h>
@@ -33,6 +34,9 @@ const char *unit_disk_dir(void);
 
 /* Runs fn in a child process; true if that one aborted. */
 bool unit_aborts(void (*fn)(void *arg), void *arg);
+
+/* Does this thread of ours wait for something? */
+bool unit_thread_sleeps(pid_t tid);
 
 #define assert_str(s, lit) unit_assert_str((s), STR(lit), __FILE__, __LINE__)
 void unit_assert_str(struct str got, struct str want, const char *file, int line);

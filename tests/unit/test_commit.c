@@ -204,25 +204,6 @@ static void test_many(void **state)
 	rig_end(&r);
 }
 
-static bool sleeps(pid_t tid)
-{
-	char name[64];
-	AUTO_SBUF b;
-	AUTO_CLOSE fd = -1;
-	struct err e;
-	ssize_t n;
-	const char *at;
-
-	(void)snprintf(name, sizeof(name), "/proc/self/task/%d/stat", (int)tid);
-	sbuf_init(&b, 1000);
-	MUST(sbuf_reserve(&b, 999) && fd_open_at(AT_FDCWD, name, O_RDONLY, 0, &fd, &e) == ERR_OK);
-	n = read(fd, b.p, 999);
-	MUST(n > 0);
-	b.p[n] = '\0';
-	at = strrchr(b.p, ')');
-	return at && at[2] == 'S';
-}
-
 struct gathering {
 	struct rig *r;
 	struct caller *c;
@@ -236,7 +217,7 @@ static void gather(void *arg)
 
 	start_callers(g->c, g->t, g->r, 1);
 	for (unsigned i = 0; i < THREADS; i++) {
-		while (!g->c[i].tid || !sleeps(g->c[i].tid))
+		while (!g->c[i].tid || !unit_thread_sleeps(g->c[i].tid))
 			(void)sched_yield();
 	}
 }
