@@ -152,6 +152,35 @@ bool percent_decode(struct str in, bool plus_is_space, char *buf, size_t cap, si
 	return true;
 }
 
+size_t utf8_len(struct str s)
+{
+	const uint8_t *p = (const uint8_t *)s.p;
+	uint8_t low = 0x80,
+		high = 0xbf; /* bounds of the second byte: no overlong form, no surrogate */
+	size_t n;
+
+	if (s.n == 0 || p[0] < 0x80)
+		return s.n > 0;
+	if (p[0] < 0xc2 || p[0] > 0xf4)
+		return 0;
+	n = p[0] < 0xe0 ? 2 : (p[0] < 0xf0 ? 3 : 4);
+	if (p[0] == 0xe0)
+		low = 0xa0;
+	else if (p[0] == 0xed)
+		high = 0x9f;
+	else if (p[0] == 0xf0)
+		low = 0x90;
+	else if (p[0] == 0xf4)
+		high = 0x8f;
+	if (s.n < n || p[1] < low || p[1] > high)
+		return 0;
+	for (size_t i = 2; i < n; i++) {
+		if (p[i] < 0x80 || p[i] > 0xbf)
+			return 0;
+	}
+	return n;
+}
+
 void sbuf_init(struct sbuf *b, size_t max)
 {
 	*b = (struct sbuf){ .max = MIN(max, SBUF_MAX) };

@@ -45,6 +45,9 @@ void hex_lower(const uint8_t *bytes, size_t n, char *out); /* writes 2n characte
 /* Percent-decodes into buf (cap bytes).  False on a bad escape or if it does not fit. */
 bool percent_decode(struct str in, bool plus_is_space, char *buf, size_t cap, size_t *ret_n);
 
+/* Bytes of the well-formed UTF-8 sequence (RFC 3629) at the start of s, 0 if there is none. */
+size_t utf8_len(struct str s);
+
 #define SBUF_MAX (SIZE_MAX / 2) /* "no limit": no size below overflows when it is doubled */
 
 struct sbuf {

@@ -213,6 +213,49 @@ static void test_percent_decode(void **state)
 	assert_memory_equal(buf, c->out, c->n);
 }
 
+/* RFC 3629 4: the borders of each row of its grammar. */
+static const struct {
+	const char *name;
+	struct str in;
+	size_t n;
+} sequences[] = {
+	{ "empty", { "", 0 }, 0 },
+	{ "ASCII", { "ab", 2 }, 1 },
+	{ "NUL", { "\0", 1 }, 1 },
+	{ "last of one byte", { "\x7f", 1 }, 1 },
+	{ "tail alone", { "\x80", 1 }, 0 },
+	{ "overlong of two bytes", { "\xc1\xbf", 2 }, 0 },
+	{ "first of two bytes", { "\xc2\x80", 2 }, 2 },
+	{ "last of two bytes", { "\xdf\xbf!", 3 }, 2 },
+	{ "two bytes, cut", { "\xdf", 1 }, 0 },
+	{ "two bytes, no tail", { "\xdf\x7f", 2 }, 0 },
+	{ "two bytes, head for a tail", { "\xdf\xc0", 2 }, 0 },
+	{ "overlong of three bytes", { "\xe0\x9f\xbf", 3 }, 0 },
+	{ "first of three bytes", { "\xe0\xa0\x80", 3 }, 3 },
+	{ "before the surrogates", { "\xed\x9f\xbf", 3 }, 3 },
+	{ "first surrogate", { "\xed\xa0\x80", 3 }, 0 },
+	{ "last surrogate", { "\xed\xbf\xbf", 3 }, 0 },
+	{ "after the surrogates", { "\xee\x80\x80", 3 }, 3 },
+	{ "last of three bytes", { "\xef\xbf\xbf", 3 }, 3 },
+	{ "three bytes, cut", { "\xef\xbf", 2 }, 0 },
+	{ "three bytes, bad tail", { "\xef\xbf!", 3 }, 0 },
+	{ "overlong of four bytes", { "\xf0\x8f\xbf\xbf", 4 }, 0 },
+	{ "first of four bytes", { "\xf0\x90\x80\x80", 4 }, 4 },
+	{ "last of all", { "\xf4\x8f\xbf\xbf", 4 }, 4 },
+	{ "beyond all", { "\xf4\x90\x80\x80", 4 }, 0 },
+	{ "four bytes, cut", { "\xf0\x90\x80", 3 }, 0 },
+	{ "four bytes, bad tail", { "\xf0\x90\x80\xc0", 4 }, 0 },
+	{ "no head", { "\xf5\x80\x80\x80", 4 }, 0 },
+	{ "never a byte", { "\xff", 1 }, 0 },
+};
+
+static void test_utf8(void **state)
+{
+	__typeof__(&sequences[0]) c = *state;
+
+	assert_int_equal(utf8_len(c->in), c->n);
+}
+
 static void test_sbuf_grows(void **state)
 {
 	struct sbuf b;
@@ -302,6 +345,7 @@ int main(void)
 	unit_case("scan_char and scan_end", test_scan_char);
 	unit_case("hex", test_hex);
 	UNIT_TABLE("percent_decode", test_percent_decode, escapes);
+	UNIT_TABLE("UTF-8", test_utf8, sequences);
 	unit_case("sbuf grows and gives its bytes away", test_sbuf_grows);
 	unit_case("sbuf stops at its maximum for good", test_sbuf_limit);
 	unit_case("sbuf with sizes at the border", test_sbuf_sizes);
