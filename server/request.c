@@ -46,7 +46,7 @@ static void fail(struct request *rq, const struct err *e)
 	if (e->kind == ERR_CORRUPT || e->kind == ERR_IO || e->kind == ERR_BUG ||
 	    e->kind == ERR_NO_SPACE || e->kind == ERR_NO_MEMORY)
 		log_event(e->kind == ERR_NO_MEMORY ? LOG_WARN : LOG_ERROR, "request.failed",
-			  "%s %s: %s: %s", rq->method_text, rq->raw, e->where, e->msg);
+			  "%s: %s: %s %s", e->where, e->msg, rq->method_text, rq->raw);
 	reply_error(&rq->reply, e, rq->about, TAKE(rq->detail));
 }
 
