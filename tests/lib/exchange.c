@@ -4,6 +4,7 @@
 
 #include "base/fd.h"
 #include "tests/lib/fixture.h"
+#include "tests/lib/unit.h"
 
 void test_server_start(struct test_server *s, const char *root, unsigned workers)
 {
@@ -181,4 +182,23 @@ struct sbuf reply_text(const struct exchange *x)
 	}
 	MUST(!b.failed);
 	return b;
+}
+
+void assert_status(const struct exchange *x, unsigned want, const char *part)
+{
+	AUTO_SBUF b = reply_text(x);
+
+	if (x->rq->reply.status != want || !b.p || !strstr(b.p, part))
+		fail_msg("%u %s, not %u with \"%s\"", x->rq->reply.status, b.p ? b.p : "", want,
+			 part);
+}
+
+void expect_reply(const struct test_server *s, const char *method, const char *target,
+		  const char *headers, struct str body, unsigned status, const char *part)
+{
+	struct exchange x;
+
+	exchange(&x, s, method, target, headers, body);
+	assert_status(&x, status, part);
+	exchange_end(&x);
 }

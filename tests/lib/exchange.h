@@ -51,3 +51,11 @@ void exchange(struct exchange *x, const struct test_server *s, const char *metho
 const char *reply_field(const struct exchange *x, const char *name); /* NULL: not there */
 /* The whole body of the reply, out of memory or its file. */
 struct sbuf reply_text(const struct exchange *x);
+
+#define NOTHING ((struct str){ "", 0 })
+
+/* The reply has this status, and this part in its body. */
+void assert_status(const struct exchange *x, unsigned want, const char *part);
+/* A whole exchange of which no more than that is of interest. */
+void expect_reply(const struct test_server *s, const char *method, const char *target,
+		  const char *headers, struct str body, unsigned status, const char *part);
