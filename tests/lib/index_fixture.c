@@ -194,6 +194,27 @@ bool index_has_review(struct index *ix, const char *repo, const struct digest *d
 	return kv_get(t, KV_REVIEW, key_str(&key), &v, &e) == ERR_OK;
 }
 
+bool index_has_any_review(struct index *ix, const struct digest *d)
+{
+	AUTO_KV_TXN *t = NULL;
+	AUTO_KV_CURSOR *c = NULL;
+	struct str key, value;
+	struct digest found;
+	uint64_t due, repo;
+	struct err e;
+
+	MUST(kv_read_begin(ix->kv, &t, &e) == ERR_OK);
+	MUST(kv_cursor_open(t, KV_REVIEW, &c, &e) == ERR_OK);
+	for (enum err_kind k = kv_seek(c, STR("\0"), &key, &value, &e); k == ERR_OK;
+	     k = kv_next(c, &key, &value, &e)) {
+		MUST(unpack_u64(&key, &due) && unpack_u64(&key, &repo) &&
+		     unpack_digest(&key, &found));
+		if (digest_eq(&found, d))
+			return true;
+	}
+	return false;
+}
+
 void index_put_raw(struct index *ix, enum kv_table table, struct str key, struct str value)
 {
 	AUTO_KV_TXN *t = NULL;

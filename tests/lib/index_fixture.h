@@ -42,6 +42,8 @@ uint64_t index_rows(struct index *ix, enum kv_table table);
 void index_check(struct index *ix);
 /* Is the digest in the review queue for the repository (by its row), due at this time? */
 bool index_has_review(struct index *ix, const char *repo, const struct digest *d, uint64_t due_ms);
+/* The same for any repository, at any time. */
+bool index_has_any_review(struct index *ix, const struct digest *d);
 /* Writes one entry as it is, past all rules. */
 void index_put_raw(struct index *ix, enum kv_table table, struct str key, struct str value);
 void index_delete_raw(struct index *ix, enum kv_table table, struct str key);
