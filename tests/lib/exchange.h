@@ -36,6 +36,9 @@ struct exchange {
 /* headers: "Name: value\n" lines, or NULL. */
 void exchange_start(struct exchange *x, const struct test_server *s, const char *method,
 		    const char *target, const char *headers);
+/* The same; false if there is no memory for a request. */
+bool exchange_try(struct exchange *x, const struct test_server *s, const char *method,
+		  const char *target, const char *headers);
 /* Hands over a part of the body in pieces of at most `piece` bytes, and waits for room. */
 void exchange_send(struct exchange *x, const void *p, size_t n, size_t piece);
 /* Hands over once and does not wait: how much was taken. */
