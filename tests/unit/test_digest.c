@@ -65,6 +65,33 @@ static void test_nul(void **state)
 	assert_false(digest_is_wellformed(STR("sha\0256:abc")));
 }
 
+/* Every single byte in each part: the grammars, spelt out. */
+static void test_bytes(void **state)
+{
+	char digest[] = "sha256:" A64, text[] = "a.b:c";
+	struct digest d;
+
+	(void)state;
+	for (int c = 0; c < 256; c++) {
+		bool lower = c >= 'a' && c <= 'z', upper = c >= 'A' && c <= 'Z';
+		bool number = c >= '0' && c <= '9';
+
+		digest[20] = (char)c;
+		assert_int_equal(digest_parse(&d, STR(digest)), (c >= 'a' && c <= 'f') || number);
+		text[0] = (char)c;
+		assert_int_equal(digest_is_wellformed(STR(text)), lower || number);
+		text[0] = 'a';
+		text[1] = (char)c;
+		assert_int_equal(digest_is_wellformed(STR(text)),
+				 lower || number || (c && strchr("+._-", c)));
+		text[1] = '.';
+		text[4] = (char)c;
+		assert_int_equal(digest_is_wellformed(STR(text)),
+				 lower || upper || number || (c && strchr("=_-", c)));
+		text[4] = 'c';
+	}
+}
+
 static void test_algorithms(void **state)
 {
 	enum digest_alg a = DIGEST_SHA512;
@@ -106,6 +133,7 @@ int main(void)
 {
 	UNIT_TABLE("parse", test_parse, digests);
 	unit_case("a NUL is no part of a digest", test_nul);
+	unit_case("each byte", test_bytes);
 	unit_case("algorithms", test_algorithms);
 	unit_case("equality", test_eq);
 	return unit_run();

@@ -362,7 +362,12 @@ static void key_text_overflow(void *arg)
 
 static void test_key_overflow(void **state)
 {
+	struct key k = { .n = sizeof(k.b) - 8 };
+
 	(void)state;
+	key_u64(&k, 1); /* as much as there is room for */
+	key_text(&k, (struct str){ "", 0 });
+	assert_int_equal(k.n, sizeof(k.b));
 	assert_true(unit_aborts(key_overflow, NULL));
 	assert_true(unit_aborts(key_digest_overflow, NULL));
 	assert_true(unit_aborts(key_text_overflow, NULL));

@@ -133,6 +133,13 @@ static void test_lengths(void **state)
 		assert_true(path_parse(str_of(raw), &p));
 		assert_int_equal(p.fault, n <= 255 ? PATH_FINE : PATH_BAD_NAME);
 	}
+	for (unsigned n = 250; n <= 260;
+	     n++) { /* the end of the buffer for names, met by a slash */
+		memset(raw + 4, 'a', n);
+		memcpy(raw + 4 + n, "/b/tags/list", 13);
+		assert_true(path_parse(str_of(raw), &p));
+		assert_int_equal(p.fault, n <= 253 ? PATH_FINE : PATH_BAD_NAME);
+	}
 	for (unsigned n = 127; n <= 300; n++) { /* a tag, as long as the buffer for it and longer */
 		memcpy(raw, "/v2/a/manifests/", 16);
 		memset(raw + 16, 't', n);
