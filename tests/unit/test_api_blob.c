@@ -1,4 +1,5 @@
 /* Blobs and uploads, through the routes. */
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/lib/exchange.h"
@@ -304,7 +305,7 @@ static void test_damaged(void **state)
 	push(&s, "a", TEXT);
 	digest_hex(&d, hex);
 	(void)snprintf(name, sizeof(name), "%s/blobs/sha256/%.2s/%s", root, hex, hex);
-	MUST(truncate(name, 3) == 0);
+	MUST(chmod(name, 0600) == 0 && truncate(name, 3) == 0);
 	log_set_level(LOG_ERROR);
 	expect_reply(&s, "GET", blob_path("a", &d, path), NULL, NOTHING, 500, "CORRUPT");
 	log_set_level(LOG_INFO);

@@ -315,7 +315,7 @@ static void test_mend(void **state)
 	(void)state;
 	push_blob(r.st, "a", TEXT);
 	(void)snprintf(path, sizeof(path), "%s/%s", r.root, blob_name(TEXT, name));
-	MUST(truncate(path, 3) == 0);
+	MUST(chmod(path, 0600) == 0 && truncate(path, 3) == 0);
 	assert_err(blob_open(r.st, &d, strlen(TEXT), &fd, &e), ERR_CORRUPT, &e,
 		   "has 3 bytes, not 19");
 	push_blob(r.st, "b", TEXT);
