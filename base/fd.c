@@ -83,9 +83,11 @@ enum err_kind fd_read_file(int dir, const char *name, struct sbuf *b, struct err
 		return err_sys(e, __func__, "stat %s", name);
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, ERR_CORRUPT, __func__, "%s is not a regular file", name);
-	if (!sbuf_reserve(b, (size_t)st.st_size))
+	if ((uint64_t)st.st_size > b->max - b->n)
 		return err_set(e, ERR_TOO_LARGE, __func__, "%s has %lld bytes, more than %zu", name,
 			       (long long)st.st_size, b->max);
+	if (!sbuf_reserve(b, (size_t)st.st_size))
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for %s", name);
 	k = fd_pread_exact(fd, b->p + b->n, (size_t)st.st_size, 0, name, e);
 	if (k != ERR_OK)
 		return k;

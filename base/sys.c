@@ -108,6 +108,8 @@ static bool fails(enum fault_mode m)
 #define FD_mkdirat dir
 #define PATH_renameat b
 #define FD_renameat to
+#define PATH_renameat2 b
+#define FD_renameat2 to
 #define PATH_linkat b
 #define FD_linkat to
 #define PATH_unlinkat path
@@ -127,6 +129,7 @@ static bool fails(enum fault_mode m)
 #define REAL_openat(dir, path, flags, mode) syscall(SYS_openat, dir, path, flags, mode)
 #define REAL_mkdirat(dir, path, mode) syscall(SYS_mkdirat, dir, path, mode)
 #define REAL_renameat(from, a, to, b) syscall(SYS_renameat, from, a, to, b)
+#define REAL_renameat2(from, a, to, b, flags) syscall(SYS_renameat2, from, a, to, b, flags)
 #define REAL_linkat(from, a, to, b, flags) syscall(SYS_linkat, from, a, to, b, flags)
 #define REAL_unlinkat(dir, path, flags) syscall(SYS_unlinkat, dir, path, flags)
 #define REAL_fchmod(fd, mode) syscall(SYS_fchmod, fd, mode)

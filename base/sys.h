@@ -21,6 +21,8 @@
 	  (dir, path, flags, mode))                                                                \
 	X(int, mkdirat, (int dir, const char *path, mode_t mode), (dir, path, mode))               \
 	X(int, renameat, (int from, const char *a, int to, const char *b), (from, a, to, b))       \
+	X(int, renameat2, (int from, const char *a, int to, const char *b, unsigned flags),        \
+	  (from, a, to, b, flags))                                                                 \
 	X(int, linkat, (int from, const char *a, int to, const char *b, int flags),                \
 	  (from, a, to, b, flags))                                                                 \
 	X(int, unlinkat, (int dir, const char *path, int flags), (dir, path, flags))               \

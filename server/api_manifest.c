@@ -8,7 +8,7 @@
 static enum err_kind send_manifest(struct request *rq, struct manifest_info *m, struct err *e)
 {
 	AUTO_CLOSE fd = -1;
-	AUTO_SBUF b = { .max = SIZE_MAX / 2 };
+	AUTO_SBUF b = { .max = SBUF_MAX };
 	enum err_kind k;
 
 	if (m->bytes) {

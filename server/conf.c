@@ -165,11 +165,19 @@ static void format_scaled(enum conf_type type, uint64_t v, char *buf, size_t cap
 		       units[i].suffix);
 }
 
+/* As it would have to be written. */
+static void format_number(enum conf_type type, uint64_t v, char *buf, size_t cap)
+{
+	if (type == CONF_COUNT)
+		(void)snprintf(buf, cap, "%llu", (unsigned long long)v);
+	else
+		format_scaled(type, v, buf, cap);
+}
+
 static enum err_kind set_number(const struct option *o, uint64_t *field, struct str value,
 				const char *where, struct err *e)
 {
 	char min[32], max[32];
-	enum conf_type shown = o->type == CONF_COUNT ? CONF_SIZE : o->type;
 	struct str in = value;
 	uint64_t v;
 	bool ok = o->type == CONF_COUNT ? scan_u64(&in, UINT64_MAX, &v) && scan_end(&in)
@@ -179,8 +187,8 @@ static enum err_kind set_number(const struct option *o, uint64_t *field, struct 
 		*field = v;
 		return ERR_OK;
 	}
-	format_scaled(shown, o->min, min, sizeof(min));
-	format_scaled(shown, o->max, max, sizeof(max));
+	format_number(o->type, o->min, min, sizeof(min));
+	format_number(o->type, o->max, max, sizeof(max));
 	return err_set(e, ERR_INVALID, __func__, "%s: %s is \"%.60s\": it must be %s from %s to %s",
 		       where, o->key, value.p,
 		       o->type == CONF_DURATION
@@ -236,7 +244,8 @@ enum err_kind conf_set(struct conf *c, struct str key, struct str value, const c
 	char text[TEXT_MAX + 1];
 
 	if (!str_copy(value, text, sizeof(text)))
-		return err_set(e, ERR_INVALID, __func__, "%s: value too long", where);
+		return err_set(e, ERR_INVALID, __func__,
+			       "%s: the value is too long or has a NUL in it", where);
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
 		if (str_eq(key, str_of(options[i].key)))
 			return set_option(c, &options[i], str_of(text), where, e);
@@ -365,6 +374,21 @@ void conf_clear(struct conf *c)
 	sbuf_clear(&c->listen);
 }
 
+/* In YAML's double quotes. */
+static void dump_text(struct str text, struct sbuf *b)
+{
+	sbuf_add(b, "\"", 1);
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+
+		if (c < ' ' || c == 0x7f)
+			sbuf_addf(b, "\\x%02x", c);
+		else
+			sbuf_addf(b, c == '"' || c == '\\' ? "\\%c" : "%c", c);
+	}
+	sbuf_add(b, "\"", 1);
+}
+
 static void dump_value(const struct conf *c, const struct option *o, struct sbuf *b)
 {
 	const void *field = (const char *)c + o->offset;
@@ -373,14 +397,12 @@ static void dump_value(const struct conf *c, const struct option *o, struct sbuf
 
 	switch (o->type) {
 	case CONF_TEXT:
-		sbuf_addf(b, "\"%s\"", ((const struct sbuf *)field)->p);
+		dump_text(str_of(((const struct sbuf *)field)->p), b);
 		break;
 	case CONF_COUNT:
-		sbuf_addf(b, "%llu", (unsigned long long)*(const uint64_t *)field);
-		break;
 	case CONF_SIZE:
 	case CONF_DURATION:
-		format_scaled(o->type, *(const uint64_t *)field, text, sizeof(text));
+		format_number(o->type, *(const uint64_t *)field, text, sizeof(text));
 		sbuf_addf(b, "%s", text);
 		break;
 	case CONF_FLAG:

@@ -13,6 +13,7 @@ struct reader {
 	const char *name;
 	yaml_parser_t parser;
 	char prefix[PREFIX_MAX]; /* "http." inside of http: */
+	size_t n_prefix;
 };
 
 static enum err_kind refuse(const struct reader *r, const yaml_mark_t *at, const char *what,
@@ -40,11 +41,12 @@ static enum err_kind set_value(struct reader *r, struct str key, const yaml_even
 			       struct err *e)
 {
 	char full[2 * PREFIX_MAX], where[512];
+	size_t n = MIN(key.n, (size_t)PREFIX_MAX); /* no option has so long a name */
 
-	(void)snprintf(full, sizeof(full), "%s%.*s", r->prefix, (int)MIN(key.n, (size_t)PREFIX_MAX),
-		       key.p);
+	memcpy(full, r->prefix, r->n_prefix);
+	memcpy(full + r->n_prefix, key.p, n);
 	(void)snprintf(where, sizeof(where), "%.400s:%zu", r->name, value->start_mark.line + 1);
-	return conf_set(r->c, str_of(full), scalar(value), where, e);
+	return conf_set(r->c, (struct str){ full, r->n_prefix + n }, scalar(value), where, e);
 }
 
 static enum err_kind read_value(struct reader *r, struct str key, unsigned depth, struct err *e)
@@ -56,12 +58,14 @@ static enum err_kind read_value(struct reader *r, struct str key, unsigned depth
 		return k;
 	if (ev.type == YAML_SCALAR_EVENT) {
 		k = set_value(r, key, &ev, e);
-	} else if (ev.type != YAML_MAPPING_START_EVENT || depth != 0 || key.n + 2 > PREFIX_MAX) {
+	} else if (ev.type != YAML_MAPPING_START_EVENT || depth != 0 || key.n + 1 > PREFIX_MAX) {
 		k = refuse(r, &ev.start_mark, "a value or a group of options is wanted here", e);
 	} else {
-		(void)snprintf(r->prefix, sizeof(r->prefix), "%.*s.", STR_FMT(key));
+		memcpy(r->prefix, key.p, key.n);
+		r->prefix[key.n] = '.';
+		r->n_prefix = key.n + 1;
 		k = read_mapping(r, depth + 1, e);
-		r->prefix[0] = '\0';
+		r->n_prefix = 0;
 	}
 	yaml_event_delete(&ev);
 	return k;

@@ -119,11 +119,35 @@ static void publisher_leave(struct store *st, struct publisher *p)
 	lock_put(&st->publishers_mu);
 }
 
+/*
+ * Two names change files, so that a change which fails can be undone to the byte.  Where a file system cannot do that
+ * the old file goes for good, and with it what a session would go on with.
+ */
+static int swap(struct store *st, const struct publisher *p, const char *path)
+{
+	return sys_renameat2(st->uploads_fd, p->name, st->blobs_fd[p->digest.alg], path,
+			     RENAME_EXCHANGE);
+}
+
+static enum err_kind replace(struct store *st, struct publisher *p, const char *path, struct err *e)
+{
+	if (swap(st, p, path) == 0) {
+		p->swapped = true;
+		return ERR_OK;
+	}
+	if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+		return err_sys(e, __func__, "replace %s", path);
+	if (sys_renameat(st->uploads_fd, p->name, st->blobs_fd[p->digest.alg], path) < 0)
+		return err_sys(e, __func__, "replace %s", path);
+	return ERR_OK;
+}
+
 /* P1's straight line: bytes, then name, then the directory that holds it; no early success (B2). */
 static enum err_kind place_durably(struct store *st, int fd, struct publisher *p, struct err *e)
 {
 	int blobs = st->blobs_fd[p->digest.alg];
 	char path[PATH_MAX_BYTES], shard[3];
+	enum err_kind k;
 
 	blob_path(&p->digest, path);
 	(void)snprintf(shard, sizeof(shard), "%.2s", path);
@@ -134,8 +158,9 @@ static enum err_kind place_durably(struct store *st, int fd, struct publisher *p
 	if (sys_linkat(st->uploads_fd, p->name, blobs, path, 0) < 0) {
 		if (errno != EEXIST)
 			return err_sys(e, __func__, "link %s", path);
-		if (sys_renameat(st->uploads_fd, p->name, blobs, path) < 0)
-			return err_sys(e, __func__, "replace %s", path);
+		k = replace(st, p, path, e);
+		if (k != ERR_OK)
+			return k;
 	}
 	p->placed = true;
 	return fd_sync_dir(blobs, shard, e);
@@ -228,21 +253,37 @@ enum err_kind blob_discard(struct store *st, const struct digest *d, struct err 
 	return ERR_OK;
 }
 
+/* A session goes on with its file. */
+static void give_back(struct store *st, const struct publisher *p, const struct upload_id *id)
+{
+	char open_name[UPLOAD_ID_TEXT_MAX];
+
+	if (sys_fchmodat(st->uploads_fd, p->name, 0600, 0) == 0)
+		(void)sys_renameat(st->uploads_fd, p->name, st->uploads_fd,
+				   upload_id_text(id, open_name));
+}
+
 /* The way back of a change that failed.  What does not work here is done by the next start (B4). */
 static void take_back(struct store *st, struct publisher *p, bool keep)
 {
 	struct err ignored;
-	char open_name[UPLOAD_ID_TEXT_MAX];
+	char path[PATH_MAX_BYTES];
 	uint64_t size;
 	enum err_kind k = ERR_OK;
 
-	if (p->placed)
+	blob_path(&p->digest, path);
+	if (p->swapped && keep) {
+		if (swap(st, p, path) < 0)
+			return;
+	} else if (p->placed) {
 		k = index_object_find(st->index, &p->digest, &size, NULL, &ignored);
-	if (k == ERR_NOT_FOUND)
-		k = blob_discard(st, &p->digest, &ignored);
+		if (k == ERR_NOT_FOUND)
+			k = blob_discard(st, &p->digest, &ignored);
+		else
+			keep = false; /* others have it: nobody may write to these bytes any more */
+	}
 	if (k == ERR_OK && keep)
-		(void)sys_renameat(st->uploads_fd, p->name, st->uploads_fd,
-				   upload_id_text(&p->id, open_name));
+		give_back(st, p, &p->id);
 	else if (k == ERR_OK)
 		(void)sys_unlinkat(st->uploads_fd, p->name, 0);
 }

@@ -23,13 +23,14 @@ struct publisher {
 	struct digest digest;
 	struct upload_id id;
 	char name[BLOB_FILE_NAME_MAX];
-	bool placed; /* the blob's name refers to this file */
+	bool placed;  /* the blob's name refers to this file */
+	bool swapped; /* and this name to the one that the blob had before */
 };
 
 enum blob_outcome {
 	BLOB_COMMITTED, /* the index refers to it */
 	BLOB_DROPPED,   /* it does not: the file goes */
-	BLOB_KEPT,      /* it does not: the file becomes uploads/<id> again */
+	BLOB_KEPT, /* it does not: the file becomes uploads/<id> again, unless others have need of it */
 };
 
 enum publish_how { PUBLISH_SYNCED, PUBLISH_LATER };

@@ -53,7 +53,7 @@ struct name_page {
 #define NAME_PAGE_INIT                                                                             \
 	(struct name_page)                                                                         \
 	{                                                                                          \
-		.names = {.max = SIZE_MAX / 2 }                                                    \
+		.names = {.max = SBUF_MAX }                                                        \
 	}
 void name_page_clear(struct name_page *p);
 #define AUTO_NAME_PAGE CLEANUP(name_page_clear) struct name_page

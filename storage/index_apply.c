@@ -388,7 +388,7 @@ static enum err_kind referrer_put(struct index_txn *t, const struct manifest *m,
 	struct key key = referrer_key(repo, &m->subject, m->artifact_type, &m->digest);
 	AUTO_SBUF v;
 
-	sbuf_init(&v, SIZE_MAX / 2);
+	sbuf_init(&v, SBUF_MAX);
 	referrer_pack(&v, str_of(m->artifact_type), str_of(m->descriptor));
 	if (v.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a referrer");
@@ -434,7 +434,7 @@ static enum err_kind manifest_row_put(struct index_txn *t, const struct change *
 	AUTO_SBUF v;
 	enum err_kind k = index_get_manifest(t->kv, repo, &m->digest, &old, &refs, e);
 
-	sbuf_init(&v, SIZE_MAX / 2);
+	sbuf_init(&v, SBUF_MAX);
 	if (k == ERR_OK)
 		now.id = old.id;
 	else if (k == ERR_NOT_FOUND)
@@ -512,12 +512,11 @@ static enum err_kind tags_clear(struct index_txn *t, uint64_t repo, const struct
 static enum err_kind refs_clear(struct index_txn *t, const struct change *c, uint64_t repo,
 				uint64_t id, struct str packed, struct err *e)
 {
-	AUTO_SBUF copy;
+	AUTO_SBUF copy = { .max = SBUF_MAX };
 	struct str rest;
 	struct manifest_ref ref;
 	enum err_kind k = ERR_OK;
 
-	sbuf_init(&copy, SIZE_MAX / 2);
 	sbuf_add_str(&copy, packed); /* the deletes below move what packed points to */
 	if (copy.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for references");

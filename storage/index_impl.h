@@ -1,5 +1,5 @@
 /*
- * index_impl - what index.c (reads) and index_apply.c (changes) share; included by them only.
+ * index_impl - what index.c (reads) and index_apply.c (changes) share; included by them, and by tests that look inside.
  */
 #pragma once
 

@@ -38,7 +38,7 @@ struct manifest {
 
 /*
  * d is the digest of body.  ERR_INVALID says what is wrong with the document, ERR_UNSUPPORTED that it is a kind
- * berth does not store (Docker schema 1), ERR_TOO_LARGE that it lists too much.
+ * berth does not store (Docker schema 1).
  */
 MUST_CHECK enum err_kind manifest_parse(struct str body, struct str media_type,
 					const struct digest *d, unsigned depth_max,

@@ -45,35 +45,53 @@ struct recovering {
 	struct store_recovery found;
 };
 
-static enum err_kind recover_file(void *arg, const char *name, struct err *e)
+static enum err_kind discard_file(struct recovering *r, const char *name, struct err *e)
 {
-	struct recovering *r = arg;
-	struct store *st = r->st;
-	struct digest d;
-	struct upload_id id;
-	bool kept = false;
-	enum err_kind k;
-
-	if (blob_pending_parse(str_of(name), &d, &id))
-		k = settle_pending(st, name, &d, &id, &kept, e);
-	else if (upload_id_parse(&id, str_of(name)))
-		k = keeps_session(st, &id, &kept, e);
-	else
-		return ERR_OK; /* not ours: let be */
-	if (k != ERR_OK)
-		return k;
-	r->found.resumable += kept;
-	r->found.discarded += !kept;
-	if (!kept && sys_unlinkat(st->uploads_fd, name, 0) < 0 && errno != ENOENT)
+	r->found.discarded++;
+	if (sys_unlinkat(r->st->uploads_fd, name, 0) < 0 && errno != ENOENT)
 		return err_sys(e, __func__, "remove uploads/%.60s", name);
 	return ERR_OK;
 }
 
+/* Files that go on as a session's are counted when they are met under that name. */
+static enum err_kind recover_pending(void *arg, const char *name, struct err *e)
+{
+	struct recovering *r = arg;
+	struct digest d;
+	struct upload_id id;
+	bool kept;
+	enum err_kind k;
+
+	if (!blob_pending_parse(str_of(name), &d, &id))
+		return ERR_OK;
+	k = settle_pending(r->st, name, &d, &id, &kept, e);
+	return k == ERR_OK && !kept ? discard_file(r, name, e) : k;
+}
+
+static enum err_kind recover_session(void *arg, const char *name, struct err *e)
+{
+	struct recovering *r = arg;
+	struct upload_id id;
+	bool kept;
+	enum err_kind k;
+
+	if (!upload_id_parse(&id, str_of(name)))
+		return ERR_OK; /* not ours: let be */
+	k = keeps_session(r->st, &id, &kept, e);
+	if (k != ERR_OK)
+		return k;
+	r->found.resumable += kept;
+	return kept ? ERR_OK : discard_file(r, name, e);
+}
+
+/* Twice, because a file that is renamed while the directory is read may be met again under its new name. */
 enum err_kind store_recover(struct store *st, struct store_recovery *ret, struct err *e)
 {
 	struct recovering r = { .st = st };
-	enum err_kind k = fd_list_dir(st->uploads_fd, ".", recover_file, &r, e);
+	enum err_kind k = fd_list_dir(st->uploads_fd, ".", recover_pending, &r, e);
 
+	if (k == ERR_OK)
+		k = fd_list_dir(st->uploads_fd, ".", recover_session, &r, e);
 	if (k == ERR_OK)
 		k = store_restore_files(st, &r.found.rewritten, e);
 	*ret = r.found;

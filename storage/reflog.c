@@ -69,6 +69,7 @@ static enum err_kind remove_later(void *arg, const char *name, struct err *e)
 	return ERR_OK;
 }
 
+/* Opens the segment of the mark and looks whether the mark is true of it. */
 static enum err_kind open_at_mark(struct reflog *l, struct err *e)
 {
 	char name[REFLOG_NAME_MAX];
@@ -77,6 +78,8 @@ static enum err_kind open_at_mark(struct reflog *l, struct err *e)
 
 	reflog_name(l->mark.segment, name);
 	k = fd_open_at(l->dir_fd, name, O_RDWR | O_APPEND, 0, &l->fd, e);
+	if (k == ERR_NOT_FOUND)
+		return err_set(e, ERR_CORRUPT, __func__, "reflog/%s is missing", name);
 	if (k != ERR_OK)
 		return err_wrap(e, "reflog");
 	if (fstat(l->fd, &st) < 0)
@@ -85,17 +88,24 @@ static enum err_kind open_at_mark(struct reflog *l, struct err *e)
 		return err_set(e, ERR_CORRUPT, __func__,
 			       "reflog/%s has %lld bytes where the index counts %llu", name,
 			       (long long)st.st_size, (unsigned long long)l->mark.offset);
-	if ((uint64_t)st.st_size > l->mark.offset &&
-	    sys_ftruncate(l->fd, (off_t)l->mark.offset) < 0)
-		return err_sys(e, __func__, "cut reflog/%s", name);
-	l->end = l->mark.offset;
+	l->end = (uint64_t)st.st_size;
 	return check_tail(l, e);
 }
 
+static enum err_kind cut_at_mark(struct reflog *l, struct err *e)
+{
+	if (l->end > l->mark.offset && sys_ftruncate(l->fd, (off_t)l->mark.offset) < 0)
+		return err_sys(e, __func__, "cut reflog/%llu.jsonl",
+			       (unsigned long long)l->mark.segment);
+	l->end = l->mark.offset;
+	return ERR_OK;
+}
+
+/* Nothing is removed before the mark was found to be true. */
 enum err_kind reflog_rewind(struct reflog *l, const struct reflog_mark *mark, struct err *e)
 {
 	bool same = l->mark.segment == mark->segment;
-	enum err_kind k;
+	enum err_kind k = ERR_OK;
 
 	reflog_drop(l);
 	fd_close(&l->fd);
@@ -103,8 +113,11 @@ enum err_kind reflog_rewind(struct reflog *l, const struct reflog_mark *mark, st
 	l->seq = mark->seq;
 	l->end = 0;
 	l->spoilt = l->spoilt && same;
-	k = fd_list_dir(l->dir_fd, ".", remove_later, l, e);
-	return k == ERR_OK && mark->offset ? open_at_mark(l, e) : k;
+	if (mark->offset)
+		k = open_at_mark(l, e);
+	if (k == ERR_OK)
+		k = fd_list_dir(l->dir_fd, ".", remove_later, l, e);
+	return k == ERR_OK && mark->offset ? cut_at_mark(l, e) : k;
 }
 
 enum err_kind reflog_open(int dir_fd, const struct reflog_mark *mark, struct reflog **ret,

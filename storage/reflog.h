@@ -18,7 +18,10 @@ struct reflog;
 
 #define REFLOG_SEGMENT_BYTES (64u * 1024 * 1024) /* a new file is begun beyond this size */
 
-/* Brings the log to the mark.  ERR_CORRUPT if it ends before it or does not end with the record it names. */
+/*
+ * Brings the log to the mark.  ERR_CORRUPT, with nothing in it changed, if the log ends before the mark or the record
+ * that the mark names does not end there.
+ */
 MUST_CHECK enum err_kind reflog_open(int dir_fd, const struct reflog_mark *mark,
 				     struct reflog **ret, struct err *e);
 void reflog_close(struct reflog **l);

@@ -138,7 +138,8 @@ enum err_kind reflog_read(int dir_fd, const struct reflog_mark *after, uint64_t 
 			offset = 0;
 		}
 		k = read_segment(&r, dir_fd, segment, offset, e);
-		if (k == ERR_OK && r.seq == before)
+		if (k == ERR_OK && r.seq < last_seq &&
+		    (r.seq == before || !segments_has(&segments, r.seq + 1)))
 			k = err_set(e, ERR_CORRUPT, __func__, "reflog: no record %llu",
 				    (unsigned long long)r.seq + 1);
 	}

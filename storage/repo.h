@@ -38,7 +38,7 @@ struct manifest_pushed {
 void manifest_pushed_clear(struct manifest_pushed *p);
 #define AUTO_MANIFEST_PUSHED CLEANUP(manifest_pushed_clear) struct manifest_pushed
 
-/* ERR_INVALID, ERR_UNSUPPORTED and ERR_TOO_LARGE as of manifest_parse; ERR_REFS. */
+/* ERR_INVALID and ERR_UNSUPPORTED as of manifest_parse; ERR_REFS. */
 MUST_CHECK enum err_kind repo_manifest_put(struct store *st, const struct repo_name *repo,
 					   const struct manifest_push *push,
 					   struct manifest_pushed *ret, struct err *e);

@@ -153,6 +153,19 @@ static enum err_kind forget_index(struct store *st, struct err *e)
 	return ERR_OK;
 }
 
+/*
+ * Of a finished store the index is never made anew: an empty one would say that nothing in the reflog was ever
+ * acknowledged, and the reflog is what it can be rebuilt from.
+ */
+static enum err_kind check_index(struct store *st, struct err *e)
+{
+	if (faccessat(st->root_fd, "index/data.mdb", F_OK, 0) == 0)
+		return ERR_OK;
+	if (errno != ENOENT)
+		return err_sys(e, __func__, "look for index/data.mdb");
+	return err_set(e, ERR_CORRUPT, __func__, "%s/index/data.mdb is missing", st->options.root);
+}
+
 static enum err_kind open_dirs(struct store *st, struct err *e)
 {
 	enum err_kind k =
@@ -213,8 +226,8 @@ static enum err_kind open_all(struct store *st, struct store_recovery *ret_found
 		making = faccessat(st->root_fd, "version", F_OK, 0) < 0;
 		k = making ? make_tree(st, e) : ERR_OK;
 	}
-	if (k == ERR_OK && making)
-		k = forget_index(st, e);
+	if (k == ERR_OK)
+		k = making ? forget_index(st, e) : check_index(st, e);
 	if (k == ERR_OK)
 		k = open_dirs(st, e);
 	if (k == ERR_OK)

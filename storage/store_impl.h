@@ -1,6 +1,6 @@
 /*
  * store_impl - what the files of the store share; included by store.c, recover.c, settle.c, blob.c, upload.c and
- * repo.c only.
+ * repo.c, and by tests that look inside.
  */
 #pragma once
 

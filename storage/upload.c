@@ -150,6 +150,7 @@ enum err_kind upload_create(struct store *st, const struct repo_name *repo, enum
 			    struct upload_id *ret, struct err *e)
 {
 	AUTO_CLOSE fd = -1;
+	struct session *s = NULL;
 	struct upload_id id;
 	struct change c = { .kind = CHANGE_UPLOAD_OPEN,
 			    .repo = *repo,
@@ -159,15 +160,20 @@ enum err_kind upload_create(struct store *st, const struct repo_name *repo, enum
 	enum err_kind k;
 
 	upload_id_new(&id);
+	c.upload = id;
 	k = make_file(st, &id, &fd, e);
 	if (k != ERR_OK)
 		return k;
-	c.upload = id;
-	k = commit_change(st->committer, &c, e);
+	k = session_take(st, &id, &s, e); /* its time runs from here on */
+	if (k == ERR_OK)
+		k = commit_change(st->committer, &c, e);
 	if (k != ERR_OK) {
+		if (s)
+			session_forget(st, s);
 		remove_file(st, &id);
 		return k;
 	}
+	session_put(st, s);
 	*ret = id;
 	return ERR_OK;
 }
@@ -378,7 +384,6 @@ enum err_kind upload_finish(struct upload **take, const struct digest *want, str
 		finish_session(u);
 		return ERR_OK;
 	}
-	(void)sys_fchmod(u->fd, 0600); /* a session goes on with it */
 	blob_settle(u->st, &p, u->session ? BLOB_KEPT : BLOB_DROPPED);
 	return k;
 }
@@ -395,7 +400,7 @@ enum err_kind upload_cancel(struct upload **take, struct err *e)
 	return ERR_OK;
 }
 
-/* Since its last request, or since this process came up: never shortened by a clock that jumps or a restart. */
+/* Since the last request that took it, or since this process came up: no clock that jumps and no restart shortens it. */
 static bool is_idle(struct store *st, const struct upload_id *id)
 {
 	struct session key = { .id = *id };

@@ -1,7 +1,7 @@
 # Tests: included by ../Makefile.  Every program prints TAP; tests/run adds them up.
 
 .PHONY: test check conformance check-asan check-tsan check-valgrind check-fault check-layers check-headers \
-	check-format analyze tsa bench bench-scale soak-crash
+	check-format analyze tsa bench bench-scale soak-crash coverage golden
 
 RUN := tests/run -j $(JOBS)
 CHECKS := tests/checks/layers.sh tests/checks/headers.sh tests/checks/format.sh
@@ -33,6 +33,23 @@ check-tsan: deps-test ## the same under the thread sanitizer
 
 check-valgrind: deps-test all unit-programs ## the same under valgrind's memcheck
 	@BERTHD=$(CURDIR)/tests/lib/berthd-valgrind BERTH_SLOW=1 $(RUN) -t 1800 -w tests/lib/valgrind $(UNIT) $(REPLAY) $(INTEG)
+
+# Once for each STORE_VERSION: the archive stands for the disks of users, and is never made again.
+STORE_VERSION := $(shell sed -n 's/^\#define STORE_VERSION //p' storage/store.h)
+golden: $(O)/tests/unit/test_golden ## pack a store of this version for tests/unit/test_golden, if there is none yet
+	@test ! -e tests/golden/store-v$(STORE_VERSION).tar.xz || { echo "there is one of version $(STORE_VERSION)" >&2; exit 1; }
+	@rm -rf build/golden && mkdir -p build/golden tests/golden
+	@$< make build/golden/store-v$(STORE_VERSION)
+	@tar -C build/golden --sort=name --owner=0 --group=0 --numeric-owner --exclude=lock --exclude=lock.mdb -cJf \
+		tests/golden/store-v$(STORE_VERSION).tar.xz store-v$(STORE_VERSION)
+
+# Counters add up over programs, so they start from nothing.  A test that fails still shows what ran.
+coverage: ## lines and branches that unit tests and fuzz corpus run; ALL=1: and integration tests; V=1: what is missed
+	@$(MAKE) --no-print-directory MODE=cov unit-programs build/cov/bin/berthd
+	@find build/cov -name '*.gcda' -delete
+	-@BERTHD=$(CURDIR)/build/cov/bin/berthd $(RUN) $(UNIT:build/release/%=build/cov/%) \
+		$(REPLAY:build/release/%=build/cov/%) $(if $(ALL),$(INTEG))
+	@tests/lib/coverage.py $(if $(V),-a) build/cov base storage server
 
 check-fault: ## fail and kill at every system call of the store
 	@$(MAKE) --no-print-directory MODE=fault fault-programs

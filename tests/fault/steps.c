@@ -1,69 +1,20 @@
 #include "tests/fault/steps.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <ftw.h>
-
 #include "base/fd.h"
 #include "base/sys.h"
-
-#define MAP_BYTES (64u * 1024 * 1024)
-
-#define MUST(x)                                                                                    \
-	do {                                                                                       \
-		if (!(x)) {                                                                        \
-			(void)fprintf(stderr, "# %s:%d: %s\n", __FILE__, __LINE__, #x);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
+#include "tests/lib/fixture.h"
 
 static const char config[] = "{\"architecture\":\"amd64\"}";
 static const char layer[] = "this layer comes in one piece";
 static const char chunked[] = "this layer comes in two pieces";
 
-static struct repo_name repo_of(const char *text)
-{
-	struct repo_name r;
-
-	MUST(repo_name_parse(&r, str_of(text)));
-	return r;
-}
-
-static struct tag_name tag_of(const char *text)
-{
-	struct tag_name t;
-
-	MUST(tag_name_parse(&t, str_of(text)));
-	return t;
-}
-
-static struct digest digest_of(const char *text)
-{
-	struct digest d;
-	struct err e;
-
-	MUST(hash_bytes(DIGEST_SHA256, text, strlen(text), &d, &e) == ERR_OK);
-	return d;
-}
-
 /* An image of config and one layer; note makes it one of its own. */
 static struct sbuf image(const char *layer_text, const char *note)
 {
-	struct digest c = digest_of(config), l = digest_of(layer_text);
-	char ct[DIGEST_TEXT_MAX], lt[DIGEST_TEXT_MAX];
-	struct sbuf b;
+	char extra[64];
 
-	sbuf_init(&b, 4096);
-	sbuf_addf(&b,
-		  "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/"
-		  "vnd.oci.image.config.v1+json\","
-		  "\"digest\":\"%s\",\"size\":%zu},\"layers\":[{\"mediaType\":"
-		  "\"application/vnd.oci.image.layer.v1.tar\","
-		  "\"digest\":\"%s\",\"size\":%zu}],\"annotations\":{\"note\":\"%s\"}}",
-		  digest_text(&c, ct), strlen(config), digest_text(&l, lt), strlen(layer_text),
-		  note);
-	MUST(!b.failed);
-	return b;
+	(void)snprintf(extra, sizeof(extra), ",\"annotations\":{\"note\":\"%s\"}", note);
+	return image_of(config, &layer_text, 1, extra);
 }
 
 static enum err_kind push_whole(struct store *st, const char *repo, const char *text, struct err *e)
@@ -253,7 +204,7 @@ void steps_golden(unsigned long ret[STEPS_N + 1])
 	struct store *st = NULL;
 	struct err e;
 
-	steps_make_dir(root, sizeof(root));
+	temp_dir_make(root, sizeof(root));
 	MUST(steps_open(root, &st, &e) == ERR_OK);
 	ret[0] = steps_probe(st);
 	for (unsigned i = 0; i < STEPS_N; i++) {
@@ -261,20 +212,13 @@ void steps_golden(unsigned long ret[STEPS_N + 1])
 		ret[i + 1] = steps_probe(st);
 	}
 	store_close(&st);
-	MUST(steps_strays(root) == 0);
-	steps_remove_dir(root);
+	MUST(dir_count(root, "uploads") == 0);
+	temp_dir_remove(root);
 }
 
 enum err_kind steps_open(const char *root, struct store **ret, struct err *e)
 {
-	const struct store_options o = { .root = root,
-					 .map_bytes = MAP_BYTES,
-					 .uploads_max = 100,
-					 .uploads_idle_ms = 3600 * 1000,
-					 .lease_ms = 1000,
-					 .json_depth_max = 32,
-					 .sparse = SPARSE_INDEX,
-					 .single_thread = true };
+	const struct store_options o = store_options_of(root);
 	struct store_recovery found;
 
 	return store_open(&o, ret, &found, e);
@@ -360,40 +304,4 @@ unsigned long steps_probe(struct store *st)
 	}
 #undef SEE
 	return bits;
-}
-
-unsigned steps_strays(const char *root)
-{
-	char name[512];
-	struct dirent *entry;
-	unsigned n = 0;
-	DIR *d;
-
-	(void)snprintf(name, sizeof(name), "%s/uploads", root);
-	d = opendir(name);
-	MUST(d);
-	while ((entry = readdir(d)))
-		n += entry->d_name[0] != '.';
-	(void)closedir(d);
-	return n;
-}
-
-void steps_make_dir(char *buf, size_t cap)
-{
-	/* Memory, where there is some: thousands of runs with an fsync at every step. */
-	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-
-	(void)snprintf(buf, cap, "%s/berth-fault-XXXXXX", base);
-	MUST(mkdtemp(buf));
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
-{
-	(void)st, (void)flag, (void)f;
-	return remove(path);
-}
-
-void steps_remove_dir(const char *dir)
-{
-	(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }

@@ -39,10 +39,3 @@ unsigned long steps_probe(struct store *st);
 
 /* What is to be seen before the first step and after each, from a run in which nothing fails. */
 void steps_golden(unsigned long ret[STEPS_N + 1]);
-
-/* Files in uploads/ that no session accounts for. */
-unsigned steps_strays(const char *root);
-
-/* An empty directory in memory, and its removal. */
-void steps_make_dir(char *buf, size_t cap);
-void steps_remove_dir(const char *dir);

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/sys.h"
 #include "tests/fault/steps.h"
+#include "tests/lib/fixture.h"
 #include "tests/lib/unit.h"
 
 #define CALLS_MIN 300
@@ -66,7 +67,7 @@ static void kill_each(enum fault_mode mode)
 		int status;
 		pid_t pid;
 
-		steps_make_dir(root, sizeof(root));
+		temp_dir_make(root, sizeof(root));
 		*acknowledged = 0;
 		pid = fork();
 		assert_int_not_equal(pid, -1);
@@ -76,11 +77,11 @@ static void kill_each(enum fault_mode mode)
 		if (WIFEXITED(status)) {
 			assert_int_equal(WEXITSTATUS(status), 0);
 			assert_in_range(n, CALLS_MIN, CALLS_MAX);
-			steps_remove_dir(root);
+			temp_dir_remove(root);
 			return;
 		}
 		go_on(root, n);
-		steps_remove_dir(root);
+		temp_dir_remove(root);
 	}
 	fail_msg("the history does not end");
 }

@@ -4,6 +4,7 @@
 
 #include "base/sys.h"
 #include "tests/fault/steps.h"
+#include "tests/lib/fixture.h"
 #include "tests/lib/unit.h"
 
 #define CALLS_MIN 300 /* fewer would mean that calls are not counted */
@@ -48,7 +49,7 @@ static bool history_with_fault(unsigned long n, int sys, enum fault_mode mode)
 	struct store *st;
 	bool fired = false;
 
-	steps_make_dir(root, sizeof(root));
+	temp_dir_make(root, sizeof(root));
 	fault_arm(n, sys, mode);
 	st = open_store(root, &fired, n);
 	for (unsigned i = 0; i < STEPS_N; i++) {
@@ -75,9 +76,9 @@ static bool history_with_fault(unsigned long n, int sys, enum fault_mode mode)
 	st = open_store(root, &fired, n);
 	assert_int_equal(steps_probe(st), golden[STEPS_N]);
 	store_close(&st);
-	if (steps_strays(root))
+	if (dir_count(root, "uploads"))
 		fail_msg("call %lu: files are left in uploads/", n);
-	steps_remove_dir(root);
+	temp_dir_remove(root);
 	return fired;
 }
 

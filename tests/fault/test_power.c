@@ -5,6 +5,7 @@
 #include "base/sys.h"
 #include "tests/fault/disk.h"
 #include "tests/fault/steps.h"
+#include "tests/lib/fixture.h"
 #include "tests/lib/unit.h"
 
 #define CALLS_MIN 300
@@ -28,7 +29,7 @@ static void check_after_cut(const char *call)
 	struct err e = { 0 };
 	unsigned long seen;
 
-	steps_make_dir(root, sizeof(root));
+	temp_dir_make(root, sizeof(root));
 	disk_copy(now.disk, root, now.luck ? now.luck + (unsigned)now.calls : 0);
 	if (steps_open(root, &st, &e) != ERR_OK)
 		fail_msg("power cut after call %lu, %s: open: %s", now.calls, call, e.msg);
@@ -42,7 +43,7 @@ static void check_after_cut(const char *call)
 		fail_msg("power cut after call %lu, %s: \"%s\" cannot be repeated: %s", now.calls,
 			 call, steps_name(now.at), e.msg);
 	store_close(&st);
-	steps_remove_dir(root);
+	temp_dir_remove(root);
 }
 
 static void on_call(const char *call, int fd)
@@ -58,7 +59,7 @@ static void cut_everywhere(unsigned luck)
 	struct store *st = NULL;
 	struct err e;
 
-	steps_make_dir(root, sizeof(root));
+	temp_dir_make(root, sizeof(root));
 	now.disk = disk_begin(root);
 	now.luck = luck;
 	now.calls = 0;
@@ -73,7 +74,7 @@ static void cut_everywhere(unsigned luck)
 	fault_observe(NULL);
 	assert_in_range(now.calls, CALLS_MIN, 100000);
 	disk_end(&now.disk);
-	steps_remove_dir(root);
+	temp_dir_remove(root);
 }
 
 static void test_all_is_lost(void **state)

@@ -40,7 +40,7 @@ static void fuzz_referrer(struct str in)
 	AUTO_SBUF b;
 	struct str type, descriptor;
 
-	sbuf_init(&b, SIZE_MAX / 2);
+	sbuf_init(&b, SBUF_MAX);
 	if (!referrer_unpack(in, &type, &descriptor))
 		return;
 	referrer_pack(&b, type, descriptor);
