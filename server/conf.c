@@ -5,7 +5,15 @@
 #define KEY_MAX 64
 #define TEXT_MAX 4096
 
-enum conf_type { CONF_TEXT, CONF_COUNT, CONF_SIZE, CONF_DURATION, CONF_FLAG, CONF_CHOICE };
+enum conf_type {
+	CONF_TEXT,
+	CONF_COUNT,
+	CONF_SIZE,
+	CONF_DURATION,
+	CONF_FLAG,
+	CONF_CHOICE,
+	CONF_LIST
+};
 
 struct option {
 	const char *key;
@@ -74,6 +82,8 @@ static const struct option options[] = {
 	  "first size of the index's memory map; it grows by itself", NULL },
 	{ "gc.lease", CONF_DURATION, AT(gc_lease_ms), 0, 365 * DAY, "24h",
 	  "how long content that nothing refers to is kept for a push under way", NULL },
+	{ "retention", CONF_LIST, AT(retention), 0, 0, "[]",
+	  "which tags are kept, by repository: see the documentation of retention", NULL },
 	{ "log.level", CONF_CHOICE, AT(log_level), 0, 0, "info",
 	  "least important events that are written", LEVEL_CHOICES },
 	{ "log.access", CONF_FLAG, AT(log_access), 0, 0, "true",
@@ -210,6 +220,18 @@ static enum err_kind set_text(const struct option *o, struct sbuf *field, struct
 			     : ERR_OK;
 }
 
+static enum err_kind set_list(struct jv **field, struct str value, const char *where, struct err *e)
+{
+	struct jv *list;
+	enum err_kind k = conf_parse_list(value, where, &list, e);
+
+	if (k != ERR_OK)
+		return k;
+	jv_free(field);
+	*field = list;
+	return ERR_OK;
+}
+
 static enum err_kind set_option(struct conf *c, const struct option *o, struct str value,
 				const char *where, struct err *e)
 {
@@ -234,24 +256,54 @@ static enum err_kind set_option(struct conf *c, const struct option *o, struct s
 		return err_set(e, ERR_INVALID, __func__,
 			       "%s: %s is \"%.60s\": it must be one of %s", where, o->key, value.p,
 			       o->choices);
+	case CONF_LIST:
+		return set_list(field, value, where, e);
 	}
 	return err_set(e, ERR_BUG, __func__, "option %s has no type", o->key);
+}
+
+static const struct option *find_option(struct str key)
+{
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		if (str_eq(key, str_of(options[i].key)))
+			return &options[i];
+	}
+	return NULL;
+}
+
+static enum err_kind no_option(struct str key, const char *where, struct err *e)
+{
+	return err_set(e, ERR_INVALID, __func__, "%s: there is no option \"%.*s\"", where,
+		       (int)MIN(key.n, (size_t)KEY_MAX), key.p);
+}
+
+enum err_kind conf_set_list(struct conf *c, struct str key, struct jv *take, const char *where,
+			    struct err *e)
+{
+	const struct option *o = find_option(key);
+	struct jv **field;
+
+	if (!o || o->type != CONF_LIST) {
+		jv_free(&take);
+		return o ? err_set(e, ERR_INVALID, __func__, "%s: %s is no list", where, o->key)
+			 : no_option(key, where, e);
+	}
+	field = (struct jv **)((char *)c + o->offset);
+	jv_free(field);
+	*field = take;
+	return ERR_OK;
 }
 
 enum err_kind conf_set(struct conf *c, struct str key, struct str value, const char *where,
 		       struct err *e)
 {
+	const struct option *o = find_option(key);
 	char text[TEXT_MAX + 1];
 
 	if (!str_copy(value, text, sizeof(text)))
 		return err_set(e, ERR_INVALID, __func__,
 			       "%s: the value is too long or has a NUL in it", where);
-	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-		if (str_eq(key, str_of(options[i].key)))
-			return set_option(c, &options[i], str_of(text), where, e);
-	}
-	return err_set(e, ERR_INVALID, __func__, "%s: there is no option \"%.*s\"", where,
-		       (int)MIN(key.n, (size_t)KEY_MAX), key.p);
+	return o ? set_option(c, o, str_of(text), where, e) : no_option(key, where, e);
 }
 
 static enum err_kind set_presets(struct conf *c, struct err *e)
@@ -294,11 +346,9 @@ static enum err_kind read_environment(struct conf *c, struct err *e)
 
 static bool is_flag(struct str key)
 {
-	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-		if (str_eq(key, str_of(options[i].key)))
-			return options[i].type == CONF_FLAG;
-	}
-	return false;
+	const struct option *o = find_option(key);
+
+	return o && o->type == CONF_FLAG;
 }
 
 struct arg {
@@ -372,6 +422,7 @@ void conf_clear(struct conf *c)
 {
 	sbuf_clear(&c->root);
 	sbuf_clear(&c->listen);
+	jv_free(&c->retention);
 }
 
 /* In YAML's double quotes. */
@@ -387,6 +438,38 @@ static void dump_text(struct str text, struct sbuf *b)
 			sbuf_addf(b, c == '"' || c == '\\' ? "\\%c" : "%c", c);
 	}
 	sbuf_add(b, "\"", 1);
+}
+
+/* In YAML's flow style, which is JSON's; lines are not part of the value. */
+static void dump_node(const struct jv *v, struct sbuf *b)
+{
+	const char *key, *comma = "";
+	const struct jv *member;
+	void *iter = NULL;
+	struct str text;
+
+	if (jv_text(v, &text)) {
+		dump_text(text, b);
+	} else if (jv_is_array(v)) {
+		sbuf_add(b, "[", 1);
+		for (size_t i = 0; i < jv_count(v); i++) {
+			sbuf_addf(b, "%s", i ? ", " : "");
+			dump_node(jv_at(v, i), b);
+		}
+		sbuf_add(b, "]", 1);
+	} else {
+		sbuf_add(b, "{", 1);
+		while (jv_next(v, &iter, &key, &member)) {
+			if (strcmp(key, CONF_LINE) == 0)
+				continue;
+			sbuf_addf(b, "%s", comma);
+			dump_text(str_of(key), b);
+			sbuf_addf(b, ": ");
+			dump_node(member, b);
+			comma = ", ";
+		}
+		sbuf_add(b, "}", 1);
+	}
 }
 
 static void dump_value(const struct conf *c, const struct option *o, struct sbuf *b)
@@ -411,6 +494,9 @@ static void dump_value(const struct conf *c, const struct option *o, struct sbuf
 	case CONF_CHOICE:
 		(void)choice_at(o, *(const unsigned *)field, &word);
 		sbuf_add_str(b, word);
+		break;
+	case CONF_LIST:
+		dump_node(*(struct jv *const *)field, b);
 		break;
 	}
 }

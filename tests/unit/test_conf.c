@@ -194,6 +194,14 @@ static const struct option_case {
 	  NULL,
 	  "INFO",
 	  "must be one of error warn info debug" },
+	{ "retention",
+	  { "[\"a\"]", "[{\"b\": \"c\"}]", "[]" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "{}",
+	  "one list is wanted here" },
 	{ "log.access",
 	  { "false", "false", "false" },
 	  NULL,
@@ -248,6 +256,8 @@ static void assert_value(const struct conf *c, const char *key, const char *want
 	while (str_cut(rest, '\n', &line, &rest)) {
 		struct str text = str_trim(line);
 
+		if (line.n && line.p[0] != ' ')
+			at = STR("");
 		if (text.n == 0 || text.p[0] == '#' || !str_cut(text, ':', &name, &value))
 			continue;
 		if (value.n == 0)

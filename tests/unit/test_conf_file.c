@@ -81,9 +81,20 @@ static const struct {
 	BAD("bad value in a group", "http:\n\n  drain: soon\n", ":3: http.drain is \"soon\""),
 	BAD("no value", "root:\n", ":1: root is empty"),
 	BAD("null", "threads: ~\n", ":1: threads is \"~\""),
-	BAD("a list for a value", "root: [a]\n",
-	    ":1: a value or a group of options is wanted here"),
-	BAD("a list of lines", "root:\n  - a\n", ": a value or a group of options is wanted here"),
+	BAD("a list for a value", "root: [a]\n", ":1: root is no list"),
+	BAD("a list of lines", "root:\n  - a\n", ":2: root is no list"),
+	BAD("a list for no option", "rooot: [a]\n", ":1: there is no option \"rooot\""),
+	BAD("a value for a list", "retention: 5\n", ":1: one list is wanted here"),
+	BAD("nothing for a list", "retention:\n", ": a list is wanted"),
+	BAD("a group for a list", "retention:\n  a: 1\n", ":2: there is no option \"retention.a\""),
+	BAD("a name twice in a list", "retention:\n  - a: 1\n    b: 2\n    a: 3\n",
+	    ":4: this name was given before"),
+	BAD("a list for a name in a list", "retention:\n  - ? [a]\n    : b\n",
+	    ":2: a name is wanted here"),
+	BAD("an @ in a name", "retention:\n  - \"@line\": 1\n", ":2: a name is wanted here"),
+	BAD("an alias in a list", "retention: [&x a, *x]\n", ":1: a value is wanted here"),
+	BAD("a deep list", "retention: [[[[[[[[a]]]]]]]]\n", ":1: this is nested too deeply"),
+	BAD("a list without end", "retention: [a\n", ": "),
 	BAD("a group in a group", "http:\n  drain:\n    x: 1\n",
 	    ": a value or a group of options is wanted here"),
 	BAD("a list", "- root: /x\n", ":1: options are wanted here"),
@@ -110,6 +121,48 @@ static const struct {
 	    "\n  b: 1\n",
 	    ":"),
 };
+
+static const struct {
+	const char *name, *text, *dumped;
+} lists[] = {
+	{ "empty list", "retention: []\n", "[]" },
+	{ "texts", "retention: [a, '', \"\\u00fc\"]\n", "[\"a\", \"\", \"ü\"]" },
+	{ "objects", "retention:\n  - {a: b}\n  -\n    c: [d]\n    e: {}\n",
+	  "[{\"a\": \"b\"}, {\"c\": [\"d\"], \"e\": {}}]" },
+	{ "the last one counts", "retention: [a]\nretention: [b]\n", "[\"b\"]" },
+	{ "in quotes", "retention: '[{\"a\": 1}]'\n", "[{\"a\": \"1\"}]" },
+};
+
+static void test_list(void **state)
+{
+	__typeof__(&lists[0]) t = *state;
+	struct conf c = presets();
+	char want[256];
+	AUTO_SBUF dump;
+	struct err e;
+
+	sbuf_init(&dump, 64 * 1024);
+	assert_ok(read_text(&c, str_of(t->text), &e), &e);
+	conf_dump(&c, &dump);
+	(void)snprintf(want, sizeof(want), "\nretention: %s\n", t->dumped);
+	assert_non_null(strstr(dump.p, want));
+	conf_clear(&c);
+}
+
+static void test_lines(void **state)
+{
+	struct conf c = presets();
+	uint64_t line;
+	struct err e;
+
+	(void)state;
+	assert_ok(read_text(&c, STR("# x\nretention:\n  - a: 1\n\n  - b: {c: 2}\n"), &e), &e);
+	assert_true(jv_uint(jv_member(jv_at(c.retention, 0), CONF_LINE), &line));
+	assert_int_equal(line, 3);
+	assert_true(jv_uint(jv_member(jv_member(jv_at(c.retention, 1), "b"), CONF_LINE), &line));
+	assert_int_equal(line, 5);
+	conf_clear(&c);
+}
 
 static void test_refused(void **state)
 {
@@ -153,6 +206,8 @@ int main(void)
 {
 	UNIT_TABLE("taken", test_taken, taken);
 	UNIT_TABLE("refused", test_refused, refused);
+	UNIT_TABLE("list", test_list, lists);
+	unit_case("lines of objects", test_lines);
 	unit_case("files", test_files);
 	return unit_run();
 }
