@@ -220,11 +220,15 @@ static enum err_kind set_text(const struct option *o, struct sbuf *field, struct
 			     : ERR_OK;
 }
 
-static enum err_kind set_list(struct jv **field, struct str value, const char *where, struct err *e)
+static enum err_kind set_list(const struct option *o, struct jv **field, struct str value,
+			      const char *where, struct err *e)
 {
+	char place[640];
 	struct jv *list;
-	enum err_kind k = conf_parse_list(value, where, &list, e);
+	enum err_kind k;
 
+	(void)snprintf(place, sizeof(place), "%s: %s", where, o->key);
+	k = conf_parse_list(value, place, &list, e);
 	if (k != ERR_OK)
 		return k;
 	jv_free(field);
@@ -257,7 +261,7 @@ static enum err_kind set_option(struct conf *c, const struct option *o, struct s
 			       "%s: %s is \"%.60s\": it must be one of %s", where, o->key, value.p,
 			       o->choices);
 	case CONF_LIST:
-		return set_list(field, value, where, e);
+		return set_list(o, field, value, where, e);
 	}
 	return err_set(e, ERR_BUG, __func__, "option %s has no type", o->key);
 }
