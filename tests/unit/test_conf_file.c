@@ -84,7 +84,7 @@ static const struct {
 	BAD("a list for a value", "root: [a]\n", ":1: root is no list"),
 	BAD("a list of lines", "root:\n  - a\n", ":2: root is no list"),
 	BAD("a list for no option", "rooot: [a]\n", ":1: there is no option \"rooot\""),
-	BAD("a value for a list", "retention: 5\n", ":1: one list is wanted here"),
+	BAD("a value for a list", "retention: 5\n", ":1: retention: one list is wanted here"),
 	BAD("nothing for a list", "retention:\n", ": a list is wanted"),
 	BAD("a group for a list", "retention:\n  a: 1\n", ":2: there is no option \"retention.a\""),
 	BAD("a name twice in a list", "retention:\n  - a: 1\n    b: 2\n    a: 3\n",
