@@ -30,7 +30,11 @@ struct conf {
 	uint64_t uploads_idle_ms, uploads_sessions_max;
 	uint64_t list_page_max, referrers_page_bytes_max;
 	uint64_t index_map_size;
-	uint64_t gc_lease_ms;
+	bool gc_enabled;
+	uint64_t gc_interval_ms, gc_lease_ms, gc_max_share;
+	uint64_t gc_untagged_keep_ms; /* UINT64_MAX: for ever */
+	uint64_t trash_keep_ms;
+	uint64_t scrub_rate, scrub_interval_ms;
 	struct jv *retention;
 	enum log_level log_level;
 	bool log_access;
