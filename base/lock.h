@@ -15,6 +15,8 @@
 
 /* Outermost first. */
 #define LOCKS(X)                                                                                   \
+	X(ADMIN, 3)                                                                                \
+	X(GC, 5)                                                                                   \
 	X(SESSIONS, 10)                                                                            \
 	X(PUBLISHERS, 15)                                                                          \
 	X(COMMITTER, 20)                                                                           \
@@ -22,6 +24,7 @@
 	X(CONNECTIONS, 30)                                                                         \
 	X(REQUEST, 40)                                                                             \
 	X(WORK, 50)                                                                                \
+	X(PULLS, 55)                                                                               \
 	X(READERS, 60)                                                                             \
 	X(LOG, 90)
 #define X(name, rank) LOCK_##name = (rank),

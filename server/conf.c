@@ -361,6 +361,13 @@ static bool is_flag(struct str key)
 	return o && o->type == CONF_FLAG;
 }
 
+bool conf_takes_value(struct str name)
+{
+	const struct option *o = find_option(name);
+
+	return (o && o->type != CONF_FLAG) || str_eq(name, STR("config"));
+}
+
 struct arg {
 	struct str key, value;
 };

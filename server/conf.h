@@ -52,6 +52,8 @@ struct conf {
  */
 MUST_CHECK enum err_kind conf_load(int n_args, char *const *args, struct conf *ret, struct err *e);
 void conf_clear(struct conf *c);
+/* Is "--name" an option that the next argument belongs to? */
+bool conf_takes_value(struct str name);
 
 /* Sets one option; where is what a message says about the place it was given. */
 MUST_CHECK enum err_kind conf_set(struct conf *c, struct str key, struct str value,

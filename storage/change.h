@@ -21,6 +21,8 @@ enum change_kind {
 	CHANGE_COLLECT,    /* what is due for review, if it still is garbage */
 	CHANGE_PURGED,     /* the file of collected content is gone; not in the reflog */
 	CHANGE_TRASH_DROP, /* cannot be restored any more; not in the reflog */
+	CHANGE_PULLED,     /* when tags were pulled; not in the reflog */
+	CHANGE_CLOSED, /* the process ends in order, or, without closed, begins; not in the reflog */
 	CHANGE_KIND_N
 };
 
@@ -35,6 +37,12 @@ enum verdict {
 	VERDICT_LEASED,   /* of store_collect only: a client was told of it */
 	VERDICT_BUSY,     /* of store_collect only: it is being pushed */
 	VERDICT_N
+};
+
+/* A tag was pulled. */
+struct pull {
+	uint64_t repo, at_ms; /* number of the repository; wall clock */
+	struct tag_name tag;
 };
 
 /* The rules for a review. */
@@ -74,6 +82,11 @@ struct change {
 	enum verdict
 	    verdict;       /* COLLECT: what came of it; repo, digest and size_bytes are filled in */
 	uint64_t trash_id; /* TRASH_DROP */
+	const struct pull *pulls; /* PULLED */
+	size_t n_pulls;
+	const struct closed_row *closed; /* CLOSED */
+	const struct tag_row
+	    *expected; /* TAG_DELETE: ERR_IN_USE if the tag was pushed again; may be NULL */
 
 	/* MANIFEST_PUT that ends with ERR_REFS: the digests that are not in the repository. */
 	struct digest *missing;

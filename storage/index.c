@@ -392,6 +392,42 @@ enum err_kind index_repo_page(struct index *ix, struct str after, size_t n, stru
 	return page_of(t, KV_REPO, (struct str){ "", 0 }, after, n, p, e);
 }
 
+enum err_kind index_tag_rows(struct index *ix, const struct repo_name *repo,
+			     const struct tag_name *after, size_t n, struct tag_item *ret,
+			     size_t *ret_n, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	AUTO_KV_CURSOR *c = NULL;
+	struct repo_row r;
+	struct key from = { 0 };
+	struct str key, value;
+	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
+
+	*ret_n = 0;
+	if (k == ERR_OK)
+		k = kv_cursor_open(t, KV_TAG, &c, e);
+	if (k != ERR_OK)
+		return k;
+	key_u64(&from, r.id);
+	if (after)
+		key_text(&from, tag_name_str(after));
+	k = kv_seek(c, key_str(&from), &key, &value, e);
+	if (k == ERR_OK && after && str_eq(key, key_str(&from)))
+		k = kv_next(c, &key, &value, e);
+	for (; k == ERR_OK && *ret_n < n; k = kv_next(c, &key, &value, e)) {
+		struct tag_item *item = &ret[*ret_n];
+		uint64_t id;
+
+		if (!unpack_u64(&key, &id) || !tag_name_parse(&item->name, key) ||
+		    !tag_row_unpack(value, &item->row))
+			return index_bad_value(e, "tag");
+		if (id != r.id)
+			break;
+		(*ret_n)++;
+	}
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
+}
+
 /* Splits what follows repository and subject in a key of the referrer table. */
 static bool unpack_mark(struct str rest, struct referrer_mark *ret)
 {
@@ -554,6 +590,21 @@ enum err_kind index_mark_read(struct index *ix, struct reflog_mark *ret, struct 
 enum err_kind index_settled_read(struct index *ix, struct reflog_mark *ret, struct err *e)
 {
 	return read_mark(ix, SETTLED_MARK_KEY, ret, e);
+}
+
+enum err_kind index_closed_read(struct index *ix, struct closed_row *ret, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct str v;
+	enum err_kind k = kv_read_begin(ix->kv, &t, e);
+
+	if (k == ERR_OK)
+		k = kv_get(t, KV_META, CLOSED_KEY, &v, e);
+	if (k == ERR_NOT_FOUND)
+		return err_set(e, k, __func__, "the last process did not end in order");
+	if (k == ERR_OK && !closed_row_unpack(v, ret))
+		return index_bad_value(e, "meta");
+	return k;
 }
 
 enum err_kind index_recover(struct index *ix, struct err *e)

@@ -130,6 +130,18 @@ MUST_CHECK enum err_kind index_recover(struct index *ix, struct err *e);
 bool index_is_full(const struct err *e);
 MUST_CHECK enum err_kind index_grow(struct index *ix, struct err *e);
 
+/* Up to n tags of a repository after *after (NULL: from the first), in byte order. */
+struct tag_item {
+	struct tag_name name;
+	struct tag_row row;
+};
+MUST_CHECK enum err_kind index_tag_rows(struct index *ix, const struct repo_name *repo,
+					const struct tag_name *after, size_t n,
+					struct tag_item *ret, size_t *ret_n, struct err *e);
+
+/* ERR_NOT_FOUND unless the last process that used the index ended in order. */
+MUST_CHECK enum err_kind index_closed_read(struct index *ix, struct closed_row *ret, struct err *e);
+
 /* --- Collection --- */
 
 MUST_CHECK enum err_kind index_totals(struct index *ix, struct totals *ret, struct err *e);
@@ -138,6 +150,10 @@ MUST_CHECK enum err_kind index_totals(struct index *ix, struct totals *ret, stru
 MUST_CHECK enum err_kind index_review_page(struct index *ix, const struct review_row *after,
 					   uint64_t until_ms, size_t n, struct review_row *ret,
 					   size_t *ret_n, struct err *e);
+
+/* ERR_NOT_FOUND if no repository has the number. */
+MUST_CHECK enum err_kind index_repo_by_id(struct index *ix, uint64_t repo, struct repo_name *ret,
+					  struct err *e);
 
 /* What CHANGE_COLLECT would do with a row now. */
 struct review_finding {

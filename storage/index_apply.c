@@ -143,6 +143,10 @@ static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, str
 		return err_set(e, k, __func__, "no tag %s in %.100s", c->tags[0].s, c->repo.s);
 	if (k != ERR_OK)
 		return k;
+	if (c->expected && (c->expected->pushed_ms != old.pushed_ms ||
+			    !digest_eq(&c->expected->digest, &old.digest)))
+		return err_set(e, ERR_IN_USE, __func__, "tag %s was pushed again", c->tags[0].s);
+	c->digest = old.digest;
 	tag_pack(&tag, tag_name_str(&c->tags[0]));
 	gone.digest = old.digest;
 	k = trash_put(t, c, &gone, (struct str){ tag.p, tag.n }, STR(""), e);
@@ -373,6 +377,43 @@ static enum err_kind apply_settle(struct index_txn *t, struct change *c, struct 
 	return mark_put(t, SETTLED_MARK_KEY, &c->settled, e);
 }
 
+static enum err_kind pulled(struct index_txn *t, const struct pull *p, struct err *e)
+{
+	struct key key = { 0 };
+	struct tag_row row;
+	struct row v;
+	enum err_kind k = index_get_tag(t->kv, p->repo, &p->tag, &row, e);
+
+	if (k != ERR_OK || row.pulled_ms >= p->at_ms)
+		return k == ERR_NOT_FOUND ? ERR_OK : k;
+	row.pulled_ms = p->at_ms;
+	key = tag_key(p->repo, tag_name_str(&p->tag));
+	tag_row_pack(&v, &row);
+	return row_put(t, KV_TAG, &key, row_str(&v), e);
+}
+
+static enum err_kind apply_pulled(struct index_txn *t, struct change *c, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	for (size_t i = 0; i < c->n_pulls && k == ERR_OK; i++)
+		k = pulled(t, &c->pulls[i], e);
+	return k;
+}
+
+static enum err_kind apply_closed(struct index_txn *t, struct change *c, struct err *e)
+{
+	struct row v;
+	enum err_kind k;
+
+	if (!c->closed) {
+		k = kv_delete(t->kv, KV_META, CLOSED_KEY, e);
+		return k == ERR_NOT_FOUND ? ERR_OK : k;
+	}
+	closed_row_pack(&v, c->closed);
+	return kv_put(t->kv, KV_META, CLOSED_KEY, row_str(&v), e);
+}
+
 /* --- transactions --- */
 
 static enum err_kind (*const appliers[CHANGE_KIND_N])(struct index_txn *, struct change *,
@@ -389,6 +430,8 @@ static enum err_kind (*const appliers[CHANGE_KIND_N])(struct index_txn *, struct
 	[CHANGE_COLLECT] = apply_collect,
 	[CHANGE_PURGED] = apply_purged,
 	[CHANGE_TRASH_DROP] = apply_trash_drop,
+	[CHANGE_PULLED] = apply_pulled,
+	[CHANGE_CLOSED] = apply_closed,
 };
 
 enum err_kind index_begin(struct index *ix, struct index_txn **ret, struct err *e)

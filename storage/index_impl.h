@@ -11,6 +11,7 @@
 #define REFLOG_MARK_KEY STR("reflog")
 #define SETTLED_MARK_KEY STR("settled")
 #define TOTALS_KEY STR("totals")
+#define CLOSED_KEY STR("closed")
 
 /* What a repository has of a digest: bits in a place row. */
 enum place_bit { PLACE_LINK = 1, PLACE_MANIFEST = 2 };

@@ -279,6 +279,27 @@ bool totals_unpack(struct str in, struct totals *ret)
 	return true;
 }
 
+void closed_row_pack(struct row *r, const struct closed_row *v)
+{
+	memcpy(r->b, v->boot, sizeof(v->boot));
+	r->n = sizeof(v->boot);
+	r->n += u64_bytes(r->b + r->n, v->up_ms);
+}
+
+bool closed_row_unpack(struct str in, struct closed_row *ret)
+{
+	struct closed_row v;
+
+	if (in.n < sizeof(v.boot))
+		return false;
+	memcpy(v.boot, in.p, sizeof(v.boot));
+	in = advance(in, sizeof(v.boot));
+	if (!unpack_u64(&in, &v.up_ms) || in.n)
+		return false;
+	*ret = v;
+	return true;
+}
+
 struct key review_key(const struct review_row *v)
 {
 	struct key k = { 0 };

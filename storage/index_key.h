@@ -122,6 +122,13 @@ struct totals {
 	uint64_t objects, bytes;
 };
 
+/* When the last process ended in order: the boot of the machine, and how long that had been up. */
+#define BOOT_ID_BYTES 16
+struct closed_row {
+	uint8_t boot[BOOT_ID_BYTES];
+	uint64_t up_ms;
+};
+
 /* Position up to which the reflog is part of the index. */
 struct reflog_mark {
 	uint64_t segment; /* first sequence number in the file, which names it */
@@ -149,6 +156,8 @@ void reflog_mark_pack(struct row *r, const struct reflog_mark *v);
 bool reflog_mark_unpack(struct str in, struct reflog_mark *ret);
 void u64_pack(struct row *r, uint64_t v);
 bool u64_unpack(struct str in, uint64_t *ret);
+void closed_row_pack(struct row *r, const struct closed_row *v);
+bool closed_row_unpack(struct str in, struct closed_row *ret);
 void totals_pack(struct row *r, const struct totals *v);
 bool totals_unpack(struct str in, struct totals *ret);
 

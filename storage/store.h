@@ -48,5 +48,9 @@ void store_close(struct store **st);
  */
 MUST_CHECK enum err_kind store_settle(struct store *st, struct err *e);
 
+/* A tag was pulled; its time reaches the index with the next store_flush_pulls.  Never blocks for long. */
+void store_note_pull(struct store *st, uint64_t repo, const struct tag_name *tag);
+MUST_CHECK enum err_kind store_flush_pulls(struct store *st, struct err *e);
+
 struct index *store_index(struct store *st);
 struct commit_stats store_commit_stats(struct store *st);
