@@ -17,6 +17,7 @@
 #define LOCKS(X)                                                                                   \
 	X(ADMIN, 3)                                                                                \
 	X(GC, 5)                                                                                   \
+	X(SCRUBBER, 6)                                                                             \
 	X(SESSIONS, 10)                                                                            \
 	X(PUBLISHERS, 15)                                                                          \
 	X(COMMITTER, 20)                                                                           \

@@ -36,4 +36,6 @@ const char *cli_bytes(unsigned long long v, char buf[static CLI_BYTES_MAX]);
 
 /* The commands. */
 int cli_gc(int n_args, char *const *args);
+int cli_fsck(int n_args, char *const *args);
+int cli_scrub(int n_args, char *const *args);
 int cli_trash(int n_args, char *const *args);

@@ -70,7 +70,7 @@ static const struct option options[] = {
 	  "serve plain HTTP to anybody on an address that is not loopback", NULL },
 	{ "manifest.size_max", CONF_SIZE, AT(manifest_size_max), 1024, 64 * M, "4M",
 	  "bytes of a manifest", NULL },
-	{ "manifest.json_depth_max", CONF_COUNT, AT(manifest_json_depth_max), 8, 2048, "64",
+	{ "manifest.json_depth_max", CONF_COUNT, AT(manifest_json_depth_max), 8, MANIFEST_DEPTH_MAX, "64",
 	  "nesting of a manifest", NULL },
 	{ "manifest.sparse", CONF_CHOICE, AT(manifest_sparse), 0, 0, "index",
 	  "what may refer to content that is not there: nothing, an index, or images as well", SPARSE_CHOICES },

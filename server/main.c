@@ -101,6 +101,8 @@ static enum err_kind start_background(const struct ops *ops, struct admin **ret_
 {
 	enum err_kind k = ops->conf->gc_enabled ? gc_start(ops->gc, e) : ERR_OK;
 
+	if (k == ERR_OK)
+		k = scrubber_start(ops->scrubber, e);
 	return k == ERR_OK ? admin_start(ops, ret_admin, e) : k;
 }
 
@@ -114,7 +116,7 @@ static enum err_kind run(const struct conf *c, const sigset_t *signals, struct e
 				 .reap_every_ms =
 				     MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX),
 				 .reaped_mono_ms = mono_ms() };
-	enum err_kind k = ops_open(&ops, e);
+	enum err_kind k = ops_open(&ops, false, e);
 
 	s.store = chores.store = ops.store;
 	if (k == ERR_OK)
@@ -128,8 +130,7 @@ static enum err_kind run(const struct conf *c, const sigset_t *signals, struct e
 		(void)fflush(stdout);
 		serve_until_signal(&s, h, &chores, signals);
 	}
-	if (ops.gc)
-		gc_stop(ops.gc); /* an administrator's collection ends early */
+	ops_stop(&ops); /* what administrators wait for ends early */
 	admin_stop(&admin);
 	work_stop(&s.work);
 	ops_close(&ops);
@@ -198,6 +199,8 @@ static const struct command {
 	  "they mean" },
 	{ "gc", cli_gc,
 	  "[--dry-run] [--confirm] [--verbose] | pause | resume | status   collect garbage now" },
+	{ "fsck", cli_fsck, "[--repair]   check every invariant of the store" },
+	{ "scrub", cli_scrub, "[status]   read all content and check it against its digests" },
 	{ "trash", cli_trash,
 	  "ls | restore NUMBER|REPOSITORY:TAG|REPOSITORY@DIGEST | empty   what was deleted or "
 	  "collected" },

@@ -2,11 +2,12 @@
 
 #include "base/clock.h"
 
-static enum err_kind open_store(struct ops *o, struct err *e)
+static enum err_kind open_store(struct ops *o, bool must_exist, struct err *e)
 {
 	const struct conf *c = o->conf;
 	const struct store_options options = {
 		.root = c->root.p,
+		.must_exist = must_exist,
 		.map_bytes = c->index_map_size,
 		.uploads_max = c->uploads_sessions_max,
 		.uploads_idle_ms = c->uploads_idle_ms,
@@ -29,7 +30,7 @@ static enum err_kind open_store(struct ops *o, struct err *e)
 	return k;
 }
 
-enum err_kind ops_open(struct ops *o, struct err *e)
+enum err_kind ops_open(struct ops *o, bool must_exist, struct err *e)
 {
 	struct gc_options options = {
 		.interval_ms = o->conf->gc_interval_ms,
@@ -37,16 +38,29 @@ enum err_kind ops_open(struct ops *o, struct err *e)
 		.untagged_keep_ms = o->conf->gc_untagged_keep_ms,
 		.trash_keep_ms = o->conf->trash_keep_ms,
 	};
+	const struct scrubber_options scrub = { .rate = o->conf->scrub_rate,
+						.interval_ms = o->conf->scrub_interval_ms };
 	enum err_kind k = retention_new(o->conf->retention, &o->retention, e);
 
 	options.retention = o->retention;
 	if (k == ERR_OK)
-		k = open_store(o, e);
-	return k == ERR_OK ? gc_new(o->store, &options, &o->gc, e) : k;
+		k = open_store(o, must_exist, e);
+	if (k == ERR_OK)
+		k = gc_new(o->store, &options, &o->gc, e);
+	return k == ERR_OK ? scrubber_new(o->store, &scrub, &o->scrubber, e) : k;
+}
+
+void ops_stop(struct ops *o)
+{
+	if (o->gc)
+		gc_stop(o->gc);
+	if (o->scrubber)
+		scrubber_stop(o->scrubber);
 }
 
 void ops_close(struct ops *o)
 {
+	scrubber_free(&o->scrubber);
 	gc_free(&o->gc);
 	store_close(&o->store);
 	retention_free(&o->retention);
@@ -57,6 +71,9 @@ static const struct op ops[] = {
 	{ "gc.pause", op_gc_pause },
 	{ "gc.resume", op_gc_resume },
 	{ "gc.status", op_gc_status },
+	{ "fsck", op_fsck },
+	{ "scrub", op_scrub },
+	{ "scrub.status", op_scrub_status },
 	{ "trash.ls", op_trash_ls },
 	{ "trash.restore", op_trash_restore },
 	{ "trash.empty", op_trash_empty },

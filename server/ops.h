@@ -8,6 +8,7 @@
 #pragma once
 
 #include "gc/gc.h"
+#include "gc/scrubber.h"
 #include "server/conf.h"
 
 struct ops {
@@ -15,10 +16,16 @@ struct ops {
 	struct store *store;
 	struct gc *gc;
 	struct retention *retention; /* gc's */
+	struct scrubber *scrubber;
 };
 
-/* Opens the store and what works on it, as conf says; nothing runs yet.  To be closed whatever the result. */
-MUST_CHECK enum err_kind ops_open(struct ops *o, struct err *e);
+/*
+ * Opens the store, which is made unless it must exist, and what works on it, as conf says; nothing runs yet.  To be closed
+ * whatever the result.
+ */
+MUST_CHECK enum err_kind ops_open(struct ops *o, bool must_exist, struct err *e);
+/* What runs ends early, and nothing begins any more. */
+void ops_stop(struct ops *o);
 void ops_close(struct ops *o);
 
 /* Consumes the item.  False if nobody listens any more: the operation is to end. */
@@ -46,4 +53,5 @@ bool op_number(const struct op_call *c, const char *name, uint64_t *ret);
 bool op_text(const struct op_call *c, const char *name, struct str *ret);
 
 op_fn op_gc, op_gc_pause, op_gc_resume, op_gc_status;
+op_fn op_fsck, op_scrub, op_scrub_status;
 op_fn op_trash_ls, op_trash_restore, op_trash_empty;

@@ -191,13 +191,14 @@ enum err_kind index_is_held(struct kv_txn *t, uint64_t repo, const struct digest
 	return has_kind(t, repo, d, ENTRY_TAGGED, ENTRY_HELD, ret, e);
 }
 
-enum err_kind index_get_size(struct kv_txn *t, const struct digest *d, uint64_t *ret, struct err *e)
+enum err_kind index_get_object(struct kv_txn *t, const struct digest *d, struct object_row *ret,
+			       struct err *e)
 {
 	struct key key = content_key(d, CONTENT_OBJECT);
 	struct str v;
 	enum err_kind k = kv_get(t, KV_CONTENT, key_str(&key), &v, e);
 
-	if (k == ERR_OK && !u64_unpack(v, ret))
+	if (k == ERR_OK && !object_row_unpack(v, ret))
 		return index_bad_value(e, "content");
 	return k;
 }
@@ -287,6 +288,7 @@ enum err_kind index_blob_find(struct index *ix, const struct repo_name *repo,
 			      const struct digest *d, struct blob_info *ret, struct err *e)
 {
 	AUTO_KV_TXN *t = NULL;
+	struct object_row object = { 0 };
 	struct blob_info info;
 	struct repo_row r;
 	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
@@ -299,9 +301,11 @@ enum err_kind index_blob_find(struct index *ix, const struct repo_name *repo,
 	if (k != ERR_OK)
 		return k;
 	info.repo = r.id;
-	k = index_get_size(t, d, &info.size_bytes, e);
+	k = index_get_object(t, d, &object, e);
 	if (k == ERR_NOT_FOUND)
 		return index_bad_value(e, "content");
+	info.size_bytes = object.size_bytes;
+	info.is_damaged = object.damaged_ms != 0;
 	if (k == ERR_OK)
 		k = index_is_held(t, r.id, d, &info.held, e);
 	if (k == ERR_OK)
@@ -553,15 +557,15 @@ enum err_kind index_upload_page(struct index *ix, const struct upload_id *after,
 	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }
 
-enum err_kind index_object_find(struct index *ix, const struct digest *d, uint64_t *ret_size,
+enum err_kind index_object_find(struct index *ix, const struct digest *d, struct object_row *ret,
 				char **ret_bytes, struct err *e)
 {
 	AUTO_KV_TXN *t = NULL;
 	enum err_kind k = kv_read_begin(ix->kv, &t, e);
 
 	if (k == ERR_OK)
-		k = index_get_size(t, d, ret_size, e);
-	return k == ERR_OK && ret_bytes ? read_bytes(t, d, *ret_size, ret_bytes, e) : k;
+		k = index_get_object(t, d, ret, e);
+	return k == ERR_OK && ret_bytes ? read_bytes(t, d, ret->size_bytes, ret_bytes, e) : k;
 }
 
 static enum err_kind read_mark(struct index *ix, struct str key, struct reflog_mark *ret,

@@ -48,28 +48,31 @@ static enum err_kind find_source(struct index_txn *t, struct change *c, struct e
 
 static enum err_kind apply_blob_mount(struct index_txn *t, struct change *c, struct err *e)
 {
+	struct object_row object = { 0 };
 	struct repo_row from;
-	enum err_kind k;
+	enum err_kind k = ERR_OK;
 
-	if (c->from.len == 0) {
+	if (c->from_trash) {
+		/* any content that is there */
+	} else if (c->from.len == 0) {
 		k = find_source(t, c, e);
 	} else {
 		k = index_get_repo(t->kv, &c->from, &from, e);
 		if (k == ERR_OK)
 			k = index_has_link(t->kv, from.id, &c->digest, e);
 	}
-	if (k == ERR_NOT_FOUND)
-		return index_refuse(e, k, "no source to mount", &c->digest, &c->from);
 	if (k == ERR_OK)
-		k = index_get_size(t->kv, &c->digest, &c->size_bytes, e);
-	if (k == ERR_NOT_FOUND)
-		return index_bad_value(e, "content");
+		k = index_get_object(t->kv, &c->digest, &object, e);
+	if (k == ERR_NOT_FOUND || (k == ERR_OK && object.damaged_ms && !c->from_trash))
+		return index_refuse(e, ERR_NOT_FOUND, "no source to mount", &c->digest, &c->from);
+	c->size_bytes = object.size_bytes;
 	return k == ERR_OK ? link_put(t, c, e) : k;
 }
 
 static enum err_kind apply_blob_unlink(struct index_txn *t, struct change *c, struct err *e)
 {
 	struct trash_row gone = { .kind = TRASH_BLOB, .digest = c->digest, .repo = c->repo };
+	struct object_row object = { 0 };
 	struct repo_row r;
 	struct key key;
 	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
@@ -86,7 +89,8 @@ static enum err_kind apply_blob_unlink(struct index_txn *t, struct change *c, st
 		return index_refuse(e, ERR_IN_USE, "a manifest refers to blob", &c->digest,
 				    &c->repo);
 	if (k == ERR_NOT_FOUND)
-		k = index_get_size(t->kv, &c->digest, &gone.size_bytes, e);
+		k = index_get_object(t->kv, &c->digest, &object, e);
+	gone.size_bytes = object.size_bytes;
 	if (k == ERR_OK)
 		k = trash_put(t, c, &gone, STR(""), STR(""), e);
 	if (k == ERR_OK)
@@ -159,17 +163,21 @@ static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, str
 
 /* --- manifests --- */
 
-/* ERR_NOT_FOUND, e untouched: the repository does not have it. */
+/* ERR_NOT_FOUND, e untouched: the repository does not have it, or not whole. */
 static enum err_kind ref_size(struct index_txn *t, uint64_t repo, const struct manifest_ref *ref,
 			      uint64_t *ret, struct err *e)
 {
+	struct object_row object = { 0 };
 	struct manifest_row row;
 	struct str refs;
 	enum err_kind k;
 
 	if (ref->kind != REF_CHILD) {
 		k = index_has_link(t->kv, repo, &ref->digest, e);
-		return k == ERR_OK ? index_get_size(t->kv, &ref->digest, ret, e) : k;
+		if (k == ERR_OK)
+			k = index_get_object(t->kv, &ref->digest, &object, e);
+		*ret = object.size_bytes;
+		return k == ERR_OK && object.damaged_ms ? ERR_NOT_FOUND : k;
 	}
 	k = index_get_manifest(t->kv, repo, &ref->digest, &row, &refs, e);
 	if (k == ERR_OK)
@@ -432,6 +440,9 @@ static enum err_kind (*const appliers[CHANGE_KIND_N])(struct index_txn *, struct
 	[CHANGE_TRASH_DROP] = apply_trash_drop,
 	[CHANGE_PULLED] = apply_pulled,
 	[CHANGE_CLOSED] = apply_closed,
+	[CHANGE_MEND] = apply_mend,
+	[CHANGE_DAMAGE] = apply_damage,
+	[CHANGE_SCRUBBED] = apply_scrubbed,
 };
 
 enum err_kind index_begin(struct index *ix, struct index_txn **ret, struct err *e)

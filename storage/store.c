@@ -46,6 +46,8 @@ static enum err_kind check_version(struct store *st, struct err *e)
 		    "%s is a store of another version: \"%.*s\", this berthd knows version %d",
 		    st->options.root, (int)strcspn(b.p ? b.p : "", "\n"), b.p ? b.p : "",
 		    STORE_VERSION);
+	if (k == ERR_NOT_FOUND && st->options.must_exist)
+		return err_set(e, k, __func__, "%s is no store of berth", st->options.root);
 	if (k != ERR_NOT_FOUND || faccessat(st->root_fd, MAKING, F_OK, 0) == 0)
 		return k == ERR_NOT_FOUND ? ERR_OK : k;
 	return fd_list_dir(st->root_fd, ".", check_empty, st, e);
@@ -202,9 +204,9 @@ static enum err_kind open_index(struct store *st, struct err *e)
 
 static enum err_kind open_root(struct store *st, struct err *e)
 {
-	bool made = sys_mkdirat(AT_FDCWD, st->options.root, 0755) == 0;
+	bool made = !st->options.must_exist && sys_mkdirat(AT_FDCWD, st->options.root, 0755) == 0;
 
-	if (!made && errno != EEXIST)
+	if (!made && !st->options.must_exist && errno != EEXIST)
 		return err_sys(e, __func__, "make the root %s", st->options.root);
 	do /* a root may well be a symbolic link, so not fd_open_at */
 		st->root_fd =

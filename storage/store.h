@@ -21,6 +21,7 @@ struct store;
 
 struct store_options {
 	const char *root;         /* made if its parent exists */
+	bool must_exist;          /* a root that is no store yet is ERR_NOT_FOUND */
 	uint64_t map_bytes;       /* first size of the index's map; it grows by itself */
 	uint64_t uploads_max;     /* open upload sessions */
 	uint64_t uploads_idle_ms; /* after which a session is given up */
