@@ -85,6 +85,19 @@ static void end(struct gc *g, const struct run *r, enum err_kind k, const struct
 	lock_put(&g->mu);
 }
 
+bool gc_hold(struct gc *g)
+{
+	return begin(g);
+}
+
+void gc_release(struct gc *g)
+{
+	lock_get(&g->mu);
+	g->status.running = false;
+	(void)pthread_cond_broadcast(&g->changed);
+	lock_put(&g->mu);
+}
+
 static void log_result(const struct gc_result *r, enum err_kind k, const struct err *e)
 {
 	struct log_line l;

@@ -65,6 +65,10 @@ void gc_stop(struct gc *g);
 void gc_pause(struct gc *g);
 void gc_resume(struct gc *g);
 
+/* Between gc_hold and gc_release no cycle runs.  Waits for the one under way; false if the daemon is about to end. */
+MUST_CHECK bool gc_hold(struct gc *g);
+void gc_release(struct gc *g);
+
 struct gc_status {
 	bool running, paused, braked;
 	uint64_t cycles;

@@ -35,7 +35,10 @@ bool cli_flag(const struct jv *item, const char *name);
 const char *cli_bytes(unsigned long long v, char buf[static CLI_BYTES_MAX]);
 
 /* The commands. */
+int cli_backup(int n_args, char *const *args);
 int cli_gc(int n_args, char *const *args);
 int cli_fsck(int n_args, char *const *args);
+int cli_rebuild(int n_args, char *const *args);
+int cli_restore(int n_args, char *const *args);
 int cli_scrub(int n_args, char *const *args);
 int cli_trash(int n_args, char *const *args);

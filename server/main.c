@@ -204,6 +204,11 @@ static const struct command {
 	{ "trash", cli_trash,
 	  "ls | restore NUMBER|REPOSITORY:TAG|REPOSITORY@DIGEST | empty   what was deleted or "
 	  "collected" },
+	{ "rebuild", cli_rebuild,
+	  "make the index anew from the files and the reflog; no daemon may run" },
+	{ "backup", cli_backup, "DIRECTORY   copy the store, incrementally if there is a copy" },
+	{ "restore", cli_restore,
+	  "DIRECTORY [--accept-damage]   check a copy and install it in an empty root" },
 	{ "version", version, "print the version" },
 	{ "help", help, "print this" },
 };

@@ -2,10 +2,9 @@
 
 #include "base/clock.h"
 
-static enum err_kind open_store(struct ops *o, bool must_exist, struct err *e)
+struct store_options ops_store_options(const struct conf *c, bool must_exist)
 {
-	const struct conf *c = o->conf;
-	const struct store_options options = {
+	return (struct store_options){
 		.root = c->root.p,
 		.must_exist = must_exist,
 		.map_bytes = c->index_map_size,
@@ -17,6 +16,12 @@ static enum err_kind open_store(struct ops *o, bool must_exist, struct err *e)
 		.sparse = c->manifest_sparse,
 		.single_thread = c->threads == 1,
 	};
+}
+
+static enum err_kind open_store(struct ops *o, bool must_exist, struct err *e)
+{
+	const struct conf *c = o->conf;
+	const struct store_options options = ops_store_options(c, must_exist);
 	struct store_recovery found;
 	uint64_t start = mono_ms();
 	enum err_kind k = store_open(&options, &o->store, &found, e);
@@ -67,6 +72,7 @@ void ops_close(struct ops *o)
 }
 
 static const struct op ops[] = {
+	{ "backup", op_backup },
 	{ "gc", op_gc },
 	{ "gc.pause", op_gc_pause },
 	{ "gc.resume", op_gc_resume },

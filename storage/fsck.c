@@ -183,21 +183,6 @@ static enum err_kind check_files(struct fsck *c, struct err *e)
 
 /* --- files that no row names --- */
 
-struct shard {
-	struct fsck *c;
-	enum digest_alg alg;
-	unsigned byte;
-};
-
-static bool name_parse(const struct shard *s, const char *name, struct digest *ret)
-{
-	char text[DIGEST_TEXT_MAX];
-	int n = snprintf(text, sizeof(text), "%s:%s", digest_alg_text(s->alg), name);
-
-	return n > 0 && (size_t)n < sizeof(text) &&
-	       digest_parse(ret, (struct str){ text, (size_t)n }) && ret->bytes[0] == s->byte;
-}
-
 /* K2; of content that is on its way in or out, the claim is somebody else's. */
 static enum err_kind check_stray(struct fsck *c, const struct digest *d, struct err *e)
 {
@@ -220,40 +205,22 @@ static enum err_kind check_stray(struct fsck *c, const struct digest *d, struct 
 	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }
 
-static enum err_kind check_name(void *arg, const char *name, struct err *e)
+static enum err_kind check_name(void *arg, const struct digest *d, const char *path, struct err *e)
 {
-	struct shard *s = arg;
+	struct fsck *c = arg;
 	struct fsck_fault f = { .name = "foreign-file", .where = "blobs" };
 	struct object_row row;
-	struct digest d;
 	enum err_kind k;
 
-	if (s->c->stopped)
+	if (c->stopped)
 		return ERR_OK;
-	if (!name_parse(s, name, &d)) {
-		(void)snprintf(f.what, sizeof(f.what), "%s/%02x/%s", digest_alg_text(s->alg),
-			       s->byte, name);
-		report(s->c, &f);
+	if (!d) {
+		(void)snprintf(f.what, sizeof(f.what), "%s", path);
+		report(c, &f);
 		return ERR_OK;
 	}
-	k = index_object_find(s->c->st->index, &d, &row, NULL, e);
-	return k == ERR_NOT_FOUND ? check_stray(s->c, &d, e) : k;
-}
-
-static enum err_kind check_strays(struct fsck *c, struct err *e)
-{
-	enum err_kind k = ERR_OK;
-
-	for (unsigned alg = DIGEST_SHA256; alg <= DIGEST_SHA512; alg++) {
-		for (unsigned i = 0; i < 256 && k == ERR_OK && !c->stopped; i++) {
-			struct shard s = { .c = c, .alg = (enum digest_alg)alg, .byte = i };
-			char name[3];
-
-			(void)snprintf(name, sizeof(name), "%02x", i);
-			k = fd_list_dir(c->st->blobs_fd[alg], name, check_name, &s, e);
-		}
-	}
-	return k;
+	k = index_object_find(c->st->index, d, &row, NULL, e);
+	return k == ERR_NOT_FOUND ? check_stray(c, d, e) : k;
 }
 
 /* --- uploads --- */
@@ -381,7 +348,7 @@ enum err_kind store_fsck(struct store *st, bool repair, fsck_fault_fn *fn, void 
 	if (k == ERR_OK && !c.stopped)
 		k = check_files(&c, e);
 	if (k == ERR_OK && !c.stopped)
-		k = check_strays(&c, e);
+		k = blob_list(st, check_name, &c, e);
 	if (k == ERR_OK && !c.stopped)
 		k = check_sessions(&c, e);
 	if (k == ERR_OK && !c.stopped)

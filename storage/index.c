@@ -65,6 +65,11 @@ void index_close(struct index **ix)
 	free(p);
 }
 
+enum err_kind index_copy(struct index *ix, int fd, struct err *e)
+{
+	return kv_copy(ix->kv, fd, e);
+}
+
 enum err_kind index_stat(struct index *ix, struct kv_stat *ret, struct err *e)
 {
 	return kv_stat(ix->kv, ret, e);

@@ -26,6 +26,9 @@ MUST_CHECK enum err_kind index_open(const char *dir, uint64_t map_bytes, struct 
 void index_close(struct index **ix);
 MUST_CHECK enum err_kind index_stat(struct index *ix, struct kv_stat *ret, struct err *e);
 
+/* Writes the index as of one moment to fd, an empty data.mdb of an index to be. */
+MUST_CHECK enum err_kind index_copy(struct index *ix, int fd, struct err *e);
+
 /* --- Reads.  ERR_NOT_FOUND is an answer: *e then says what was not there. --- */
 
 struct manifest_info {

@@ -425,3 +425,19 @@ enum err_kind kv_stat(struct kv *kv, struct kv_stat *ret, struct err *e)
 		*ret = s;
 	return k;
 }
+
+enum err_kind kv_copy(struct kv *kv, int fd, struct err *e)
+{
+	struct kv_stat stat;
+	enum err_kind k = kv_stat(kv, &stat, e);
+	int r;
+
+	if (k == ERR_OK && stat.used_bytes > stat.map_bytes / 2)
+		k = kv_grow(kv, e);
+	if (k != ERR_OK)
+		return k;
+	(void)pthread_rwlock_rdlock(&kv->resize);
+	r = kv->env ? mdb_env_copyfd2(kv->env, fd, MDB_CP_COMPACT) : EIO;
+	(void)pthread_rwlock_unlock(&kv->resize);
+	return r == 0 ? ERR_OK : fail(e, r, __func__, "copy");
+}
