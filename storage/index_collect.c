@@ -4,6 +4,7 @@
 
 struct decision {
 	enum verdict verdict;
+	bool is_queued;               /* the row is still there: not taken out, not put off */
 	struct repo_name repo;        /* empty for content */
 	uint64_t size_bytes;          /* of what the verdict removes */
 	uint64_t due_ms;              /* VERDICT_WAIT */
@@ -98,6 +99,7 @@ static enum err_kind decide(struct kv_txn *t, const struct review_row *r,
 	*ret = (struct decision){ .verdict = VERDICT_STALE };
 	if (k != ERR_OK)
 		return k == ERR_NOT_FOUND ? ERR_OK : k;
+	ret->is_queued = true;
 	return r->why == REVIEW_CONTENT ? decide_content(t, r, ret, e)
 					: decide_entry(t, r, p, ret, e);
 }
@@ -176,7 +178,7 @@ enum err_kind apply_collect(struct index_txn *t, struct change *c, struct err *e
 	c->size_bytes = d.size_bytes;
 	switch (d.verdict) {
 	case VERDICT_STALE:
-		return review_drop(t, c->review.repo, &c->review.digest, e);
+		return d.is_queued ? review_drop(t, c->review.repo, &c->review.digest, e) : ERR_OK;
 	case VERDICT_WAIT:
 		return requeue(t, &c->review, d.due_ms, e);
 	case VERDICT_PARK:
