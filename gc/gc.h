@@ -61,7 +61,7 @@ MUST_CHECK enum err_kind gc_start(struct gc *g, struct err *e);
 /* A cycle under way ends after its batch. */
 void gc_stop(struct gc *g);
 
-/* No cycle of the thread begins, and one under way stops after its batch, until gc_resume. */
+/* No cycle of the thread begins, and one of its under way stops after its batch, until gc_resume. */
 void gc_pause(struct gc *g);
 void gc_resume(struct gc *g);
 

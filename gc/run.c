@@ -108,14 +108,13 @@ static enum err_kind look(struct run *r, struct collect_item *items, size_t n, s
 {
 	for (size_t i = 0; i < n; i++) {
 		struct review_finding f;
-		enum err_kind k =
-		    index_review_look(store_index(r->st), &items[i].row, &items[i].policy, &f, e);
+		enum err_kind k = store_collect_look(r->st, &items[i].row, &items[i].policy, &f, e);
 
 		if (k != ERR_OK)
 			return k;
 		count(&r->result, f.verdict, f.size_bytes);
 		if (f.verdict == VERDICT_LINK || f.verdict == VERDICT_MANIFEST)
-			r->result.share_bytes += f.size_bytes;
+			r->result.share_bytes += f.share_bytes;
 		if (r->mode == GC_DRY_RUN)
 			tell(r, &items[i].row, f.verdict, &f.repo, f.size_bytes);
 	}
@@ -283,12 +282,12 @@ static unsigned percent(uint64_t part, uint64_t whole)
 	return whole ? (unsigned)(MIN(part, whole) * 100 / whole) : 0;
 }
 
-/* G2: what would go, in bytes of what repositories lose, and in tags. */
+/* G2: what would go, in bytes of what repositories lose, in manifests and blobs, and in tags. */
 static enum err_kind find_share(struct run *r, struct err *e)
 {
 	struct totals totals;
 	struct kv_stat stat;
-	unsigned bytes, tags;
+	unsigned bytes, objects, tags;
 	enum err_kind k = index_totals(store_index(r->st), &totals, e);
 
 	if (k == ERR_OK)
@@ -297,7 +296,10 @@ static enum err_kind find_share(struct run *r, struct err *e)
 		return k;
 	bytes = percent(r->result.share_bytes, totals.bytes);
 	tags = percent(r->result.tags, stat.entries[KV_TAG]);
-	r->result.share = bytes > tags ? bytes : tags;
+	objects = percent(r->result.manifests + r->result.blobs, totals.objects);
+	r->result.share = bytes > objects ? bytes : objects;
+	if (tags > r->result.share)
+		r->result.share = tags;
 	r->result.braked = r->mode == GC_NORMAL && r->result.share > r->options->max_share;
 	return ERR_OK;
 }

@@ -43,6 +43,19 @@ static void release(struct store *st, struct collecting *c)
 		lease_spare(st->leases, &key);
 }
 
+enum err_kind store_collect_look(struct store *st, const struct review_row *row,
+				 const struct review_policy *p, struct review_finding *ret,
+				 struct err *e)
+{
+	struct lease_key key = key_of(row);
+	enum err_kind k = index_review_look(st->index, row, p, ret, e);
+
+	if (k == ERR_OK && (ret->verdict == VERDICT_LINK || ret->verdict == VERDICT_MANIFEST) &&
+	    st->options.lease_ms && lease_is_taken(st->leases, &key))
+		ret->verdict = VERDICT_LEASED;
+	return k;
+}
+
 static struct change change_of(const struct store *st, const struct collecting *c)
 {
 	struct change ch = store_change(st, CHANGE_COLLECT, &(struct repo_name){ 0 });

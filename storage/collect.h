@@ -27,6 +27,11 @@ MUST_CHECK enum err_kind store_collect_tags(struct store *st, const struct repo_
 					    const struct tag_item *tags, size_t n, size_t *ret,
 					    struct err *e);
 
+/* What store_collect would do with a row now, unless somebody pushes it meanwhile. */
+MUST_CHECK enum err_kind store_collect_look(struct store *st, const struct review_row *row,
+					    const struct review_policy *p,
+					    struct review_finding *ret, struct err *e);
+
 /* n is at most COLLECT_MAX. */
 MUST_CHECK enum err_kind store_collect(struct store *st, struct collect_item *items, size_t n,
 				       struct err *e);

@@ -205,6 +205,8 @@ struct review_finding {
 	enum verdict verdict;
 	struct repo_name repo; /* empty for content */
 	uint64_t size_bytes;
+	uint64_t
+	    share_bytes; /* what the repository loses: with a manifest the blobs that only it refers to */
 };
 MUST_CHECK enum err_kind index_review_look(struct index *ix, const struct review_row *r,
 					   const struct review_policy *p,

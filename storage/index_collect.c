@@ -104,20 +104,65 @@ static enum err_kind decide(struct kv_txn *t, const struct review_row *r,
 					: decide_entry(t, r, p, ret, e);
 }
 
+/* No second manifest of the repository refers to it. */
+static enum err_kind has_one_holder(struct kv_txn *t, uint64_t repo, const struct digest *d,
+				    bool *ret, struct err *e)
+{
+	AUTO_KV_CURSOR *c = NULL;
+	struct key prefix = entry_key(repo, d, ENTRY_HELD);
+	struct str key, value;
+	enum err_kind k = kv_cursor_open(t, KV_ENTRY, &c, e);
+
+	if (k == ERR_OK)
+		k = kv_seek(c, key_str(&prefix), &key, &value, e);
+	if (k == ERR_OK)
+		k = kv_next(c, &key, &value, e);
+	*ret = k == ERR_NOT_FOUND || (k == ERR_OK && !str_starts(key, key_str(&prefix)));
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
+}
+
+static enum err_kind share_of(struct kv_txn *t, uint64_t repo, const struct decision *d,
+			      uint64_t *ret, struct err *e)
+{
+	struct str rest = d->refs;
+	struct manifest_ref ref;
+	enum err_kind k = ERR_OK;
+
+	*ret = d->size_bytes;
+	while (d->verdict == VERDICT_MANIFEST && k == ERR_OK && refs_next(&rest, &ref)) {
+		uint64_t size = 0;
+		bool alone = false;
+
+		if (ref.kind == REF_CHILD)
+			continue;
+		k = has_one_holder(t, repo, &ref.digest, &alone, e);
+		if (k == ERR_OK && alone)
+			k = size_of(t, &ref.digest, &size, e);
+		if (k == ERR_NOT_FOUND)
+			k = ERR_OK; /* it was absent from the start */
+		*ret += size;
+	}
+	return k;
+}
+
 enum err_kind index_review_look(struct index *ix, const struct review_row *r,
 				const struct review_policy *p, struct review_finding *ret,
 				struct err *e)
 {
 	AUTO_KV_TXN *t = NULL;
 	struct decision d;
+	uint64_t share = 0;
 	enum err_kind k = kv_read_begin(ix->kv, &t, e);
 
 	if (k == ERR_OK)
 		k = decide(t, r, p, &d, e);
 	if (k == ERR_OK)
+		k = share_of(t, r->repo, &d, &share, e);
+	if (k == ERR_OK)
 		*ret = (struct review_finding){ .verdict = d.verdict,
 						.repo = d.repo,
-						.size_bytes = d.size_bytes };
+						.size_bytes = d.size_bytes,
+						.share_bytes = share };
 	return k;
 }
 
