@@ -9,7 +9,7 @@
 #pragma once
 
 #include "base/err.h"
-#include "base/jv.h"
+#include "base/form.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "storage/change.h"
@@ -40,7 +40,7 @@ struct conf {
  * The value of a list option is an array of objects, lists and texts.  Each object has its line as member CONF_LINE; no
  * other name has an @.
  */
-#define CONF_LINE "@line"
+#define CONF_LINE FORM_LINE
 
 /*
  * args are those after the command: --name=value, --name value, --flag, --config FILE.  ERR_INVALID names the option,
