@@ -1,5 +1,6 @@
 #include "server/api.h"
 
+#include "server/access.h"
 #include "server/range.h"
 #include "storage/repo.h"
 
@@ -70,7 +71,8 @@ enum err_kind api_upload_start(struct request *rq, struct err *e)
 
 	rq->about = RES_UPLOAD;
 	if (k == ERR_OK && s.has_mount) {
-		k = repo_blob_mount(st, &rq->path.repo, s.has_from ? &s.from : NULL, &s.digest, e);
+		k = repo_blob_mount(st, &rq->path.repo, s.has_from ? &s.from : NULL, &s.digest,
+				    access_guard(rq), e);
 		if (k != ERR_NOT_FOUND) {
 			if (k == ERR_OK)
 				blob_created(rq, &s.digest);

@@ -64,6 +64,24 @@ static const struct option options[] = {
 	  "time that running requests have to end after SIGTERM", NULL },
 	{ "http.insecure", CONF_FLAG, AT(http_insecure), 0, 0, "false",
 	  "serve plain HTTP to anybody on an address that is not loopback", NULL },
+	{ "auth.htpasswd", CONF_TEXT, AT(auth_htpasswd), 0, 0, "",
+	  "file of NAME:HASH lines with bcrypt hashes: berthd user edits it; changes count at once", NULL },
+	{ "auth.groups", CONF_LIST, AT(auth_groups), 0, 0, "[]",
+	  "groups of accounts for access: {name: dev, members: [alice, bob]}", NULL },
+	{ "auth.workers", CONF_COUNT, AT(auth_workers), 1, 64, "4",
+	  "threads that check passwords and ask directories", NULL },
+	{ "auth.password_cache", CONF_DURATION, AT(auth_password_cache_ms), 0, DAY, "5m",
+	  "how long a password that was right is not hashed again", NULL },
+	{ "auth.throttle.failures", CONF_COUNT, AT(auth_throttle_failures), 1, 1000, "5",
+	  "wrong passwords for an account from one address before it has to wait; four times as many for an address", NULL },
+	{ "auth.throttle.wait", CONF_DURATION, AT(auth_throttle_wait_ms), 1, 3600 * SECOND, "1s",
+	  "the first wait; each further failure doubles it", NULL },
+	{ "auth.throttle.wait_max", CONF_DURATION, AT(auth_throttle_wait_max_ms), 1, DAY, "5m",
+	  "the longest wait", NULL },
+	{ "auth.throttle.window", CONF_DURATION, AT(auth_throttle_window_ms), SECOND, DAY, "15m",
+	  "failures older than this are forgotten", NULL },
+	{ "access", CONF_LIST, AT(access), 0, 0, "[]",
+	  "who may do what: {who: [alice, \"group:dev\"], repositories: \"team/**\", allow: [pull, push]}; see README", NULL },
 	{ "manifest.size_max", CONF_SIZE, AT(manifest_size_max), 1024, 64 * M, "4M",
 	  "bytes of a manifest", NULL },
 	{ "manifest.json_depth_max", CONF_COUNT, AT(manifest_json_depth_max), 8, 2048, "64",
@@ -348,9 +366,9 @@ static enum err_kind read_environment(struct conf *c, struct err *e)
 	return k;
 }
 
-static bool is_flag(struct str key)
+bool conf_is_flag(const char *key)
 {
-	const struct option *o = find_option(key);
+	const struct option *o = find_option(str_of(key));
 
 	return o && o->type == CONF_FLAG;
 }
@@ -371,7 +389,7 @@ static enum err_kind next_arg(int n_args, char *const *args, int *i, struct arg 
 	a = (struct str){ a.p + 2, a.n - 2 };
 	if (str_cut(a, '=', &ret->key, &ret->value))
 		return ERR_OK;
-	if (is_flag(ret->key))
+	if (conf_is_flag(ret->key.p)) /* all of the argument, without an = */
 		ret->value = STR("true");
 	else if (*i < n_args)
 		ret->value = str_of(args[(*i)++]);
@@ -424,9 +442,14 @@ enum err_kind conf_load(int n_args, char *const *args, struct conf *ret, struct 
 
 void conf_clear(struct conf *c)
 {
-	sbuf_clear(&c->root);
-	sbuf_clear(&c->listen);
-	jv_free(&c->retention);
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		void *field = (char *)c + options[i].offset;
+
+		if (options[i].type == CONF_TEXT)
+			sbuf_clear(field);
+		else if (options[i].type == CONF_LIST)
+			jv_free(field);
+	}
 }
 
 /* In YAML's double quotes. */
@@ -505,22 +528,43 @@ static void dump_value(const struct conf *c, const struct option *o, struct sbuf
 	}
 }
 
+static size_t dots(const char *key)
+{
+	size_t n = 0;
+
+	for (; *key; key++)
+		n += *key == '.';
+	return n;
+}
+
+/* The groups of key that the option before it was not in; returns the rest of its name. */
+static const char *dump_groups(const char *before, const char *key, struct sbuf *b)
+{
+	const char *at = key, *dot;
+	int indent = 0;
+
+	for (; (dot = strchr(at, '.')) != NULL; at = dot + 1, indent += 2) {
+		size_t n = (size_t)(dot + 1 - key);
+
+		if (strncmp(before, key, n) != 0)
+			sbuf_addf(b, "%*s%.*s:\n", indent, "", (int)(dot - at), at);
+	}
+	return at;
+}
+
 void conf_dump(const struct conf *c, struct sbuf *b)
 {
-	struct str group = { "", 0 };
+	const char *before = "";
 
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-		struct str head, leaf;
-		bool nested = str_cut(str_of(options[i].key), '.', &head, &leaf);
+		const char *leaf = dump_groups(before, options[i].key, b);
+		int indent = (int)(2 * dots(options[i].key));
 
-		if (nested && !str_eq(head, group)) {
-			group = head;
-			sbuf_addf(b, "%.*s:\n", STR_FMT(head));
-		}
-		sbuf_addf(b, "%s# %s", nested ? "  " : "", options[i].doc);
+		before = options[i].key;
+		sbuf_addf(b, "%*s# %s", indent, "", options[i].doc);
 		if (options[i].choices)
 			sbuf_addf(b, " (%s)", options[i].choices);
-		sbuf_addf(b, "\n%s%s: ", nested ? "  " : "", nested ? leaf.p : options[i].key);
+		sbuf_addf(b, "\n%*s%s: ", indent, "", leaf);
 		dump_value(c, &options[i], b);
 		sbuf_add(b, "\n", 1);
 	}

@@ -25,6 +25,12 @@ struct conf {
 	uint64_t http_min_rate, http_min_rate_grace_ms; /* bytes per second; 0: no minimum */
 	uint64_t http_target_max, http_head_max;
 	bool http_insecure;
+	struct sbuf auth_htpasswd;
+	struct jv *auth_groups;
+	uint64_t auth_workers, auth_password_cache_ms;
+	uint64_t auth_throttle_failures, auth_throttle_wait_ms, auth_throttle_wait_max_ms;
+	uint64_t auth_throttle_window_ms;
+	struct jv *access;
 	uint64_t manifest_size_max, manifest_json_depth_max;
 	enum sparse manifest_sparse;
 	uint64_t uploads_idle_ms, uploads_sessions_max;
@@ -55,6 +61,8 @@ MUST_CHECK enum err_kind conf_set(struct conf *c, struct str key, struct str val
 /* The same for a list, which is consumed. */
 MUST_CHECK enum err_kind conf_set_list(struct conf *c, struct str key, struct jv *take,
 				       const char *where, struct err *e);
+/* Does the option stand for true when it is given without a value? */
+bool conf_is_flag(const char *key);
 /* Every option with its meaning and value, as a configuration file. */
 void conf_dump(const struct conf *c, struct sbuf *b);
 

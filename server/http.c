@@ -52,6 +52,30 @@ static const char *host_header(void *arg, const char *name)
 	return MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, name);
 }
 
+struct counter {
+	const char *name;
+	unsigned n;
+};
+
+static enum MHD_Result count_field(void *cls, enum MHD_ValueKind kind, const char *name,
+				   const char *value)
+{
+	struct counter *c = cls;
+
+	(void)kind, (void)value;
+	c->n += strcasecmp(name, c->name) == 0;
+	return MHD_YES;
+}
+
+static bool host_repeats(void *arg, const char *name)
+{
+	struct client *c = arg;
+	struct counter counter = { name, 0 };
+
+	(void)MHD_get_connection_values(c->connection, MHD_HEADER_KIND, count_field, &counter);
+	return counter.n > 1;
+}
+
 static void host_park(void *arg)
 {
 	struct client *c = arg;
@@ -149,12 +173,14 @@ static enum MHD_Result on_head(struct client *c, struct request *rq, const char 
 	const struct request_host host = { .arg = c,
 					   .peer = c->peer,
 					   .header = host_header,
+					   .repeats = host_repeats,
 					   .park = host_park,
 					   .wake = host_wake };
 
-	if (request_open(rq, method, &host))
+	if (rq->stage == REQUEST_HEAD ? request_open(rq, method, &host) : request_resume(rq))
 		return answer(c, rq);
-	watch_phase(&c->watched, WATCH_BODY);
+	if (rq->stage != REQUEST_AUTH)
+		watch_phase(&c->watched, WATCH_BODY);
 	return MHD_YES;
 }
 
@@ -168,7 +194,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 	(void)cls, (void)url, (void)version;
 	if (!c || !rq)
 		return MHD_NO; /* no memory: nothing better can be said */
-	if (rq->stage == REQUEST_HEAD)
+	if (rq->stage == REQUEST_HEAD || rq->stage == REQUEST_AUTH)
 		return on_head(c, rq, method);
 	if (*n_data) {
 		size_t took;

@@ -4,24 +4,18 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "server/cli.h"
+#include "server/guard.h"
 #include "server/http.h"
 
 #ifndef BERTH_VERSION
 #define BERTH_VERSION "0.1.0"
 #endif
 
-enum exit_status { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-
 #define WAKE_MS 500       /* between looks at signals and housekeeping */
 #define POLL_MS 50        /* the same when this thread serves as well */
 #define SETTLE_MS 1000    /* between looks for files to make durable */
 #define REAP_MS_MAX 60000 /* between looks for idle upload sessions */
-
-static int complain(enum exit_status status, const struct err *e)
-{
-	(void)fprintf(stderr, "berthd: %s\n", e->msg);
-	return status;
-}
 
 /* Connections and blobs are descriptors; the soft limit is often far below what we may have. */
 static void raise_descriptor_limit(void)
@@ -98,8 +92,8 @@ static void do_chores(struct job *j)
 }
 
 /* Until a signal says to end. */
-static void serve_until_signal(const struct server *s, struct http *h, struct chores *chores,
-			       const sigset_t *signals)
+static void serve_until_signal(const struct server *s, struct http *h, struct guard *guard,
+			       struct chores *chores, const sigset_t *signals)
 {
 	bool single = s->conf->threads == 1;
 	const struct timespec wait = { .tv_nsec = single ? 0 : WAKE_MS * 1000000L };
@@ -107,8 +101,7 @@ static void serve_until_signal(const struct server *s, struct http *h, struct ch
 
 	do {
 		sig = sigtimedwait(signals, NULL, &wait);
-		if (sig == SIGHUP)
-			log_event(LOG_INFO, "signal", "SIGHUP: there is nothing to reload");
+		guard_tend(guard, sig == SIGHUP);
 		if (single)
 			http_poll(h, POLL_MS);
 		if (!chores->busy) {
@@ -124,12 +117,15 @@ static enum err_kind run(const struct conf *c, const sigset_t *signals, struct e
 {
 	struct server s = { .conf = c };
 	struct http *h = NULL;
+	struct guard *guard = NULL;
 	struct chores chores = { .job = { .run = do_chores },
 				 .reap_every_ms =
 				     MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX),
 				 .reaped_mono_ms = mono_ms() };
-	enum err_kind k = open_store(c, &s.store, e);
+	enum err_kind k = guard_open(c, &s, &guard, e);
 
+	if (k == ERR_OK)
+		k = open_store(c, &s.store, e);
 	if (k == ERR_OK)
 		k = work_start(c->threads == 1 ? 0 : (unsigned)c->workers, &s.work, e);
 	if (k == ERR_OK)
@@ -138,9 +134,10 @@ static enum err_kind run(const struct conf *c, const sigset_t *signals, struct e
 		(void)printf("listening on http://%s\n", http_address(h));
 		(void)fflush(stdout);
 		chores.store = s.store;
-		serve_until_signal(&s, h, &chores, signals);
+		serve_until_signal(&s, h, guard, &chores, signals);
 	}
 	work_stop(&s.work);
+	guard_close(&guard, &s);
 	store_close(&s.store);
 	return k;
 }
@@ -153,7 +150,7 @@ static int serve(int n_args, char *const *args)
 	enum err_kind k = conf_load(n_args, args, &c, &e);
 
 	if (k != ERR_OK)
-		return complain(EXIT_USAGE, &e);
+		return cli_complain(EXIT_USAGE, &e);
 	(void)sigemptyset(&signals);
 	(void)sigaddset(&signals, SIGTERM);
 	(void)sigaddset(&signals, SIGINT);
@@ -168,7 +165,7 @@ static int serve(int n_args, char *const *args)
 	k = run(&c, &signals, &e);
 	log_stop();
 	conf_clear(&c);
-	return k == ERR_OK ? EXIT_FINE : complain(EXIT_FAILED, &e);
+	return k == ERR_OK ? EXIT_FINE : cli_complain(EXIT_FAILED, &e);
 }
 
 static int check_config(int n_args, char *const *args)
@@ -179,7 +176,7 @@ static int check_config(int n_args, char *const *args)
 
 	sbuf_init(&text, 1024 * 1024);
 	if (conf_load(n_args, args, &c, &e) != ERR_OK)
-		return complain(EXIT_USAGE, &e);
+		return cli_complain(EXIT_USAGE, &e);
 	conf_dump(&c, &text);
 	conf_clear(&c);
 	if (text.failed || fputs(text.p, stdout) == EOF || fflush(stdout) == EOF)
@@ -205,6 +202,7 @@ static const struct command {
 	{ "check-config", check_config,
 	  "[--config FILE] [--OPTION=VALUE]...   check the options and print them all, with what "
 	  "they mean" },
+	{ "user", cli_user, "add|passwd NAME, rm NAME, ls   edit the accounts of auth.htpasswd" },
 	{ "version", version, "print the version" },
 	{ "help", help, "print this" },
 };

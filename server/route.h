@@ -7,8 +7,16 @@
 
 #include "server/request.h"
 
-/* What the caller must be allowed to do with the repository of the path. */
-enum scope { SCOPE_NONE, SCOPE_PULL, SCOPE_PUSH, SCOPE_DELETE, SCOPE_CATALOG, SCOPE_N };
+/* What the caller must be allowed to do with the repository of the path; SCOPE_LOGIN: be somebody, SCOPE_NONE: nothing. */
+enum scope {
+	SCOPE_NONE,
+	SCOPE_LOGIN,
+	SCOPE_PULL,
+	SCOPE_PUSH,
+	SCOPE_DELETE,
+	SCOPE_CATALOG,
+	SCOPE_N
+};
 
 enum route_flag {
 	ROUTE_MAY_BLOCK = 1u << 0, /* run() goes to a worker */

@@ -24,6 +24,13 @@ enum change_kind {
 /* Which manifests may refer to content that is not there (promise P4 is kept by the first two). */
 enum sparse { SPARSE_NONE, SPARSE_INDEX, SPARSE_ALL };
 
+/* What whoever asks for a change may do, looked at while it is applied, by the committer: these must not block. */
+struct change_guard {
+	const void *arg;
+	bool (*may_read)(const void *arg, const struct repo_name *repo); /* to mount from it */
+	bool (*tag_is_fixed)(const void *arg, const struct repo_name *repo, struct str tag);
+};
+
 struct change {
 	enum change_kind kind;
 	struct repo_name repo;
@@ -38,10 +45,11 @@ struct change {
 	size_t n_tags;
 	struct upload_id upload; /* UPLOAD_*; BLOB_LINK: the session it ends, if has_upload */
 	bool has_upload;
-	uint8_t upload_alg;         /* UPLOAD_OPEN: enum digest_alg */
-	uint64_t uploads_max;       /* UPLOAD_OPEN: ERR_TOO_MANY beyond it */
-	uint64_t review_at_ms;      /* when gc may look at what this leaves unreferenced */
-	struct reflog_mark settled; /* SETTLE */
+	uint8_t upload_alg;               /* UPLOAD_OPEN: enum digest_alg */
+	uint64_t uploads_max;             /* UPLOAD_OPEN: ERR_TOO_MANY beyond it */
+	const struct change_guard *guard; /* NULL: everything may be done */
+	uint64_t review_at_ms;            /* when gc may look at what this leaves unreferenced */
+	struct reflog_mark settled;       /* SETTLE */
 
 	/* MANIFEST_PUT that ends with ERR_REFS: the digests that are not in the repository. */
 	struct digest *missing;

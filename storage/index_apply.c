@@ -1,6 +1,7 @@
 #include "storage/index_impl.h"
 
 #define NEXT_ID_KEY STR("next-id")
+#define SOURCES_ASKED_MAX 256 /* by a mount that does not say from where */
 
 /* What a repository has of a digest: bits in a place row. */
 enum place_bit { PLACE_LINK = 1, PLACE_MANIFEST = 2 };
@@ -8,7 +9,7 @@ enum place_bit { PLACE_LINK = 1, PLACE_MANIFEST = 2 };
 bool index_refused(enum err_kind k)
 {
 	return k == ERR_NOT_FOUND || k == ERR_REFS || k == ERR_INVALID || k == ERR_IN_USE ||
-	       k == ERR_TOO_MANY;
+	       k == ERR_TOO_MANY || k == ERR_DENIED;
 }
 
 static enum err_kind refuse(struct err *e, enum err_kind kind, const char *what,
@@ -191,24 +192,33 @@ static enum err_kind apply_blob_link(struct index_txn *t, struct change *c, stru
 	return k == ERR_OK && c->has_upload ? upload_drop(t, &c->upload, e) : k;
 }
 
-/* Any repository that has the blob as a blob. */
+static bool may_read(const struct change *c, const struct repo_name *repo)
+{
+	return !c->guard || c->guard->may_read(c->guard->arg, repo);
+}
+
+/* Any repository that has the blob as a blob, and that may be read.  Not too many are asked about. */
 static enum err_kind find_source(struct index_txn *t, struct change *c, struct err *e)
 {
 	AUTO_KV_CURSOR *cur = NULL;
 	struct key prefix = content_key(&c->digest, CONTENT_PLACE);
 	struct str key, value;
 	uint8_t bits;
+	unsigned asked = 0;
 	enum err_kind k = kv_cursor_open(t->kv, KV_CONTENT, &cur, e);
 
 	if (k != ERR_OK)
 		return k;
 	for (k = kv_seek(cur, key_str(&prefix), &key, &value, e);
-	     k == ERR_OK && str_starts(key, key_str(&prefix)); k = kv_next(cur, &key, &value, e)) {
+	     k == ERR_OK && str_starts(key, key_str(&prefix)) && asked < SOURCES_ASKED_MAX;
+	     k = kv_next(cur, &key, &value, e)) {
 		if (!unpack_u8(&value, &bits) || !repo_name_parse(&c->from, value))
 			return index_bad_value(e, "content");
-		if (bits & PLACE_LINK)
+		if (bits & PLACE_LINK && may_read(c, &c->from))
 			return ERR_OK;
+		asked++;
 	}
+	c->from.len = 0;
 	return k == ERR_OK ? ERR_NOT_FOUND : k;
 }
 
@@ -219,6 +229,8 @@ static enum err_kind apply_blob_mount(struct index_txn *t, struct change *c, str
 
 	if (c->from.len == 0) {
 		k = find_source(t, c, e);
+	} else if (!may_read(c, &c->from)) {
+		k = ERR_NOT_FOUND;
 	} else {
 		k = index_get_repo(t->kv, &c->from, &from, e);
 		if (k == ERR_OK)
@@ -258,6 +270,15 @@ static enum err_kind apply_blob_unlink(struct index_txn *t, struct change *c, st
 }
 
 /* --- tags --- */
+
+/* ERR_DENIED if the tag is one that stays as it is. */
+static enum err_kind check_free(const struct change *c, struct str tag, struct err *e)
+{
+	if (!c->guard || !c->guard->tag_is_fixed(c->guard->arg, &c->repo, tag))
+		return ERR_OK;
+	return err_set(e, ERR_DENIED, __func__, "tag %.*s of %.100s is immutable", STR_FMT(tag),
+		       c->repo.s);
+}
 
 static struct key tag_key(uint64_t repo, struct str tag)
 {
@@ -312,6 +333,8 @@ static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, str
 		k = index_get_tag(t->kv, r.id, &c->tags[0], &old, e);
 	if (k == ERR_NOT_FOUND)
 		return err_set(e, k, __func__, "no tag %s in %.100s", c->tags[0].s, c->repo.s);
+	if (k == ERR_OK)
+		k = check_free(c, tag_name_str(&c->tags[0]), e);
 	if (k == ERR_OK)
 		k = tag_clear(t, r.id, tag_name_str(&c->tags[0]), &old.digest, e);
 	return k == ERR_OK ? review_if_free(t, c, r.id, &old.digest, e) : k;
@@ -469,6 +492,23 @@ static enum err_kind manifest_put(struct index_txn *t, const struct change *c, u
 	return k == ERR_OK ? refs_put(t, m, repo, id, e) : k;
 }
 
+/* No immutable tag moves. */
+static enum err_kind check_moves(struct index_txn *t, const struct change *c, uint64_t repo,
+				 struct err *e)
+{
+	struct tag_row old;
+	enum err_kind k = ERR_OK;
+
+	for (size_t i = 0; i < c->n_tags && k == ERR_OK; i++) {
+		k = index_get_tag(t->kv, repo, &c->tags[i], &old, e);
+		if (k == ERR_OK && !digest_eq(&old.digest, &c->digest))
+			k = check_free(c, tag_name_str(&c->tags[i]), e);
+		else if (k == ERR_NOT_FOUND)
+			k = ERR_OK;
+	}
+	return k;
+}
+
 static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, struct err *e)
 {
 	struct repo_row r = { .id = 0 };
@@ -477,6 +517,8 @@ static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, s
 
 	if (k == ERR_OK || k == ERR_NOT_FOUND)
 		k = check_refs(t, c, r.id, e);
+	if (k == ERR_OK && c->guard)
+		k = check_moves(t, c, r.id, e);
 	if (k == ERR_OK)
 		k = repo_get_or_make(t, c, &repo, e);
 	if (k == ERR_OK)
@@ -506,6 +548,26 @@ static enum err_kind tags_clear(struct index_txn *t, uint64_t repo, const struct
 		if (k != ERR_OK)
 			return k;
 	}
+}
+
+/* No immutable tag goes with its manifest. */
+static enum err_kind check_vanishing(struct index_txn *t, const struct change *c, uint64_t repo,
+				     struct err *e)
+{
+	AUTO_KV_CURSOR *cur = NULL;
+	struct key prefix = entry_key(repo, &c->digest, ENTRY_TAGGED);
+	struct str key, value;
+	enum err_kind k = kv_cursor_open(t->kv, KV_ENTRY, &cur, e);
+
+	if (k != ERR_OK)
+		return k;
+	for (k = kv_seek(cur, key_str(&prefix), &key, &value, e);
+	     k == ERR_OK && str_starts(key, key_str(&prefix)); k = kv_next(cur, &key, &value, e)) {
+		k = check_free(c, (struct str){ key.p + prefix.n, key.n - prefix.n }, e);
+		if (k != ERR_OK)
+			return k;
+	}
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }
 
 /* Gives up the references of a manifest; what nobody else holds goes to review. */
@@ -543,6 +605,8 @@ static enum err_kind apply_manifest_delete(struct index_txn *t, struct change *c
 		k = index_get_manifest(t->kv, r.id, &c->digest, &mr, &refs, e);
 	if (k == ERR_NOT_FOUND)
 		return refuse(e, k, "no manifest", &c->digest, &c->repo);
+	if (k == ERR_OK && c->guard)
+		k = check_vanishing(t, c, r.id, e);
 	if (k == ERR_OK)
 		k = refs_clear(t, c, r.id, mr.id, refs, e);
 	if (k == ERR_OK)

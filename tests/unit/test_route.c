@@ -24,7 +24,7 @@ static const struct path_case {
 	{ "ping",
 	  PATH_PING,
 	  "GET, HEAD",
-	  { { METHOD_GET, SCOPE_NONE, 0, api_ping }, { METHOD_HEAD, SCOPE_NONE, 0, api_ping } },
+	  { { METHOD_GET, SCOPE_LOGIN, 0, api_ping }, { METHOD_HEAD, SCOPE_LOGIN, 0, api_ping } },
 	  2 },
 	{ "catalog",
 	  PATH_CATALOG,
@@ -100,7 +100,7 @@ static void test_path(void **state)
 	}
 }
 
-/* Reads never wait for a disk, changes always may (A1); both need a scope but for the ping. */
+/* Reads never wait for a disk, changes always may (A1); both need a scope but for health. */
 static void test_rules(void **state)
 {
 	unsigned n = 0;
@@ -118,8 +118,7 @@ static void test_rules(void **state)
 				continue;
 			n++;
 			assert_int_equal((r->flags & ROUTE_MAY_BLOCK) != 0, !reads);
-			assert_int_equal(r->scope == SCOPE_NONE,
-					 kind == PATH_PING || kind == PATH_HEALTH);
+			assert_int_equal(r->scope == SCOPE_NONE, kind == PATH_HEALTH);
 			assert_false((r->flags & ROUTE_BODY) && (r->flags & ROUTE_STREAM));
 		}
 	}
