@@ -30,12 +30,14 @@ bool access_is_needed(const struct request *rq)
 	return rq->server->auth && !(rq->route && rq->route->scope == SCOPE_NONE);
 }
 
-static struct credentials credentials_of(const struct request *rq)
+/* certificate is borrowed. */
+static struct credentials credentials_of(const struct request *rq, struct identity *certificate)
 {
 	return (struct credentials){
 		.authorization = request_header(rq, "Authorization"),
 		.repeated = rq->host.repeats && rq->host.repeats(rq->host.arg, "Authorization"),
 		.address = rq->host.peer,
+		.certificate = certificate,
 	};
 }
 
@@ -65,16 +67,23 @@ static enum err_kind refuse_login(struct request *rq, const struct auth_failure 
 enum err_kind access_recall(struct request *rq, bool *ret_later, struct err *e)
 {
 	const struct auth_failure nobody = { .wait_ms = 0 };
-	const struct credentials c = credentials_of(rq);
-	enum err_kind k = auth_recall(rq->server->auth, &c, &rq->identity, e);
+	AUTO_IDENTITY *certificate = NULL;
+	enum err_kind k = ERR_OK;
 
+	if (rq->host.certificate)
+		k = rq->host.certificate(rq->host.arg, &certificate, e);
+	if (k == ERR_OK) {
+		const struct credentials c = credentials_of(rq, certificate);
+
+		k = auth_recall(rq->server->auth, &c, &rq->identity, e);
+	}
 	*ret_later = k == ERR_OK && !rq->identity;
 	return k == ERR_OK ? ERR_OK : refuse_login(rq, &nobody, e);
 }
 
 enum err_kind access_identify(struct request *rq, struct err *e)
 {
-	const struct credentials c = credentials_of(rq);
+	const struct credentials c = credentials_of(rq, NULL); /* it named itself otherwise */
 	struct auth_failure failure;
 	enum err_kind k = auth_identify(rq->server->auth, &c, &rq->identity, &failure, e);
 

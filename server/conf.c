@@ -26,6 +26,7 @@ struct option {
 };
 
 #define SPARSE_CHOICES "none index all"
+#define CLIENT_NAME_CHOICES "san uri email dns cn"
 #define LEVEL_CHOICES "error warn info debug"
 
 #define AT(field) offsetof(struct conf, field)
@@ -63,7 +64,15 @@ static const struct option options[] = {
 	{ "http.drain", CONF_DURATION, AT(http_drain_ms), 0, DAY, "10s",
 	  "time that running requests have to end after SIGTERM", NULL },
 	{ "http.insecure", CONF_FLAG, AT(http_insecure), 0, 0, "false",
-	  "serve plain HTTP to anybody on an address that is not loopback", NULL },
+	  "serve without TLS or without accounts on an address that is not loopback", NULL },
+	{ "tls.certificates", CONF_LIST, AT(tls_certificates), 0, 0, "[]",
+	  "serve TLS with these: {certificate: FILE, key: FILE}, in PEM; the client's name for us chooses, changes count at once", NULL },
+	{ "tls.client_ca", CONF_TEXT, AT(tls_client_ca), 0, 0, "",
+	  "file of authorities whose certificates clients may show instead of a password", NULL },
+	{ "tls.client_crl", CONF_TEXT, AT(tls_client_crl), 0, 0, "",
+	  "file of revocation lists of these authorities", NULL },
+	{ "tls.client_name", CONF_CHOICE, AT(tls_client_name), 0, 0, "san",
+	  "what in a client's certificate is its name for access; san: the first URI, else e-mail address, else DNS name", CLIENT_NAME_CHOICES },
 	{ "auth.htpasswd", CONF_TEXT, AT(auth_htpasswd), 0, 0, "",
 	  "file of NAME:HASH lines with bcrypt hashes: berthd user edits it; changes count at once", NULL },
 	{ "auth.groups", CONF_LIST, AT(auth_groups), 0, 0, "[]",

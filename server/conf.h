@@ -25,6 +25,9 @@ struct conf {
 	uint64_t http_min_rate, http_min_rate_grace_ms; /* bytes per second; 0: no minimum */
 	uint64_t http_target_max, http_head_max;
 	bool http_insecure;
+	struct jv *tls_certificates;
+	struct sbuf tls_client_ca, tls_client_crl;
+	unsigned tls_client_name; /* enum tls_name */
 	struct sbuf auth_htpasswd;
 	struct jv *auth_groups;
 	uint64_t auth_workers, auth_password_cache_ms;

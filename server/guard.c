@@ -1,11 +1,13 @@
 #include "server/guard.h"
 
 #include "auth/auth.h"
+#include "server/tls.h"
 
 #define FAILURES_REMEMBERED 65536
 
 struct guard {
 	struct auth *auth;
+	struct tls *tls;
 	struct work *work;
 	struct job job; /* one at a time */
 	_Atomic bool busy, reload;
@@ -18,7 +20,12 @@ static const char *or_null(const struct sbuf *text)
 
 bool guard_has_accounts(const struct conf *c)
 {
-	return c->auth_htpasswd.n > 0;
+	return c->auth_htpasswd.n > 0 || c->tls_client_ca.n > 0;
+}
+
+bool guard_is_closed(const struct conf *c)
+{
+	return jv_count(c->tls_certificates) > 0 && guard_has_accounts(c);
 }
 
 static bool is_guarded(const struct conf *c)
@@ -68,8 +75,27 @@ static void tend_job(struct job *j)
 	struct guard *g = (struct guard *)((char *)j - offsetof(struct guard, job));
 	bool reload = atomic_exchange(&g->reload, false);
 
-	auth_tend(g->auth, reload, on_note, NULL);
+	if (g->tls)
+		tls_tend(g->tls, reload, on_note, NULL);
+	if (g->auth)
+		auth_tend(g->auth, reload, on_note, NULL);
 	g->busy = false;
+}
+
+static enum err_kind open_tls(const struct conf *c, struct guard *g, struct err *e)
+{
+	const struct tls_options o = { .certificates = c->tls_certificates,
+				       .client_ca = or_null(&c->tls_client_ca),
+				       .client_crl = or_null(&c->tls_client_crl),
+				       .client_name = (enum tls_name)c->tls_client_name };
+
+	if (jv_count(c->tls_certificates) == 0) {
+		if (!o.client_ca && !o.client_crl)
+			return ERR_OK;
+		return err_set(e, ERR_INVALID, __func__,
+			       "tls.client_ca and tls.client_crl need tls.certificates");
+	}
+	return tls_open(&o, &g->tls, e);
 }
 
 enum err_kind guard_open(const struct conf *c, struct server *s, struct guard **ret, struct err *e)
@@ -81,13 +107,16 @@ enum err_kind guard_open(const struct conf *c, struct server *s, struct guard **
 	if (!g)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for accounts");
 	g->job.run = tend_job;
-	k = is_guarded(c) ? check_rules(c, e) : ERR_OK;
+	k = open_tls(c, g, e);
+	if (k == ERR_OK && is_guarded(c))
+		k = check_rules(c, e);
 	if (k == ERR_OK && is_guarded(c))
 		k = auth_open(&o, &g->auth, e);
-	if (k == ERR_OK && g->auth)
+	if (k == ERR_OK && (g->auth || g->tls))
 		k = work_start(c->threads == 1 ? 0 : (unsigned)c->auth_workers, &g->work, e);
 	s->auth = g->auth;
 	s->auth_work = g->work;
+	s->tls = g->tls;
 	if (k != ERR_OK)
 		guard_close(&g, s);
 	*ret = g;
@@ -102,6 +131,8 @@ void guard_close(struct guard **take, struct server *s)
 		return;
 	work_stop(&g->work);
 	auth_close(&g->auth);
+	tls_close(&g->tls);
+	s->tls = NULL;
 	s->auth = NULL;
 	s->auth_work = NULL;
 	free(g);
@@ -109,7 +140,7 @@ void guard_close(struct guard **take, struct server *s)
 
 void guard_tend(struct guard *g, bool reload)
 {
-	if (!g->auth)
+	if (!g->work)
 		return;
 	if (reload)
 		g->reload = true;

@@ -21,3 +21,5 @@ MUST_CHECK enum err_kind guard_set_rules(struct guard *g, const struct conf *c, 
 
 /* Are there accounts of any kind? */
 bool guard_has_accounts(const struct conf *c);
+/* Accounts, and nobody on the way reads or changes anything: fit for any network. */
+bool guard_is_closed(const struct conf *c);

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "server/listen.h"
+#include "server/tls.h"
 #include "server/watch.h"
 
 #if MHD_VERSION < 0x01000500
@@ -39,7 +40,8 @@ struct client {
 	struct watched watched;
 	struct http *http;
 	struct MHD_Connection *connection;
-	bool spoke_http; /* a request-target was read */
+	struct tls_conn *tls; /* NULL: plain HTTP */
+	bool spoke_http;      /* a request-target was read */
 	char peer[PEER_MAX];
 };
 
@@ -74,6 +76,14 @@ static bool host_repeats(void *arg, const char *name)
 
 	(void)MHD_get_connection_values(c->connection, MHD_HEADER_KIND, count_field, &counter);
 	return counter.n > 1;
+}
+
+static enum err_kind host_certificate(void *arg, struct identity **ret, struct err *e)
+{
+	struct client *c = arg;
+
+	*ret = NULL;
+	return c->tls ? tls_identity(c->tls, ret, e) : ERR_OK;
 }
 
 static void host_park(void *arg)
@@ -174,6 +184,7 @@ static enum MHD_Result on_head(struct client *c, struct request *rq, const char 
 					   .peer = c->peer,
 					   .header = host_header,
 					   .repeats = host_repeats,
+					   .certificate = host_certificate,
 					   .park = host_park,
 					   .wake = host_wake };
 
@@ -228,6 +239,15 @@ static void on_end(void *cls, struct MHD_Connection *connection, void **request,
 	h->requests--;
 }
 
+static bool begin_tls(struct client *c)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+
+	c->tls = info ? tls_begin(c->http->server->tls, info->tls_session) : NULL;
+	return c->tls != NULL;
+}
+
 /* The library may hand out the same union for every question, so each answer is taken at once. */
 static void client_start(struct http *h, struct MHD_Connection *connection, void **context)
 {
@@ -246,6 +266,8 @@ static void client_start(struct http *h, struct MHD_Connection *connection, void
 	if (info && info->client_addr)
 		address_text(info->client_addr, c->peer, sizeof(c->peer));
 	watch_enter(&h->watch, &c->watched, fd);
+	if (h->server->tls && !begin_tls(c))
+		(void)shutdown(fd, SHUT_RDWR);
 }
 
 /*
@@ -258,7 +280,7 @@ static void answer_stranger(const struct client *c)
 				   "Connection: close\r\nContent-Length: 41\r\n\r\n"
 				   "This is an HTTP server, without any TLS.\n";
 
-	if (!c->spoke_http && watch_was_silent(&c->watched))
+	if (!c->tls && !c->spoke_http && watch_was_silent(&c->watched))
 		(void)send(c->watched.fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -273,6 +295,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 	} else if (c) {
 		answer_stranger(c);
 		watch_leave(&h->watch, &c->watched);
+		tls_end(&c->tls); /* the library let go of its session before */
 		free(c);
 		*context = NULL;
 	}
@@ -340,13 +363,17 @@ static enum err_kind start_daemon(struct http *h, int fd, struct err *e)
 		{ MHD_OPTION_END, 0, NULL },
 	};
 
+	if (h->server->tls)
+		flags |= MHD_USE_TLS;
 	if (!single)
 		flags |= MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
 	h->daemon = MHD_start_daemon(
 	    flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
 	    MHD_OPTION_ARRAY, options, MHD_OPTION_URI_LOG_CALLBACK, on_target, h,
 	    MHD_OPTION_NOTIFY_COMPLETED, on_end, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
-	    MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_END);
+	    MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+	    h->server->tls ? MHD_OPTION_HTTPS_CERT_CALLBACK2 : MHD_OPTION_END, tls_retrieve(),
+	    MHD_OPTION_HTTPS_PRIORITIES, tls_priorities, MHD_OPTION_END);
 	if (!h->daemon)
 		return err_set(e, ERR_IO, __func__, "the HTTP server does not start");
 	return ERR_OK;
@@ -379,6 +406,11 @@ enum err_kind http_start(const struct server *s, struct http **ret, struct err *
 	}
 	*ret = h;
 	return ERR_OK;
+}
+
+bool http_is_tls(const struct http *h)
+{
+	return h->server->tls != NULL;
 }
 
 const char *http_address(const struct http *h)

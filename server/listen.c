@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
+#include "server/guard.h"
 
 #define BACKLOG 1024
 
@@ -109,12 +110,14 @@ enum err_kind listen_open(const struct conf *c, int *ret_fd,
 
 	if (k != ERR_OK)
 		return k;
-	if (!c->http_insecure && !is_loopback(found->ai_addr))
-		k = err_set(
-		    e, ERR_DENIED, __func__,
-		    "listen: %.80s is not loopback, and without TLS and accounts anybody could "
-		    "change everything there: --http.insecure says that this is wanted",
-		    c->listen.p);
+	if (!c->http_insecure && !guard_is_closed(c) && !is_loopback(found->ai_addr))
+		k = err_set(e, ERR_DENIED, __func__,
+			    "listen: %.80s is not loopback, and without TLS (tls.certificates) and "
+			    "accounts "
+			    "(auth) others could change everything there: --http.insecure says "
+			    "that this is "
+			    "wanted",
+			    c->listen.p);
 	if (k == ERR_OK)
 		k = bind_to(found, c->listen.p, &fd, e);
 	if (k == ERR_OK)

@@ -131,7 +131,8 @@ static enum err_kind run(const struct conf *c, const sigset_t *signals, struct e
 	if (k == ERR_OK)
 		k = http_start(&s, &h, e);
 	if (k == ERR_OK) {
-		(void)printf("listening on http://%s\n", http_address(h));
+		(void)printf("listening on http%s://%s\n", http_is_tls(h) ? "s" : "",
+			     http_address(h));
 		(void)fflush(stdout);
 		chores.store = s.store;
 		serve_until_signal(&s, h, guard, &chores, signals);

@@ -44,6 +44,7 @@ struct server {
 	struct work *work;
 	struct auth *auth;      /* NULL: everybody may do everything */
 	struct work *auth_work; /* checks who it is; with auth only */
+	struct tls *tls;        /* NULL: plain HTTP */
 };
 
 #define BODY_RING_BYTES (384u * 1024)
@@ -69,6 +70,8 @@ struct request_host {
 	const char *(*header)(void *arg, const char *name);
 	/* Are there several of the name? */
 	bool (*repeats)(void *arg, const char *name);
+	/* Who the client's certificate says it is (tls_identity); NULL without TLS. */
+	enum err_kind (*certificate)(void *arg, struct identity **ret, struct err *e);
 	/* Stops and restarts the flow of events for this request.  wake from any thread. */
 	void (*park)(void *arg);
 	void (*wake)(void *arg);

@@ -36,5 +36,6 @@ only '<jansson.h>' base/jv.c
 only '<openssl/' base/hash.c base/secret.c tests/bench/load.c
 only '<microhttpd.h>' server/http.c
 only '<crypt.h>' auth/htpasswd.c
+only '<gnutls/' server/tls.c
 only '<yaml.h>' server/conf_file.c
 exit $bad
