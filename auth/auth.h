@@ -11,6 +11,7 @@
 #pragma once
 
 #include "auth/rule.h"
+#include "auth/scope.h"
 #include "auth/throttle.h"
 
 struct auth;
@@ -18,8 +19,14 @@ struct auth;
 struct auth_options {
 	const struct jv *access, *groups; /* lists of the configuration */
 	const char *htpasswd;             /* file; NULL: none */
+	const char *keys;                 /* file of API keys; NULL: none */
 	uint64_t password_cache_ms;
 	struct throttle_options throttle;
+	struct auth_token_options {
+		const char *keyring; /* file of the keys that sign; NULL: no tokens of ours */
+		const char *service; /* the name that clients ask tokens for */
+		uint64_t lifetime_ms, refresh_ms, replace_ms; /* of access, of renewal, of keys */
+	} tokens;
 };
 
 MUST_CHECK enum err_kind auth_open(const struct auth_options *o, struct auth **ret, struct err *e);
@@ -54,6 +61,29 @@ MUST_CHECK enum err_kind auth_identify_password(struct auth *a, struct str name,
 						struct str password, const char *address,
 						struct identity **ret,
 						struct auth_failure *ret_failure, struct err *e);
+
+/* --- tokens --- */
+
+bool auth_has_tokens(const struct auth *a);
+
+struct auth_tokens {
+	struct sbuf access,
+	    refresh; /* no refresh for those whose credentials are short-lived themselves */
+	uint64_t issued_wall_ms, lifetime_ms;
+	struct scopes granted;
+};
+void auth_tokens_clear(struct auth_tokens *t);
+#define AUTO_AUTH_TOKENS CLEANUP(auth_tokens_clear) struct auth_tokens
+
+/* For what of `asked` the identity may do now. */
+MUST_CHECK enum err_kind auth_issue(struct auth *a, const struct identity *id,
+				    const struct scopes *asked, bool wants_refresh,
+				    struct auth_tokens *ret, struct err *e);
+/* Whose refresh token it is, if that may still log in.  ERR_LOGIN. */
+MUST_CHECK enum err_kind auth_identify_refresh(struct auth *a, struct str token,
+					       struct identity **ret, struct err *e);
+/* The JWK set by which others can check our tokens. */
+MUST_CHECK enum err_kind auth_publish(struct auth *a, struct sbuf *b, struct err *e);
 
 /* --- may they --- */
 

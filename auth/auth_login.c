@@ -19,6 +19,11 @@ static bool split_field(struct str field, struct str *ret_scheme, struct str *re
 	return ret_rest->n > 0;
 }
 
+static bool is_bearer(const struct auth *a, struct str scheme)
+{
+	return a->keyring && str_eq_nocase(scheme, STR("Bearer"));
+}
+
 enum err_kind auth_recall(struct auth *a, const struct credentials *c, struct identity **ret,
 			  struct err *e)
 {
@@ -34,7 +39,7 @@ enum err_kind auth_recall(struct auth *a, const struct credentials *c, struct id
 	}
 	if (!split_field(field, &scheme, &rest))
 		return refuse(e, "malformed Authorization field");
-	if (!str_eq_nocase(scheme, STR("Basic")))
+	if (!str_eq_nocase(scheme, STR("Basic")) && !is_bearer(a, scheme))
 		return refuse(e, "unknown scheme in the Authorization field");
 	if (idcache_key(a->cache, FIELD_KIND, field, (struct str){ "", 0 }, &key))
 		*ret = idcache_find(a->cache, &key);
@@ -42,13 +47,6 @@ enum err_kind auth_recall(struct auth *a, const struct credentials *c, struct id
 }
 
 /* --- passwords --- */
-
-static enum err_kind user_identity(struct str name, struct identity **ret, struct err *e)
-{
-	const struct identity user = { .kind = IDENTITY_USER, .name = name };
-
-	return identity_new(&user, ret, e);
-}
 
 /* The sources, in order.  ERR_LOGIN if none knows this. */
 static enum err_kind ask_sources(struct auth *a, struct str name, struct str password,
@@ -59,7 +57,7 @@ static enum err_kind ask_sources(struct auth *a, struct str name, struct str pas
 
 	if (h)
 		k = htpasswd_check(h, name, password, e);
-	return k == ERR_OK ? user_identity(name, ret, e) : k;
+	return k == ERR_OK ? auth_find_user(a, name, ret, e) : k;
 }
 
 static enum throttle_result result_of(enum err_kind k)
@@ -110,6 +108,8 @@ enum err_kind auth_identify_password(struct auth *a, struct str name, struct str
 	*ret = idcache_find(a->cache, &key);
 	if (*ret)
 		return ERR_OK;
+	if (apikey_looks_like_one(password)) /* nobody guesses one, so nobody is slowed down */
+		return auth_find_key(a, name, password, ret, e);
 	if (!idcache_begin(a->cache, &key, &k))
 		return take_result(a, &key, k, ret, e);
 	k = check_throttled(a, name, password, address, ret, ret_failure, e);
@@ -146,7 +146,8 @@ enum err_kind auth_identify(struct auth *a, const struct credentials *c, struct 
 	if (!split_field(field, &scheme, &rest) ||
 	    !idcache_key(a->cache, FIELD_KIND, field, (struct str){ "", 0 }, &key))
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory to check credentials");
-	k = identify_basic(a, rest, c->address, ret, ret_failure, e);
+	k = is_bearer(a, scheme) ? auth_identify_token(a, rest, ret, e)
+				 : identify_basic(a, rest, c->address, ret, ret_failure, e);
 	if (k == ERR_OK)
 		idcache_add(a->cache, &key, *ret);
 	return k;

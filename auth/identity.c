@@ -51,7 +51,8 @@ static size_t grants_size(const struct grants *g)
 
 static size_t total_size(const struct identity *id)
 {
-	size_t n = sizeof(*id) + id->n_groups * sizeof(id->groups[0]) + id->name.n + 1;
+	size_t n =
+	    sizeof(*id) + id->n_groups * sizeof(id->groups[0]) + id->name.n + 1 + id->key.n + 1;
 
 	for (size_t i = 0; i < id->n_groups; i++)
 		n += id->groups[i].n + 1;
@@ -83,6 +84,7 @@ enum err_kind identity_new(const struct identity *like, struct identity **ret, s
 	carve_grant_texts(&b, grants, like->grants.n);
 	carve_grant_texts(&b, scope, like->scope.n);
 	id->name = carve_text(&b, like->name);
+	id->key = carve_text(&b, like->key);
 	id->groups = groups;
 	id->grants.items = grants;
 	id->scope.items = scope;

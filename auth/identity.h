@@ -59,6 +59,9 @@ struct identity {
 	bool has_scope, scope_has_catalog;
 	struct grants scope;
 	uint64_t until_wall_ms; /* counts up to then; 0: no end of its own */
+	/* What tokens for it are tied to: the password (htpasswd_version, 0 if it is kept elsewhere), the key's id. */
+	uint64_t version;
+	struct str key;
 };
 
 /* Copies *like, whose refs does not matter. */

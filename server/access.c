@@ -41,16 +41,56 @@ static struct credentials credentials_of(const struct request *rq, struct identi
 	};
 }
 
-static void challenge(struct request *rq)
+/* What a token would have to be for, as far as it depends on the request. */
+static void add_scope(const struct request *rq, struct sbuf *b)
 {
-	reply_header(&rq->reply, "WWW-Authenticate", "Basic realm=\"berth\"");
+	enum scope s = rq->route && rq->path.fault == PATH_FINE ? rq->route->scope : SCOPE_NONE;
+	struct repo_name from;
+	struct str text;
+
+	if (s == SCOPE_CATALOG)
+		sbuf_addf(b, ",scope=\"registry:catalog:*\"");
+	if (!action_of(s))
+		return;
+	sbuf_addf(b, ",scope=\"repository:%s:%s", rq->path.repo.s,
+		  s == SCOPE_PUSH ? "pull,push" : scope_text(s));
+	if (rq->path.kind == PATH_UPLOADS && request_query(rq, STR("from"), &text) &&
+	    repo_name_parse(&from, text))
+		sbuf_addf(b, " repository:%s:pull", from.s);
+	sbuf_addf(b, "\"");
+}
+
+/* RFC 6750 3.1; clients that see the second ask for a token with the scope. */
+static const char *token_error(const struct request *rq, bool failed)
+{
+	if (failed)
+		return ",error=\"invalid_token\"";
+	return rq->identity && rq->identity->has_scope ? ",error=\"insufficient_scope\"" : "";
+}
+
+static void challenge(struct request *rq, bool failed)
+{
+	char origin[ORIGIN_MAX];
+	AUTO_SBUF scope;
+
+	if (!auth_has_tokens(rq->server->auth) || rq->path.kind == PATH_TOKEN) {
+		reply_header(&rq->reply, "WWW-Authenticate", "Basic realm=\"berth\"");
+		return;
+	}
+	sbuf_init(&scope, 1024);
+	sbuf_add(&scope, "", 0);
+	add_scope(rq, &scope);
+	reply_header(&rq->reply, "WWW-Authenticate", "Bearer realm=\"%s%s\",service=\"%s\"%s%s",
+		     origin_of(rq, origin), path_pattern(PATH_TOKEN),
+		     rq->server->conf->auth_tokens_service.p, scope.failed ? "" : scope.p,
+		     token_error(rq, failed));
 }
 
 /* The same words for everything that is closed. */
-static enum err_kind ask_for_login(struct request *rq, struct err *e)
+static enum err_kind ask_for_login(struct request *rq, bool failed, struct err *e)
 {
 	rq->about = RES_ANY;
-	challenge(rq);
+	challenge(rq, failed);
 	return err_set(e, ERR_LOGIN, __func__, "authentication required");
 }
 
@@ -61,7 +101,7 @@ static enum err_kind refuse_login(struct request *rq, const struct auth_failure 
 	if (e->kind == ERR_TOO_MANY)
 		reply_header(&rq->reply, RETRY_AFTER, "%llu",
 			     (unsigned long long)(f->wait_ms + 999) / 1000);
-	return e->kind == ERR_LOGIN ? ask_for_login(rq, e) : e->kind;
+	return e->kind == ERR_LOGIN ? ask_for_login(rq, true, e) : e->kind;
 }
 
 enum err_kind access_recall(struct request *rq, bool *ret_later, struct err *e)
@@ -90,6 +130,32 @@ enum err_kind access_identify(struct request *rq, struct err *e)
 	return k == ERR_OK ? ERR_OK : refuse_login(rq, &failure, e);
 }
 
+enum err_kind access_login(struct request *rq, struct err *e)
+{
+	bool later;
+	enum err_kind k = access_recall(rq, &later, e);
+
+	return k == ERR_OK && later ? access_identify(rq, e) : k;
+}
+
+enum err_kind access_login_password(struct request *rq, struct str name, struct str password,
+				    struct err *e)
+{
+	struct auth_failure failure;
+	enum err_kind k = auth_identify_password(rq->server->auth, name, password, rq->host.peer,
+						 &rq->identity, &failure, e);
+
+	return k == ERR_OK ? ERR_OK : refuse_login(rq, &failure, e);
+}
+
+enum err_kind access_login_refresh(struct request *rq, struct str token, struct err *e)
+{
+	const struct auth_failure nobody = { .wait_ms = 0 };
+	enum err_kind k = auth_identify_refresh(rq->server->auth, token, &rq->identity, e);
+
+	return k == ERR_OK ? ERR_OK : refuse_login(rq, &nobody, e);
+}
+
 static bool is_nobody(const struct request *rq)
 {
 	return rq->identity->kind == IDENTITY_ANONYMOUS && !rq->identity->has_scope;
@@ -106,7 +172,7 @@ static enum err_kind decide_repository(struct request *rq, struct err *e)
 	if (rq->decision.allowed)
 		return ERR_OK;
 	if (rq->identity->kind == IDENTITY_ANONYMOUS || rq->decision.why == WHY_BEYOND_SCOPE)
-		return ask_for_login(rq, e);
+		return ask_for_login(rq, false, e);
 	rq->about = RES_ANY;
 	log_event(LOG_DEBUG, "access.denied", "%s", decision_text(&rq->decision, text));
 	return err_set(e, ERR_DENIED, __func__, "this is not allowed to who asks");
@@ -115,13 +181,16 @@ static enum err_kind decide_repository(struct request *rq, struct err *e)
 enum err_kind access_decide(struct request *rq, enum err_kind routed, struct err *e)
 {
 	if (routed != ERR_OK)
-		return is_nobody(rq) ? ask_for_login(rq, e) : routed;
+		return is_nobody(rq) ? ask_for_login(rq, false, e) : routed;
 	switch (rq->route->scope) {
 	case SCOPE_NONE:
 		return ERR_OK;
-	case SCOPE_LOGIN:
 	case SCOPE_CATALOG:
-		return is_nobody(rq) ? ask_for_login(rq, e) : ERR_OK;
+		if (rq->identity->has_scope && !rq->identity->scope_has_catalog)
+			return ask_for_login(rq, false, e);
+		return is_nobody(rq) ? ask_for_login(rq, false, e) : ERR_OK;
+	case SCOPE_LOGIN:
+		return is_nobody(rq) ? ask_for_login(rq, false, e) : ERR_OK;
 	case SCOPE_PULL:
 	case SCOPE_PUSH:
 	case SCOPE_DELETE:

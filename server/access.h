@@ -20,6 +20,12 @@ MUST_CHECK enum err_kind access_identify(struct request *rq, struct err *e);
  */
 MUST_CHECK enum err_kind access_decide(struct request *rq, enum err_kind routed, struct err *e);
 
+/* For handlers of routes that are open to all, on a worker: find out who it is, and set rq->identity. */
+MUST_CHECK enum err_kind access_login(struct request *rq, struct err *e);
+MUST_CHECK enum err_kind access_login_password(struct request *rq, struct str name,
+					       struct str password, struct err *e);
+MUST_CHECK enum err_kind access_login_refresh(struct request *rq, struct str token, struct err *e);
+
 /* For handlers: may who asks read this as well?  Always without accounts. */
 bool access_may_pull(const struct request *rq, struct str repository);
 /* What else is to be looked at while a change is made; NULL without accounts.  Lives as long as the request. */

@@ -56,8 +56,9 @@ static void send_list(struct request *rq, struct jv *take)
 
 static void link_next(struct request *rq, const struct page *p, struct str last)
 {
-	reply_header(&rq->reply, "Link", "<%.*s?n=%llu&last=%.*s>; rel=\"next\"",
-		     STR_FMT(rq->target.path), (unsigned long long)p->n, STR_FMT(last));
+	reply_header(&rq->reply, "Link", "<%s%.*s?n=%llu&last=%.*s>; rel=\"next\"",
+		     rq->server->origin.prefix, STR_FMT(rq->target.path), (unsigned long long)p->n,
+		     STR_FMT(last));
 }
 
 enum err_kind api_tags(struct request *rq, struct err *e)

@@ -127,7 +127,8 @@ static void created(struct request *rq, const struct manifest_push *push,
 
 	digest_text(&push->digest, text);
 	rq->reply.status = 201;
-	reply_header(&rq->reply, "Location", "/v2/%s/manifests/%s", rq->path.repo.s, text);
+	reply_header(&rq->reply, "Location", "%s/v2/%s/manifests/%s", rq->server->origin.prefix,
+		     rq->path.repo.s, text);
 	reply_header(&rq->reply, "Docker-Content-Digest", "%s", text);
 	if (pushed->has_subject)
 		reply_header(&rq->reply, "OCI-Subject", "%s", digest_text(&pushed->subject, text));

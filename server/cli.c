@@ -51,7 +51,10 @@ static enum err_kind sort_out(int n, char *const *args, struct cli_option *optio
 		struct cli_option *o = match(options, args[i], &value);
 
 		if (o) {
-			o->value = value ? value : (i + 1 < n ? args[++i] : NULL);
+			if (o->is_flag)
+				o->value = "true";
+			else
+				o->value = value ? value : (i + 1 < n ? args[++i] : NULL);
 			if (!o->value)
 				k = err_set(e, ERR_INVALID, __func__, "option --%s needs a value",
 					    o->name);

@@ -13,14 +13,17 @@ enum exit_status { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
 typedef int cli_command(int n_args, char *const *args);
 cli_command cli_user;
+cli_command cli_key;
+cli_command cli_check_access;
 
 int cli_complain(enum exit_status status, const struct err *e);
 /* Says how a command is called. */
 int cli_usage(const char *text);
 
-/* An option of the command itself, --name VALUE or --name=VALUE. */
+/* An option of the command itself, --name VALUE or --name=VALUE; a flag has no value and gets one when it is given. */
 struct cli_option {
 	const char *name;
+	bool is_flag;
 	const char *value; /* NULL: not given */
 };
 

@@ -78,7 +78,7 @@ static bool parse_cost(const char *text, unsigned *ret)
 
 int cli_user(int n_args, char *const *args)
 {
-	struct cli_option options[] = { { "cost", NULL }, { NULL, NULL } };
+	struct cli_option options[] = { { "cost", false, NULL }, { NULL, false, NULL } };
 	struct cli_args a;
 	const struct verb *v;
 	unsigned cost = HTPASSWD_COST_PRESET;

@@ -65,6 +65,10 @@ static const struct option options[] = {
 	  "time that running requests have to end after SIGTERM", NULL },
 	{ "http.insecure", CONF_FLAG, AT(http_insecure), 0, 0, "false",
 	  "serve without TLS or without accounts on an address that is not loopback", NULL },
+	{ "http.external_url", CONF_TEXT, AT(http_external_url), 0, 0, "",
+	  "address by which clients know this server, such as https://registry.example.org; needed behind a proxy", NULL },
+	{ "http.trusted_proxies", CONF_TEXT, AT(http_trusted_proxies), 0, 0, "",
+	  "addresses and networks whose X-Forwarded-For is believed", NULL },
 	{ "tls.certificates", CONF_LIST, AT(tls_certificates), 0, 0, "[]",
 	  "serve TLS with these: {certificate: FILE, key: FILE}, in PEM; the client's name for us chooses, changes count at once", NULL },
 	{ "tls.client_ca", CONF_TEXT, AT(tls_client_ca), 0, 0, "",
@@ -89,6 +93,18 @@ static const struct option options[] = {
 	  "the longest wait", NULL },
 	{ "auth.throttle.window", CONF_DURATION, AT(auth_throttle_window_ms), SECOND, DAY, "15m",
 	  "failures older than this are forgotten", NULL },
+	{ "auth.directory", CONF_TEXT, AT(auth_directory), 0, 0, "",
+	  "directory of API keys and of the keys that sign tokens; empty: auth in the root", NULL },
+	{ "auth.tokens.enabled", CONF_FLAG, AT(auth_tokens_enabled), 0, 0, "true",
+	  "give out tokens at /token, as all clients expect where not everything needs a login; false: ask for passwords", NULL },
+	{ "auth.tokens.service", CONF_TEXT, AT(auth_tokens_service), 1, 0, "berthd",
+	  "the name that tokens are for: registries that share auth.directory need different ones", NULL },
+	{ "auth.tokens.lifetime", CONF_DURATION, AT(auth_tokens_lifetime_ms), 60 * SECOND, DAY, "5m",
+	  "how long a token counts", NULL },
+	{ "auth.tokens.refresh", CONF_DURATION, AT(auth_tokens_refresh_ms), 60 * SECOND, 365 * DAY, "30d",
+	  "how long a login lasts at a client that keeps it, unless the password changes", NULL },
+	{ "auth.tokens.replace_keys", CONF_DURATION, AT(auth_tokens_replace_keys_ms), 60 * SECOND, 3650 * DAY, "30d",
+	  "age at which a key that signs tokens is replaced", NULL },
 	{ "access", CONF_LIST, AT(access), 0, 0, "[]",
 	  "who may do what: {who: [alice, \"group:dev\"], repositories: \"team/**\", allow: [pull, push]}; see README", NULL },
 	{ "manifest.size_max", CONF_SIZE, AT(manifest_size_max), 1024, 64 * M, "4M",
@@ -152,6 +168,11 @@ static bool parse_scaled(enum conf_type type, struct str in, uint64_t *ret)
 			return !__builtin_mul_overflow(v, units[i].factor, ret);
 	}
 	return false;
+}
+
+bool conf_parse_duration(struct str text, uint64_t *ret_ms)
+{
+	return parse_scaled(CONF_DURATION, text, ret_ms);
 }
 
 static bool parse_flag(struct str in, bool *ret)

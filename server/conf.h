@@ -25,6 +25,7 @@ struct conf {
 	uint64_t http_min_rate, http_min_rate_grace_ms; /* bytes per second; 0: no minimum */
 	uint64_t http_target_max, http_head_max;
 	bool http_insecure;
+	struct sbuf http_external_url, http_trusted_proxies;
 	struct jv *tls_certificates;
 	struct sbuf tls_client_ca, tls_client_crl;
 	unsigned tls_client_name; /* enum tls_name */
@@ -33,6 +34,9 @@ struct conf {
 	uint64_t auth_workers, auth_password_cache_ms;
 	uint64_t auth_throttle_failures, auth_throttle_wait_ms, auth_throttle_wait_max_ms;
 	uint64_t auth_throttle_window_ms;
+	struct sbuf auth_directory, auth_tokens_service;
+	bool auth_tokens_enabled;
+	uint64_t auth_tokens_lifetime_ms, auth_tokens_refresh_ms, auth_tokens_replace_keys_ms;
 	struct jv *access;
 	uint64_t manifest_size_max, manifest_json_depth_max;
 	enum sparse manifest_sparse;
@@ -64,6 +68,8 @@ MUST_CHECK enum err_kind conf_set(struct conf *c, struct str key, struct str val
 /* The same for a list, which is consumed. */
 MUST_CHECK enum err_kind conf_set_list(struct conf *c, struct str key, struct jv *take,
 				       const char *where, struct err *e);
+/* "90d": milliseconds. */
+MUST_CHECK bool conf_parse_duration(struct str text, uint64_t *ret_ms);
 /* Does the option stand for true when it is given without a value? */
 bool conf_is_flag(const char *key);
 /* Every option with its meaning and value, as a configuration file. */

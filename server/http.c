@@ -42,7 +42,7 @@ struct client {
 	struct MHD_Connection *connection;
 	struct tls_conn *tls; /* NULL: plain HTTP */
 	bool spoke_http;      /* a request-target was read */
-	char peer[PEER_MAX];
+	char peer[PEER_MAX], forwarded[PEER_MAX];
 };
 
 /* --- what request.c asks of us --- */
@@ -76,6 +76,18 @@ static bool host_repeats(void *arg, const char *name)
 
 	(void)MHD_get_connection_values(c->connection, MHD_HEADER_KIND, count_field, &counter);
 	return counter.n > 1;
+}
+
+static void host_local(void *arg, char *buf, size_t cap)
+{
+	struct client *c = arg;
+	struct sockaddr_storage a;
+	socklen_t n = sizeof(a);
+
+	memset(&a, 0, sizeof(a));
+	if (getsockname(c->watched.fd, (struct sockaddr *)&a, &n) < 0)
+		a.ss_family = AF_UNSPEC;
+	address_port_text((struct sockaddr *)&a, buf, cap);
 }
 
 static enum err_kind host_certificate(void *arg, struct identity **ret, struct err *e)
@@ -178,13 +190,25 @@ static void *on_target(void *cls, const char *uri, struct MHD_Connection *connec
 	return rq;
 }
 
+/* Behind a proxy of ours it is who that one says. */
+static const char *find_peer(struct client *c)
+{
+	const struct proxies *p = &c->http->server->proxies;
+	const char *field = p->n ? host_header(c, "X-Forwarded-For") : NULL;
+
+	if (!field || host_repeats(c, "X-Forwarded-For"))
+		return c->peer;
+	return proxies_client(p, c->peer, str_of(field), c->forwarded, sizeof(c->forwarded));
+}
+
 static enum MHD_Result on_head(struct client *c, struct request *rq, const char *method)
 {
 	const struct request_host host = { .arg = c,
-					   .peer = c->peer,
+					   .peer = find_peer(c),
 					   .header = host_header,
 					   .repeats = host_repeats,
 					   .certificate = host_certificate,
+					   .local = host_local,
 					   .park = host_park,
 					   .wake = host_wake };
 

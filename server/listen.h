@@ -18,3 +18,5 @@ MUST_CHECK enum err_kind listen_open(const struct conf *c, int *ret_fd,
 struct sockaddr;
 /* The address without its port. */
 void address_text(const struct sockaddr *a, char *buf, size_t cap);
+/* ADDRESS:PORT, with brackets around IPv6. */
+void address_port_text(const struct sockaddr *a, char *buf, size_t cap);

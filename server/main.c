@@ -127,6 +127,8 @@ static enum err_kind run(const struct conf *c, const sigset_t *signals, struct e
 	if (k == ERR_OK)
 		k = open_store(c, &s.store, e);
 	if (k == ERR_OK)
+		k = guard_start(guard, &s, e);
+	if (k == ERR_OK)
 		k = work_start(c->threads == 1 ? 0 : (unsigned)c->workers, &s.work, e);
 	if (k == ERR_OK)
 		k = http_start(&s, &h, e);
@@ -204,6 +206,10 @@ static const struct command {
 	  "[--config FILE] [--OPTION=VALUE]...   check the options and print them all, with what "
 	  "they mean" },
 	{ "user", cli_user, "add|passwd NAME, rm NAME, ls   edit the accounts of auth.htpasswd" },
+	{ "key", cli_key,
+	  "add NAME, rm ID|NAME, ls   make and revoke keys of robots and of users" },
+	{ "check-access", cli_check_access,
+	  "USER REPOSITORY ACTION   say whether the rules allow it, and which one decides" },
 	{ "version", version, "print the version" },
 	{ "help", help, "print this" },
 };

@@ -128,10 +128,16 @@ static enum err_kind check_length(struct request *rq, struct err *e)
 	return ERR_OK;
 }
 
+/* Of a body that is gathered. */
+static uint64_t body_max(const struct request *rq)
+{
+	return rq->route->flags & ROUTE_FORM ? FORM_BYTES_MAX : rq->server->conf->manifest_size_max;
+}
+
 static enum err_kind open_route(struct request *rq, struct err *e)
 {
-	if (rq->route->flags & ROUTE_BODY)
-		sbuf_init(&rq->body, rq->server->conf->manifest_size_max);
+	if (rq->route->flags & (ROUTE_BODY | ROUTE_FORM))
+		sbuf_init(&rq->body, body_max(rq));
 	rq->about = RES_ANY;
 	return rq->route->open ? rq->route->open(rq, e) : ERR_OK;
 }
@@ -248,19 +254,21 @@ static size_t refuse_body(struct request *rq, const struct err *e, size_t n)
 
 static size_t gather(struct request *rq, const void *p, size_t n)
 {
-	uint64_t max = rq->server->conf->manifest_size_max;
+	uint64_t max = body_max(rq);
 	struct err e;
 
 	if (n > max - rq->body.n) {
-		(void)request_fail(rq, &e, ERR_TOO_LARGE, RES_MANIFEST,
-				   "a manifest may have %llu bytes at most",
+		(void)request_fail(rq, &e, ERR_TOO_LARGE,
+				   rq->route->flags & ROUTE_FORM ? RES_ANY : RES_MANIFEST,
+				   "%s may have %llu bytes at most",
+				   rq->route->flags & ROUTE_FORM ? "a form" : "a manifest",
 				   (unsigned long long)max);
 		return refuse_body(rq, &e, n);
 	}
 	sbuf_add(&rq->body, p, n);
 	if (!rq->body.failed)
 		return n;
-	(void)err_set(&e, ERR_NO_MEMORY, __func__, "no memory for a manifest");
+	(void)err_set(&e, ERR_NO_MEMORY, __func__, "no memory for a body");
 	return refuse_body(rq, &e, n);
 }
 
@@ -352,7 +360,8 @@ static void submit(struct request *rq)
 {
 	rq->refs++;
 	rq->job.run = request_job;
-	work_submit(rq->server->work, &rq->job);
+	work_submit(rq->route->flags & ROUTE_AUTH ? rq->server->auth_work : rq->server->work,
+		    &rq->job);
 }
 
 /* Waits for room, unless some came up meanwhile. */
@@ -401,7 +410,7 @@ size_t request_receive(struct request *rq, const void *p, size_t n)
 {
 	size_t took;
 
-	if (rq->stage == REQUEST_BODY && rq->route->flags & ROUTE_BODY)
+	if (rq->stage == REQUEST_BODY && rq->route->flags & (ROUTE_BODY | ROUTE_FORM))
 		took = gather(rq, p, n);
 	else if (rq->stage == REQUEST_BODY && rq->route->flags & ROUTE_STREAM)
 		took = stream(rq, p, n);
@@ -436,7 +445,7 @@ bool request_finish(struct request *rq)
 	switch (rq->stage) {
 	case REQUEST_BODY:
 		rq->stage = REQUEST_RUNNING;
-		if (rq->route->flags & ROUTE_MAY_BLOCK) {
+		if (rq->route->flags & (ROUTE_MAY_BLOCK | ROUTE_AUTH)) {
 			ready = run_on_worker(rq);
 		} else {
 			run(rq);

@@ -20,7 +20,9 @@
 #include "auth/rule.h"
 #include "base/lock.h"
 #include "server/conf.h"
+#include "server/origin.h"
 #include "server/path.h"
+#include "server/proxy.h"
 #include "server/reply.h"
 #include "server/target.h"
 #include "server/work.h"
@@ -45,6 +47,8 @@ struct server {
 	struct auth *auth;      /* NULL: everybody may do everything */
 	struct work *auth_work; /* checks who it is; with auth only */
 	struct tls *tls;        /* NULL: plain HTTP */
+	struct origin origin;
+	struct proxies proxies;
 };
 
 #define BODY_RING_BYTES (384u * 1024)
@@ -72,6 +76,8 @@ struct request_host {
 	bool (*repeats)(void *arg, const char *name);
 	/* Who the client's certificate says it is (tls_identity); NULL without TLS. */
 	enum err_kind (*certificate)(void *arg, struct identity **ret, struct err *e);
+	/* ADDRESS:PORT that the client connected to. */
+	void (*local)(void *arg, char *buf, size_t cap);
 	/* Stops and restarts the flow of events for this request.  wake from any thread. */
 	void (*park)(void *arg);
 	void (*wake)(void *arg);

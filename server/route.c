@@ -9,6 +9,9 @@
 static const struct route routes[] = {
 	{ READ,      PATH_HEALTH,    SCOPE_NONE,    0,                              api_ping,            NULL, NULL },
 	{ READ,      PATH_PING,      SCOPE_LOGIN,   0,                              api_ping,            NULL, NULL },
+	{ M(GET),    PATH_TOKEN,     SCOPE_NONE,    ROUTE_AUTH,                     api_token_get,       api_token_open, NULL },
+	{ M(POST),   PATH_TOKEN,     SCOPE_NONE,    ROUTE_AUTH | ROUTE_FORM,        api_token_post,      api_token_open, NULL },
+	{ READ,      PATH_JWKS,      SCOPE_NONE,    0,                              api_jwks,            api_token_open, NULL },
 	{ READ,      PATH_CATALOG,   SCOPE_CATALOG, 0,                              api_catalog,         NULL, NULL },
 	{ READ,      PATH_TAGS,      SCOPE_PULL,    0,                              api_tags,            NULL, NULL },
 	{ READ,      PATH_MANIFEST,  SCOPE_PULL,    0,                              api_manifest_get,    NULL, NULL },

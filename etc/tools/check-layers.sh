@@ -36,6 +36,7 @@ only '<jansson.h>' base/jv.c
 only '<openssl/' base/hash.c base/secret.c tests/bench/load.c
 only '<microhttpd.h>' server/http.c
 only '<crypt.h>' auth/htpasswd.c
+only '<cjose/' auth/jose.c
 only '<gnutls/' server/tls.c
 only '<yaml.h>' server/conf_file.c
 exit $bad

@@ -16,9 +16,11 @@ static void start(struct test_server *s, const char *root, unsigned workers, int
 	MUST(conf_load(n, args, &s->conf, &e) == ERR_OK);
 	s->conf.log_access = false;
 	s->conf.threads = workers ? 2 : 1;
+	MUST(conf_set(&s->conf, STR("root"), str_of(root), "test", &e) == ERR_OK);
 	MUST(guard_open(&s->conf, &s->server, &s->guard, &e) == ERR_OK);
 	o.single_thread = workers == 0;
 	MUST(store_open(&o, &s->server.store, &found, &e) == ERR_OK);
+	MUST(guard_start(s->guard, &s->server, &e) == ERR_OK);
 	MUST(work_start(workers, &s->server.work, &e) == ERR_OK);
 }
 
@@ -71,6 +73,12 @@ static bool host_repeats(void *arg, const char *name)
 	for (size_t i = 0; i < x->n_headers; i++)
 		n += strcasecmp(x->headers[i].name, name) == 0;
 	return n > 1;
+}
+
+static void host_local(void *arg, char *buf, size_t cap)
+{
+	(void)arg;
+	(void)snprintf(buf, cap, "192.0.2.1:5000");
 }
 
 static void host_park(void *arg)
@@ -129,6 +137,7 @@ bool exchange_try(struct exchange *x, const struct test_server *s, const char *m
 					   .peer = "192.0.2.7",
 					   .header = host_header,
 					   .repeats = host_repeats,
+					   .local = host_local,
 					   .park = host_park,
 					   .wake = host_wake };
 	struct str rest = str_of(headers), line, name, value;
@@ -192,7 +201,7 @@ void exchange_end(struct exchange *x)
 void exchange(struct exchange *x, const struct test_server *s, const char *method,
 	      const char *target, const char *headers, struct str body)
 {
-	char all[1024];
+	char all[8192];
 
 	(void)snprintf(all, sizeof(all), "%s", headers ? headers : "");
 	if (body.n && !strstr(all, "Content-Length:") && !strstr(all, "Transfer-Encoding:"))

@@ -13,6 +13,7 @@
 #define A64 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 #define SHA "sha256:" A64
 
+#define BASIC "--auth.tokens.enabled=false"
 #define RULES                                                                                      \
 	"--access=[{who: alice, repositories: 'a/**', allow: [pull, push, delete]},"               \
 	"{who: bob, repositories: ['a/shared', 'b/**'], allow: [pull, push]},"                     \
@@ -26,7 +27,7 @@ static void start(struct test_server *s, unsigned workers)
 	static const char *const users[] = { "alice", "bob", "root" };
 	const char *dir = unit_dir();
 	char path[128], root[128], option[160];
-	const char *const options[] = { option, RULES, NULL };
+	const char *const options[] = { option, BASIC, RULES, NULL };
 	struct err e;
 
 	(void)snprintf(path, sizeof(path), "%s/h", dir);
