@@ -173,12 +173,12 @@ enum err_kind guard_open(const struct conf *c, struct server *s, struct guard **
 	k = origin_parse(str_of(c->http_external_url.p), &s->origin, e);
 	if (k == ERR_OK)
 		k = proxies_parse(str_of(c->http_trusted_proxies.p), &s->proxies, e);
+	if (k == ERR_OK)
+		k = open_tls(c, g, e);
 	if (k == ERR_OK && is_guarded(c))
 		k = check_rules(c, e);
 	if (k == ERR_OK)
 		k = check_service(c, e);
-	if (k == ERR_OK)
-		k = open_tls(c, g, e);
 	s->tls = g->tls;
 	if (k == ERR_OK)
 		*ret = TAKE(g);
