@@ -154,6 +154,13 @@ struct decision auth_decide(struct auth *a, const struct identity *id, struct st
 	return rules_decide(r, id, repository, action);
 }
 
+bool auth_may_pull_unscoped(struct auth *a, const struct identity *id, struct str repository)
+{
+	AUTO_RULES *r = auth_rules(a);
+
+	return rules_decide_unscoped(r, id, repository, ACTION_PULL).allowed;
+}
+
 bool auth_tag_is_fixed(struct auth *a, const struct identity *id, struct str repository,
 		       struct str tag)
 {

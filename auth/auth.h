@@ -89,6 +89,8 @@ MUST_CHECK enum err_kind auth_publish(struct auth *a, struct sbuf *b, struct err
 
 struct decision auth_decide(struct auth *a, const struct identity *id, struct str repository,
 			    enum action action);
+/* The same for pulling, whatever the identity's token is for. */
+bool auth_may_pull_unscoped(struct auth *a, const struct identity *id, struct str repository);
 /* Must the tag stay as it is, once it is set?  Not for administrators of the repository, whatever their token is for. */
 bool auth_tag_is_fixed(struct auth *a, const struct identity *id, struct str repository,
 		       struct str tag);

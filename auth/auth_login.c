@@ -129,6 +129,10 @@ static enum err_kind identify_basic(struct auth *a, struct str rest, const char 
 	if (!base64_decode(rest, &text) ||
 	    !str_cut((struct str){ text.p, text.n }, ':', &name, &password))
 		return refuse(e, "malformed Basic credentials");
+	if (name.n == 0 && password.n == 0) { /* what podman and skopeo send when they have none */
+		*ret = identity_get(a->anonymous);
+		return ERR_OK;
+	}
 	return auth_identify_password(a, name, password, address, ret, ret_failure, e);
 }
 

@@ -161,6 +161,21 @@ static bool is_nobody(const struct request *rq)
 	return rq->identity->kind == IDENTITY_ANONYMOUS && !rq->identity->has_scope;
 }
 
+/*
+ * A mount whose source may be read, but not by this token: a client that is told asks for a better one.  Where the source may
+ * not be read at all, the mount is to become an upload, as if there were no such source.
+ */
+static bool lacks_source(const struct request *rq)
+{
+	struct repo_name from;
+	struct str text;
+
+	return rq->path.kind == PATH_UPLOADS && rq->identity->has_scope &&
+	       request_query(rq, STR("mount"), &text) && request_query(rq, STR("from"), &text) &&
+	       repo_name_parse(&from, text) && !access_may_pull(rq, repo_name_str(&from)) &&
+	       auth_may_pull_unscoped(rq->server->auth, rq->identity, repo_name_str(&from));
+}
+
 static enum err_kind decide_repository(struct request *rq, struct err *e)
 {
 	char text[DECISION_TEXT_MAX];
@@ -169,8 +184,10 @@ static enum err_kind decide_repository(struct request *rq, struct err *e)
 	rq->decision =
 	    auth_decide(rq->server->auth, rq->identity, repo_name_str(&rq->path.repo), action);
 	rq->decided = true;
-	if (rq->decision.allowed)
+	if (rq->decision.allowed && !lacks_source(rq))
 		return ERR_OK;
+	if (rq->decision.allowed)
+		rq->decision = (struct decision){ false, WHY_BEYOND_SCOPE, 0 };
 	if (rq->identity->kind == IDENTITY_ANONYMOUS || rq->decision.why == WHY_BEYOND_SCOPE)
 		return ask_for_login(rq, false, e);
 	rq->about = RES_ANY;

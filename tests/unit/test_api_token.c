@@ -359,6 +359,35 @@ static void test_revoked(void **state)
 	stop(&w);
 }
 
+/* TOK-14: a token without the source is told so, unless the source is closed to its owner anyway. */
+static void test_mount(void **state)
+{
+	static const char digest[] =
+	    "sha256:"
+	    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+	AUTO_FREE char *narrow = NULL, *wide = NULL;
+	struct world w;
+	struct exchange x;
+	char target[200], headers[3000];
+
+	(void)state;
+	start(&w, 2);
+	narrow = ask(&w, "/token?scope=repository:a/x:pull,push", ALICE, NULL, "token");
+	wide = ask(&w, "/token?scope=repository:a/x:pull,push&scope=repository:a/y:pull", ALICE,
+		   NULL, "token");
+	(void)snprintf(target, sizeof(target), "/v2/a/x/blobs/uploads/?mount=%s&from=a/y", digest);
+	(void)snprintf(headers, sizeof(headers), "Authorization: Bearer %s\n", narrow);
+	exchange(&x, &w.s, "POST", target, headers, NOTHING);
+	assert_status(&x, 401, "");
+	assert_non_null(strstr(reply_field(&x, "WWW-Authenticate"),
+			       "repository:a/y:pull\",error=\"insufficient_scope\""));
+	exchange_end(&x);
+	expect(&w, "POST", target, wide, 202); /* there is no such blob */
+	(void)snprintf(target, sizeof(target), "/v2/a/x/blobs/uploads/?mount=%s&from=b/y", digest);
+	expect(&w, "POST", target, narrow, 202);
+	stop(&w);
+}
+
 static void test_published(void **state)
 {
 	struct world w;
@@ -394,6 +423,7 @@ int main(void)
 	unit_case("renewal", test_refresh);
 	unit_case("keys", test_keys);
 	unit_case("a revoked key's token", test_revoked);
+	unit_case("mounts", test_mount);
 	unit_case("published keys", test_published);
 	unit_case("without accounts", test_without_accounts);
 	return unit_run();
