@@ -1,149 +1,281 @@
 #include "server/cli.h"
 
-#include <errno.h>
-#include <termios.h>
+#include <limits.h>
 #include <unistd.h>
+
+#include "base/fd.h"
+#include "server/admin.h"
+
+#define WORDS_MAX 4
+#define OPTION_MAX 32
+#define CONF_ARGS_MAX 256
 
 int cli_complain(enum exit_status status, const struct err *e)
 {
 	(void)fprintf(stderr, "berthd: %s\n", e->msg);
-	return status;
+	return (int)status;
 }
 
-int cli_usage(const char *text)
-{
-	(void)fprintf(stderr, "usage: berthd %s\n", text);
-	return EXIT_USAGE;
-}
+/* --- taking the command line apart --- */
 
-/* Is the argument an option of the command?  *ret_value is what follows an =, or NULL. */
-static struct cli_option *match(struct cli_option *options, const char *arg, const char **ret_value)
-{
-	struct str name, value, text = str_of(arg);
+struct parsed {
+	const char *words[WORDS_MAX];
+	size_t n_words;
+	struct jv *args; /* the operation's */
+	bool json;
+	char *conf_args[CONF_ARGS_MAX];
+	int n_conf_args;
+};
 
-	if (!str_starts(text, STR("--")))
-		return NULL;
-	*ret_value =
-	    str_cut((struct str){ text.p + 2, text.n - 2 }, '=', &name, &value) ? value.p : NULL;
-	for (; options->name; options++) {
-		if (str_eq(name, str_of(options->name)))
-			return options;
+static bool has_word(const char *list, struct str word)
+{
+	struct str rest = str_of(list), at;
+
+	while (rest.n) {
+		(void)str_cut(rest, ' ', &at, &rest);
+		if (str_eq(at, word))
+			return true;
 	}
-	return NULL;
+	return false;
 }
 
-static enum err_kind add_word(struct cli_args *a, const char *word, struct err *e)
+static enum err_kind set_arg(struct parsed *p, const char *name, const char *value, struct err *e)
 {
-	if (a->n_words == CLI_WORDS_MAX)
-		return err_set(e, ERR_INVALID, __func__, "too many arguments: \"%.80s\"", word);
-	a->words[a->n_words++] = word;
+	return jv_set(p->args, name, jv_pack("s", value))
+		   ? ERR_OK
+		   : err_set(e, ERR_INVALID, __func__, "%s is no text", name);
+}
+
+/* The name of an option that takes a value, if it is one of them: "name=" in the list. */
+static bool is_valued(const char *options, struct str name, char ret[static OPTION_MAX])
+{
+	char word[OPTION_MAX + 1];
+
+	(void)snprintf(word, sizeof(word), "%.*s=", STR_FMT(name));
+	return str_copy(name, ret, OPTION_MAX) && has_word(options, str_of(word));
+}
+
+static enum err_kind take_valued(struct parsed *p, const char *name, const char *value,
+				 struct err *e)
+{
+	return value ? set_arg(p, name, value, e)
+		     : err_set(e, ERR_INVALID, __func__, "option --%s needs a value", name);
+}
+
+/* Some are the command's own; the rest are options of berthd. */
+static enum err_kind take_option(struct parsed *p, const char *options, int n, char *const *args,
+				 int *i, struct err *e)
+{
+	struct str name = str_of(args[*i] + 2), head, value;
+	char own[OPTION_MAX];
+
+	if (str_eq(name, STR("json"))) {
+		p->json = true;
+		return ERR_OK;
+	}
+	if (!str_cut(name, '=', &head, &value))
+		value.p = NULL;
+	if (is_valued(options, head, own))
+		return take_valued(p, own, value.p ? value.p : *i + 1 < n ? args[++*i] : NULL, e);
+	if (has_word(options, name))
+		return set_arg(p, name.p, "true", e);
+	if (p->n_conf_args + 2 > CONF_ARGS_MAX)
+		return err_set(e, ERR_INVALID, __func__, "too many options");
+	p->conf_args[p->n_conf_args++] = args[*i];
+	if (conf_takes_value(name) && *i + 1 < n)
+		p->conf_args[p->n_conf_args++] = args[++*i];
 	return ERR_OK;
 }
 
-/* Options of berthd go to conf_load, with the value that follows them. */
-static enum err_kind sort_out(int n, char *const *args, struct cli_option *options,
-			      struct cli_args *a, char **rest, int *n_rest, struct err *e)
+static enum err_kind parse(struct parsed *p, const char *options, int n, char *const *args,
+			   struct err *e)
 {
 	enum err_kind k = ERR_OK;
 
-	for (int i = 0; i < n && k == ERR_OK; i++) {
-		const char *value;
-		struct cli_option *o = match(options, args[i], &value);
-
-		if (o) {
-			if (o->is_flag)
-				o->value = "true";
-			else
-				o->value = value ? value : (i + 1 < n ? args[++i] : NULL);
-			if (!o->value)
-				k = err_set(e, ERR_INVALID, __func__, "option --%s needs a value",
-					    o->name);
-		} else if (str_starts(str_of(args[i]), STR("--"))) {
-			rest[(*n_rest)++] = args[i];
-			if (!strchr(args[i], '=') && i + 1 < n && !conf_is_flag(args[i] + 2))
-				rest[(*n_rest)++] = args[++i];
-		} else {
-			k = add_word(a, args[i], e);
-		}
-	}
-	return k;
-}
-
-enum err_kind cli_parse(int n_args, char *const *args, struct cli_option *options,
-			struct cli_args *ret, struct err *e)
-{
-	AUTO_FREE char **rest = calloc((size_t)n_args + 1, sizeof(*rest));
-	int n_rest = 0;
-	enum err_kind k;
-
-	*ret = (struct cli_args){ .n_words = 0 };
-	if (!rest)
+	p->args = jv_pack("{}");
+	if (!p->args)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for arguments");
-	k = sort_out(n_args, args, options, ret, rest, &n_rest, e);
-	return k == ERR_OK ? conf_load(n_rest, rest, &ret->conf, e) : k;
-}
-
-void cli_args_clear(struct cli_args *a)
-{
-	conf_clear(&a->conf);
-}
-
-/* Up to the end of the line. */
-static enum err_kind read_line(int fd, struct secret_buf *ret, struct err *e)
-{
-	char c;
-	ssize_t n;
-
-	ret->n = 0;
-	while ((n = read(fd, &c, 1)) != 0 && c != '\n') {
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_sys(e, __func__, "read");
-		if (ret->n == SECRET_MAX)
-			return err_set(e, ERR_TOO_LARGE, __func__, "the input is too long");
-		ret->p[ret->n++] = c;
+	for (int i = 0; i < n && k == ERR_OK; i++) {
+		if (strncmp(args[i], "--", 2) == 0)
+			k = take_option(p, options, n, args, &i, e);
+		else if (p->n_words == WORDS_MAX)
+			k = err_set(e, ERR_INVALID, __func__, "too many arguments");
+		else
+			p->words[p->n_words++] = args[i];
 	}
-	ret->p[ret->n] = '\0';
-	return ERR_OK;
-}
-
-static enum err_kind ask(const char *prompt, struct secret_buf *ret, struct err *e)
-{
-	enum err_kind k;
-
-	(void)fprintf(stderr, "%s: ", prompt);
-	k = read_line(STDIN_FILENO, ret, e);
-	(void)fputc('\n', stderr);
 	return k;
 }
 
-static enum err_kind ask_twice(const char *what, struct secret_buf *ret, struct err *e)
+static enum err_kind set_path(struct parsed *p, const char *name, const char *path, struct err *e)
 {
-	AUTO_SECRET again = { .n = 0 };
-	char prompt[80];
-	enum err_kind k = ask(what, ret, e);
+	char cwd[PATH_MAX], whole[PATH_MAX];
+	int n;
 
-	(void)snprintf(prompt, sizeof(prompt), "%s again", what);
+	if (path[0] == '/')
+		return set_arg(p, name, path, e);
+	if (!getcwd(cwd, sizeof(cwd)))
+		return err_sys(e, __func__, "find the working directory");
+	n = snprintf(whole, sizeof(whole), "%s/%s", cwd, path);
+	return n > 0 && (size_t)n < sizeof(whole)
+		   ? set_arg(p, name, whole, e)
+		   : err_set(e, ERR_INVALID, __func__, "%.80s is too long a path", path);
+}
+
+static size_t count_words(const char *list)
+{
+	struct str rest = str_of(list), word;
+	size_t n = 0;
+
+	for (; rest.n; n++)
+		(void)str_cut(rest, ' ', &word, &rest);
+	return n;
+}
+
+/* The arguments join the operation's, under the names that it has for them. */
+static enum err_kind set_arguments(struct parsed *p, const struct cli_usage *u, size_t first,
+				   struct err *e)
+{
+	struct str rest = str_of(u->arguments), word;
+	enum err_kind k = ERR_OK;
+
+	for (size_t i = first; rest.n && k == ERR_OK; i++) {
+		char name[OPTION_MAX];
+
+		(void)str_cut(rest, ' ', &word, &rest);
+		(void)str_copy(word, name, sizeof(name));
+		k = u->is_path && rest.n == 0 ? set_path(p, name, p->words[i], e)
+					      : set_arg(p, name, p->words[i], e);
+	}
+	return k;
+}
+
+/* The way that the words name. */
+static enum err_kind choose(struct parsed *p, const char *command, const struct cli_usage *usages,
+			    size_t n, const struct cli_usage **ret, struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct cli_usage *u = &usages[i];
+		size_t first = u->word != NULL;
+		size_t want = first + (u->arguments ? count_words(u->arguments) : 0);
+
+		if (p->n_words != want || (u->word && strcmp(u->word, p->words[0]) != 0))
+			continue;
+		*ret = u;
+		return u->arguments ? set_arguments(p, u, first, e) : ERR_OK;
+	}
+	return err_set(e, ERR_INVALID, __func__, "\"berthd help\" says how \"berthd %s\" is called",
+		       command);
+}
+
+/* --- asking and telling --- */
+
+struct telling {
+	const struct cli_usage *usage;
+	bool json;
+	enum exit_status status;
+};
+
+static bool tell(void *arg, struct jv *take)
+{
+	AUTO_JV *item = take;
+	AUTO_SBUF b = { .max = SBUF_MAX };
+	struct telling *t = arg;
+
+	if (t->json) {
+		jv_dump(item, &b);
+		(void)puts(b.failed ? "{}" : b.p);
+	} else {
+		t->usage->print(item);
+	}
+	if (t->usage->judge && t->usage->judge(item) != EXIT_FINE)
+		t->status = t->usage->judge(item);
+	return fflush(stdout) == 0;
+}
+
+static enum err_kind run_here(const struct conf *c, struct telling *t, const struct jv *args,
+			      struct err *e)
+{
+	struct ops ops = { .conf = c };
+	struct op_call call = { .ops = &ops, .args = args, .emit = tell, .emit_arg = t };
+	enum err_kind k;
+
+	if (t->usage->alone)
+		return t->usage->alone(&call, e);
+	k = ops_open(&ops, true, e);
 	if (k == ERR_OK)
-		k = ask(prompt, &again, e);
-	if (k == ERR_OK && (again.n != ret->n || !secret_eq(again.p, ret->p, ret->n)))
-		k = err_set(e, ERR_INVALID, __func__, "they are not the same");
+		k = op_find(str_of(t->usage->op))->run(&call, e);
+	ops_close(&ops);
 	return k;
 }
 
-enum err_kind cli_read_secret(const char *what, struct secret_buf *ret, struct err *e)
+static enum err_kind ask(const struct conf *c, struct telling *t, const struct jv *args,
+			 struct err *e)
 {
-	struct termios shown, hidden;
-	enum err_kind k;
+	AUTO_CLOSE fd = -1;
+	enum err_kind k = t->usage->alone ? ERR_NOT_FOUND : admin_connect(c->root.p, &fd, e);
 
-	if (tcgetattr(STDIN_FILENO, &shown) < 0)
-		return read_line(STDIN_FILENO, ret, e); /* no terminal */
-	hidden = shown;
-	hidden.c_lflag &= ~(tcflag_t)ECHO;
-	if (tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden) < 0)
-		return err_sys(e, __func__, "hide what is typed");
-	k = ask_twice(what, ret, e);
-	(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
-	return k;
+	if (k == ERR_NOT_FOUND)
+		return run_here(c, t, args, e);
+	return k == ERR_OK ? admin_ask(fd, t->usage->op, args, tell, t, e) : k;
+}
+
+int cli_run(const char *command, const struct cli_usage *usages, size_t n, const char *options,
+	    int n_args, char *const *args)
+{
+	struct parsed p = { .n_words = 0 };
+	struct telling t = { .status = EXIT_FINE };
+	struct conf c;
+	struct err e = { 0 };
+	enum exit_status failed = EXIT_USAGE;
+	enum err_kind k = parse(&p, options, n_args, args, &e);
+
+	if (k == ERR_OK)
+		k = choose(&p, command, usages, n, &t.usage, &e);
+	if (k == ERR_OK)
+		k = conf_load(p.n_conf_args, p.conf_args, &c, &e);
+	if (k == ERR_OK) {
+		failed = EXIT_FAILED;
+		t.json = p.json;
+		log_set_level(LOG_ERROR);
+		k = ask(&c, &t, p.args, &e);
+		if (k == ERR_INVALID && t.usage->alone)
+			failed = EXIT_USAGE;
+		conf_clear(&c);
+	}
+	jv_free(&p.args);
+	return k == ERR_OK ? (int)t.status : cli_complain(failed, &e);
+}
+
+/* --- for printing --- */
+
+const char *cli_text(const struct jv *item, const char *name)
+{
+	struct str s;
+
+	return jv_text(jv_member(item, name), &s) ? s.p : "";
+}
+
+unsigned long long cli_number(const struct jv *item, const char *name)
+{
+	uint64_t v = 0;
+
+	(void)jv_uint(jv_member(item, name), &v);
+	return v;
+}
+
+bool cli_flag(const struct jv *item, const char *name)
+{
+	return jv_is_true(jv_member(item, name));
+}
+
+const char *cli_bytes(unsigned long long v, char buf[static CLI_BYTES_MAX])
+{
+	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
+	double x = (double)v;
+	size_t i = 0;
+
+	for (; x >= 1024 && i + 1 < ARRAY_LEN(units); i++)
+		x /= 1024;
+	(void)snprintf(buf, CLI_BYTES_MAX, i ? "%.1f %s" : "%.0f %s", x, units[i]);
+	return buf;
 }

@@ -1,45 +1,50 @@
 /*
- * cli - the commands of berthd that are not about serving, one file a noun: cli_user.c, ...
- *
- * A command gets the arguments after its name and returns the exit status.  Results go to stdout, failures to stderr in one
- * line.  Options of berthd may stand anywhere; options of the command come before them in the lists below.
+ * cli - commands that ask for an operation (ops.h): of the daemon that runs on the root, or else of this process, which
+ * opens the root itself; some need no store.  All take --json, --root and the other options of berthd.
  */
 #pragma once
 
-#include "base/secret.h"
-#include "server/conf.h"
+#include "server/ops.h"
 
 enum exit_status { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-typedef int cli_command(int n_args, char *const *args);
-cli_command cli_user;
-cli_command cli_key;
-cli_command cli_check_access;
-
+/* Prints "berthd: message" and returns status. */
 int cli_complain(enum exit_status status, const struct err *e);
-/* Says how a command is called. */
-int cli_usage(const char *text);
 
-/* An option of the command itself, --name VALUE or --name=VALUE; a flag has no value and gets one when it is given. */
-struct cli_option {
-	const char *name;
-	bool is_flag;
-	const char *value; /* NULL: not given */
+/* One way to call a command. */
+struct cli_usage {
+	const char *word; /* the first one after the command, NULL if there is none */
+	const char *op;   /* the operation's name */
+	op_fn *
+	    alone; /* instead of op: by this process, without ops' store; ERR_INVALID is a mistake of the caller */
+	const char *arguments; /* the operation's names for those that must follow, or NULL */
+	bool is_path;          /* the last argument: made absolute, as the daemon runs elsewhere */
+	void (*print)(const struct jv *item);             /* for people */
+	enum exit_status (*judge)(const struct jv *item); /* NULL: all is well with each */
 };
 
-#define CLI_WORDS_MAX 8
+/*
+ * options are the command's own, as names separated by spaces; "name=" takes a value.  The result is the exit status.
+ */
+int cli_run(const char *command, const struct cli_usage *usages, size_t n, const char *options,
+	    int n_args, char *const *args);
 
-/* What a command line holds. */
-struct cli_args {
-	size_t n_words;
-	const char *words[CLI_WORDS_MAX]; /* what is no option */
-	struct conf conf;
-};
+/* For printing. */
+const char *cli_text(const struct jv *item, const char *name); /* "" if there is none */
+unsigned long long cli_number(const struct jv *item, const char *name);
+bool cli_flag(const struct jv *item, const char *name);
+/* "1.5 GiB" */
+#define CLI_BYTES_MAX 32
+const char *cli_bytes(unsigned long long v, char buf[static CLI_BYTES_MAX]);
 
-/* ERR_INVALID for what is wrong with it.  options end with a NULL name and are filled in. */
-MUST_CHECK enum err_kind cli_parse(int n_args, char *const *args, struct cli_option *options,
-				   struct cli_args *ret, struct err *e);
-void cli_args_clear(struct cli_args *a);
-
-/* A secret from the terminal, asked for twice and not shown, or the first line of what stdin is instead. */
-MUST_CHECK enum err_kind cli_read_secret(const char *what, struct secret_buf *ret, struct err *e);
+/* The commands. */
+int cli_backup(int n_args, char *const *args);
+int cli_check_access(int n_args, char *const *args);
+int cli_fsck(int n_args, char *const *args);
+int cli_gc(int n_args, char *const *args);
+int cli_key(int n_args, char *const *args);
+int cli_rebuild(int n_args, char *const *args);
+int cli_restore(int n_args, char *const *args);
+int cli_scrub(int n_args, char *const *args);
+int cli_trash(int n_args, char *const *args);
+int cli_user(int n_args, char *const *args);

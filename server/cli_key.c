@@ -3,31 +3,26 @@
 #include "auth/apikey.h"
 #include "base/clock.h"
 #include "base/glob.h"
+#include "base/quantity.h"
+#include "base/secret.h"
 #include "server/cli.h"
 #include "server/guard.h"
-
-#define USAGE                                                                                      \
-	"key add NAME [--repositories PATTERN,..] [--allow pull,push,delete,admin] [--expires "    \
-	"90d] "                                                                                    \
-	"[--user] | rm ID|NAME | ls   [--config FILE] [--root DIR]"
-
-enum { OPTION_REPOSITORIES, OPTION_ALLOW, OPTION_EXPIRES, OPTION_USER, OPTION_N };
 
 struct grant_list {
 	size_t n;
 	struct grant items[APIKEY_GRANTS_MAX];
 };
 
-static enum err_kind parse_allow(const char *text, unsigned *ret, struct err *e)
+static enum err_kind parse_allow(struct str list, unsigned *ret, struct err *e)
 {
-	struct str rest = str_of(text), word;
+	struct str word;
 	bool more = true;
 
 	*ret = 0;
 	while (more) {
 		enum action a;
 
-		more = str_cut(rest, ',', &word, &rest);
+		more = str_cut(list, ',', &word, &list);
 		if (!action_parse(word, &a))
 			return err_set(e, ERR_INVALID, __func__,
 				       "--allow: \"%.*s\" must be pull, push, delete or admin",
@@ -37,16 +32,15 @@ static enum err_kind parse_allow(const char *text, unsigned *ret, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_kind parse_grants(const struct cli_option *o, struct grant_list *ret, struct err *e)
+static enum err_kind parse_patterns(struct str list, unsigned actions, struct grant_list *ret,
+				    struct err *e)
 {
-	const char *allow = o[OPTION_ALLOW].value, *why;
-	struct str rest = str_of(o[OPTION_REPOSITORIES].value), pattern;
-	unsigned actions;
+	const char *why;
+	struct str pattern;
 	bool more = true;
-	enum err_kind k = parse_allow(allow ? allow : "pull", &actions, e);
 
-	for (ret->n = 0; k == ERR_OK && more; ret->n++) {
-		more = str_cut(rest, ',', &pattern, &rest);
+	for (ret->n = 0; more; ret->n++) {
+		more = str_cut(list, ',', &pattern, &list);
 		if (ret->n == APIKEY_GRANTS_MAX)
 			return err_set(e, ERR_INVALID, __func__,
 				       "--repositories: more than %d patterns", APIKEY_GRANTS_MAX);
@@ -55,140 +49,168 @@ static enum err_kind parse_grants(const struct cli_option *o, struct grant_list 
 				       (int)MIN(pattern.n, (size_t)60), pattern.p, why);
 		ret->items[ret->n] = (struct grant){ pattern, actions };
 	}
+	return ERR_OK;
+}
+
+static enum err_kind parse_grants(const struct op_call *c, struct apikey *like,
+				  struct grant_list *ret, struct err *e)
+{
+	struct str patterns, allow = STR("pull");
+	bool has_allow = op_text(c, "allow", &allow);
+	unsigned actions;
+	enum err_kind k;
+
+	like->has_grants = op_text(c, "repositories", &patterns);
+	if (!like->has_grants && has_allow)
+		return err_set(e, ERR_INVALID, __func__, "--allow needs --repositories");
+	if (!like->has_grants)
+		return ERR_OK;
+	k = parse_allow(allow, &actions, e);
+	if (k == ERR_OK)
+		k = parse_patterns(patterns, actions, ret, e);
+	like->grants = (struct grants){ ret->n, ret->items };
 	return k;
 }
 
-static enum err_kind parse_expiry(const char *text, uint64_t *ret, struct err *e)
+static enum err_kind parse_expiry(const struct op_call *c, uint64_t *ret, struct err *e)
 {
+	struct str text;
 	uint64_t ms;
 
-	*ret = 0;
-	if (!text)
+	if (!op_text(c, "expires", &text))
 		return ERR_OK;
-	if (!conf_parse_duration(str_of(text), &ms) || ms == 0 || ms > INT64_MAX / 2)
+	if (!duration_parse(text, &ms) || ms == 0 || ms > INT64_MAX / 2)
 		return err_set(e, ERR_INVALID, __func__,
-			       "--expires: \"%.60s\" must be a duration such as 90d", text);
+			       "--expires: \"%.60s\" must be a duration such as 90d", text.p);
 	*ret = wall_ms() + ms;
 	return ERR_OK;
 }
 
-/* Who runs this, for the record. */
-static const char *invoker(char buf[static 32])
+/* Made by whoever runs this. */
+static enum err_kind add_key(const struct op_call *c, struct apikey *like,
+			     char ret_text[static APIKEY_TEXT_MAX], struct err *e)
 {
-	(void)snprintf(buf, 32, "uid:%u", (unsigned)getuid());
-	return buf;
+	const struct conf *conf = c->ops->conf;
+	char path[GUARD_PATH_MAX], by[32];
+	enum err_kind k = guard_make_directory(conf, e);
+
+	(void)snprintf(by, sizeof(by), "uid:%u", (unsigned)getuid());
+	like->by = str_of(by);
+	return k == ERR_OK ? apikey_add(guard_path(conf, GUARD_KEYS, path), like, ret_text, e) : k;
 }
 
-static enum err_kind add(const struct cli_args *a, const struct cli_option *o, const char *path,
-			 struct err *e)
+static enum err_kind key_add(struct op_call *c, struct err *e)
 {
-	char text[APIKEY_TEXT_MAX], by[32];
+	char text[APIKEY_TEXT_MAX];
 	struct grant_list grants = { .n = 0 };
-	struct apikey like = { .name = str_of(a->words[1]),
-			       .is_user = o[OPTION_USER].value != NULL,
-			       .has_grants = o[OPTION_REPOSITORIES].value || o[OPTION_ALLOW].value,
-			       .by = str_of(invoker(by)) };
-	enum err_kind k = parse_expiry(o[OPTION_EXPIRES].value, &like.until_ms, e);
+	struct apikey like = { .is_user = op_flag(c, "user") };
+	enum err_kind k = parse_expiry(c, &like.until_ms, e);
 
-	if (k == ERR_OK && like.has_grants && !o[OPTION_REPOSITORIES].value)
-		k = err_set(e, ERR_INVALID, __func__, "--allow needs --repositories");
-	if (k == ERR_OK && like.has_grants)
-		k = parse_grants(o, &grants, e);
+	(void)op_text(c, "name", &like.name);
+	if (k == ERR_OK)
+		k = parse_grants(c, &like, &grants, e);
 	if (k == ERR_OK && !name_is_valid(like.name))
 		k = err_set(e, ERR_INVALID, __func__, "\"%.60s\" cannot be a name", like.name.p);
-	like.grants = (struct grants){ grants.n, grants.items };
 	if (k == ERR_OK)
-		k = guard_make_directory(&a->conf, e);
-	if (k == ERR_OK)
-		k = apikey_add(path, &like, text, e);
+		k = add_key(c, &like, text, e);
 	if (k != ERR_OK)
 		return k;
-	(void)printf("%s\n", text);
-	(void)fprintf(stderr, "This is the password of %s; it is not shown again.\n", like.name.p);
+	op_emit(c, jv_pack("{s:s%, s:s}", "name", like.name.p, like.name.n, "password", text));
 	secret_wipe(text, sizeof(text));
 	return ERR_OK;
 }
 
-static enum err_kind rm(const struct cli_args *a, const struct cli_option *o, const char *path,
-			struct err *e)
+static enum err_kind key_rm(struct op_call *c, struct err *e)
 {
-	size_t n;
-	enum err_kind k = apikey_remove(path, str_of(a->words[1]), &n, e);
+	char path[GUARD_PATH_MAX];
+	struct str key = { "", 0 };
+	size_t n = 0;
+	enum err_kind k;
 
-	(void)o;
+	(void)op_text(c, "key", &key);
+	k = apikey_remove(guard_path(c->ops->conf, GUARD_KEYS, path), key, &n, e);
 	if (k == ERR_OK)
-		(void)printf("%zu revoked\n", n);
+		op_emit(c, jv_pack("{s:I}", "revoked", (long long)n));
 	return k;
 }
 
-static void show(const struct apikey *k, uint64_t now)
+static struct jv *pack_grants(const struct grants *g)
 {
-	char until[TIME_TEXT_MAX] = "-", made[TIME_TEXT_MAX], actions[ACTIONS_TEXT_MAX];
+	char actions[ACTIONS_TEXT_MAX];
+	struct jv *list = jv_new_array();
 
-	if (k->until_ms)
-		(void)time_text(k->until_ms, until);
-	(void)printf("%s\t%s%.*s\t%s\t%s%s", k->id, k->is_user ? "user:" : "key:", STR_FMT(k->name),
-		     time_text(k->made_ms, made), until,
-		     k->until_ms && now >= k->until_ms ? " (ended)" : "");
-	for (size_t i = 0; i < k->grants.n; i++)
-		(void)printf("\t%.*s:%s", STR_FMT(k->grants.items[i].repositories),
-			     actions_text(k->grants.items[i].actions, actions));
-	(void)printf("%s\n", k->has_grants ? "" : "\tas access says");
+	for (size_t i = 0; i < g->n && list; i++) {
+		struct str pattern = g->items[i].repositories;
+
+		if (!jv_append(list, jv_pack("{s:s%, s:s}", "repositories", pattern.p, pattern.n,
+					     "allow", actions_text(g->items[i].actions, actions))))
+			jv_free(&list);
+	}
+	return list;
 }
 
-static enum err_kind ls(const struct cli_args *a, const struct cli_option *o, const char *path,
-			struct err *e)
+static struct jv *pack_key(const struct apikey *key, uint64_t now)
+{
+	char made[TIME_TEXT_MAX], until[TIME_TEXT_MAX] = "";
+	struct jv *v = jv_pack("{s:s, s:s, s:s%, s:s, s:s%}", "id", key->id, "kind",
+			       key->is_user ? "user" : "key", "name", key->name.p, key->name.n,
+			       "made", time_text(key->made_ms, made), "by", key->by.p, key->by.n);
+
+	if (v && key->until_ms &&
+	    !jv_set(v, "until",
+		    jv_pack("{s:s, s:b}", "time", time_text(key->until_ms, until), "ended",
+			    now >= key->until_ms)))
+		jv_free(&v);
+	if (v && key->has_grants && !jv_set(v, "grants", pack_grants(&key->grants)))
+		jv_free(&v);
+	return v;
+}
+
+static enum err_kind key_ls(struct op_call *c, struct err *e)
 {
 	AUTO_APIKEYS *keys = NULL;
-	enum err_kind k = apikeys_load(path, &keys, e);
+	char path[GUARD_PATH_MAX];
+	enum err_kind k = apikeys_load(guard_path(c->ops->conf, GUARD_KEYS, path), &keys, e);
 
-	(void)a, (void)o;
 	for (size_t i = 0; k == ERR_OK && i < apikeys_count(keys); i++)
-		show(apikeys_at(keys, i), wall_ms());
+		op_emit(c, pack_key(apikeys_at(keys, i), wall_ms()));
 	return k;
 }
 
-static const struct verb {
-	const char *name;
-	size_t n_words;
-	enum err_kind (*run)(const struct cli_args *a, const struct cli_option *o, const char *path,
-			     struct err *e);
-} verbs[] = {
-	{ "add", 2, add },
-	{ "rm", 2, rm },
-	{ "ls", 1, ls },
-};
-
-static const struct verb *find_verb(const struct cli_args *a)
+static void print_new(const struct jv *item)
 {
-	for (size_t i = 0; a->n_words && i < ARRAY_LEN(verbs); i++) {
-		if (strcmp(verbs[i].name, a->words[0]) == 0)
-			return verbs[i].n_words == a->n_words ? &verbs[i] : NULL;
-	}
-	return NULL;
+	(void)printf("%s\n", cli_text(item, "password"));
+	(void)fprintf(stderr, "This is the password of %s; it is not shown again.\n",
+		      cli_text(item, "name"));
+}
+
+static void print_revoked(const struct jv *item)
+{
+	(void)printf("%llu revoked\n", cli_number(item, "revoked"));
+}
+
+static void print_key(const struct jv *item)
+{
+	const struct jv *until = jv_member(item, "until"), *grants = jv_member(item, "grants");
+
+	(void)printf("%s\t%s:%s\t%s\t%s%s", cli_text(item, "id"), cli_text(item, "kind"),
+		     cli_text(item, "name"), cli_text(item, "made"),
+		     until ? cli_text(until, "time") : "-",
+		     cli_flag(until, "ended") ? " (ended)" : "");
+	for (size_t i = 0; i < jv_count(grants); i++)
+		(void)printf("\t%s:%s", cli_text(jv_at(grants, i), "repositories"),
+			     cli_text(jv_at(grants, i), "allow"));
+	(void)printf("%s\n", grants ? "" : "\tas access says");
 }
 
 int cli_key(int n_args, char *const *args)
 {
-	struct cli_option options[OPTION_N + 1] = {
-		[OPTION_REPOSITORIES] = { "repositories", false, NULL },
-		[OPTION_ALLOW] = { "allow", false, NULL },
-		[OPTION_EXPIRES] = { "expires", false, NULL },
-		[OPTION_USER] = { "user", true, NULL },
+	static const struct cli_usage usages[] = {
+		{ .word = "add", .alone = key_add, .arguments = "name", .print = print_new },
+		{ .word = "rm", .alone = key_rm, .arguments = "key", .print = print_revoked },
+		{ .word = "ls", .alone = key_ls, .print = print_key },
 	};
-	char path[GUARD_PATH_MAX];
-	struct cli_args a;
-	const struct verb *v;
-	struct err e;
-	int status = EXIT_FINE;
 
-	if (cli_parse(n_args, args, options, &a, &e) != ERR_OK) {
-		status = cli_complain(EXIT_USAGE, &e);
-	} else if (!(v = find_verb(&a))) {
-		status = cli_usage(USAGE);
-	} else if (v->run(&a, options, guard_path(&a.conf, GUARD_KEYS, path), &e) != ERR_OK) {
-		status = cli_complain(e.kind == ERR_INVALID ? EXIT_USAGE : EXIT_FAILED, &e);
-	}
-	cli_args_clear(&a);
-	return status;
+	return cli_run("key", usages, ARRAY_LEN(usages), "repositories= allow= expires= user",
+		       n_args, args);
 }

@@ -43,7 +43,11 @@ struct conf {
 	uint64_t uploads_idle_ms, uploads_sessions_max;
 	uint64_t list_page_max, referrers_page_bytes_max;
 	uint64_t index_map_size;
-	uint64_t gc_lease_ms;
+	bool gc_enabled;
+	uint64_t gc_interval_ms, gc_lease_ms, gc_max_share;
+	uint64_t gc_untagged_keep_ms; /* UINT64_MAX: for ever */
+	uint64_t trash_keep_ms;
+	uint64_t scrub_rate, scrub_interval_ms;
 	struct jv *retention;
 	enum log_level log_level;
 	bool log_access;
@@ -61,6 +65,8 @@ struct conf {
  */
 MUST_CHECK enum err_kind conf_load(int n_args, char *const *args, struct conf *ret, struct err *e);
 void conf_clear(struct conf *c);
+/* Is "--name" an option that the next argument belongs to? */
+bool conf_takes_value(struct str name);
 
 /* Sets one option; where is what a message says about the place it was given. */
 MUST_CHECK enum err_kind conf_set(struct conf *c, struct str key, struct str value,
@@ -68,10 +74,6 @@ MUST_CHECK enum err_kind conf_set(struct conf *c, struct str key, struct str val
 /* The same for a list, which is consumed. */
 MUST_CHECK enum err_kind conf_set_list(struct conf *c, struct str key, struct jv *take,
 				       const char *where, struct err *e);
-/* "90d": milliseconds. */
-MUST_CHECK bool conf_parse_duration(struct str text, uint64_t *ret_ms);
-/* Does the option stand for true when it is given without a value? */
-bool conf_is_flag(const char *key);
 /* Every option with its meaning and value, as a configuration file. */
 void conf_dump(const struct conf *c, struct sbuf *b);
 

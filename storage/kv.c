@@ -32,6 +32,11 @@ static const char *const table_names[KV_TABLE_N] = {
 #undef X
 };
 
+const char *kv_table_name(enum kv_table table)
+{
+	return table_names[table];
+}
+
 /* LMDB reports by errno values and its own negative codes. */
 static enum err_kind fail(struct err *e, int code, const char *where, const char *what)
 {
@@ -384,7 +389,7 @@ enum err_kind kv_seek(struct kv_cursor *c, struct str key, struct str *ret_key,
 {
 	MDB_val k = val_of(key);
 
-	return move(c, MDB_SET_RANGE, &k, ret_key, ret_value, e);
+	return move(c, key.n ? MDB_SET_RANGE : MDB_FIRST, &k, ret_key, ret_value, e);
 }
 
 enum err_kind kv_next(struct kv_cursor *c, struct str *ret_key, struct str *ret_value,
@@ -419,4 +424,20 @@ enum err_kind kv_stat(struct kv *kv, struct kv_stat *ret, struct err *e)
 	if (k == ERR_OK)
 		*ret = s;
 	return k;
+}
+
+enum err_kind kv_copy(struct kv *kv, int fd, struct err *e)
+{
+	struct kv_stat stat;
+	enum err_kind k = kv_stat(kv, &stat, e);
+	int r;
+
+	if (k == ERR_OK && stat.used_bytes > stat.map_bytes / 2)
+		k = kv_grow(kv, e);
+	if (k != ERR_OK)
+		return k;
+	(void)pthread_rwlock_rdlock(&kv->resize);
+	r = kv->env ? mdb_env_copyfd2(kv->env, fd, MDB_CP_COMPACT) : EIO;
+	(void)pthread_rwlock_unlock(&kv->resize);
+	return r == 0 ? ERR_OK : fail(e, r, __func__, "copy");
 }
