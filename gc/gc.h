@@ -20,7 +20,10 @@ struct gc_options {
 	unsigned max_share;        /* percent */
 	uint64_t untagged_keep_ms; /* UINT64_MAX: for ever */
 	uint64_t trash_keep_ms;
+	uint64_t lease_ms;           /* the store's */
 	struct retention *retention; /* borrowed; may be NULL */
+	uint64_t
+	    rules; /* another number whenever any of these rules changes: all that waits is looked at again */
 };
 
 /* One thing that a run removes, or that a dry run looked at and keeps. */

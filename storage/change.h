@@ -26,6 +26,7 @@ enum change_kind {
 	CHANGE_MEND,   /* a row is checked, and what is wrong with it mended; not in the reflog */
 	CHANGE_DAMAGE,   /* a file was checked against its digest; not in the reflog */
 	CHANGE_SCRUBBED, /* how far the checks of files got; not in the reflog */
+	CHANGE_RULES,    /* the queue was reviewed by these rules; not in the reflog */
 	CHANGE_KIND_N
 };
 
@@ -105,6 +106,7 @@ struct change {
 	uint64_t n_mended;             /* MEND: filled in */
 	bool is_damaged;               /* DAMAGE */
 	const struct scrub_row *scrub; /* SCRUBBED */
+	uint64_t rules;                /* RULES: what stands for them */
 
 	/* MANIFEST_PUT that ends with ERR_REFS: the digests that are not in the repository. */
 	struct digest *missing;

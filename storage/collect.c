@@ -172,3 +172,10 @@ enum err_kind store_collect_tags(struct store *st, const struct repo_name *repo,
 		*ret += kinds[i] == ERR_OK;
 	return k;
 }
+
+enum err_kind store_note_rules(struct store *st, uint64_t rules, struct err *e)
+{
+	struct change c = { .kind = CHANGE_RULES, .rules = rules };
+
+	return commit_change(st->committer, &c, e);
+}

@@ -27,6 +27,9 @@ MUST_CHECK enum err_kind store_collect_tags(struct store *st, const struct repo_
 					    const struct tag_item *tags, size_t n, size_t *ret,
 					    struct err *e);
 
+/* All of the queue was reviewed by these rules. */
+MUST_CHECK enum err_kind store_note_rules(struct store *st, uint64_t rules, struct err *e);
+
 /* What store_collect would do with a row now, unless somebody pushes it meanwhile. */
 MUST_CHECK enum err_kind store_collect_look(struct store *st, const struct review_row *row,
 					    const struct review_policy *p,

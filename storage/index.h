@@ -196,6 +196,9 @@ MUST_CHECK enum err_kind index_review_page(struct index *ix, const struct review
 					   uint64_t until_ms, size_t n, struct review_row *ret,
 					   size_t *ret_n, struct err *e);
 
+/* By which rules all of the queue was last reviewed (CHANGE_RULES); 0: by none yet. */
+MUST_CHECK enum err_kind index_rules_read(struct index *ix, uint64_t *ret, struct err *e);
+
 /* ERR_NOT_FOUND if no repository has the number. */
 MUST_CHECK enum err_kind index_repo_by_id(struct index *ix, uint64_t repo, struct repo_name *ret,
 					  struct err *e);

@@ -457,6 +457,7 @@ static enum err_kind (*const appliers[CHANGE_KIND_N])(struct index_txn *, struct
 	[CHANGE_MEND] = apply_mend,
 	[CHANGE_DAMAGE] = apply_damage,
 	[CHANGE_SCRUBBED] = apply_scrubbed,
+	[CHANGE_RULES] = apply_rules,
 };
 
 enum err_kind index_begin(struct index *ix, struct index_txn **ret, struct err *e)

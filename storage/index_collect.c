@@ -242,6 +242,28 @@ enum err_kind apply_collect(struct index_txn *t, struct change *c, struct err *e
 	return err_set(e, ERR_BUG, __func__, "a review without a verdict");
 }
 
+enum err_kind apply_rules(struct index_txn *t, struct change *c, struct err *e)
+{
+	struct row v;
+
+	u64_pack(&v, c->rules);
+	return kv_put(t->kv, KV_META, RULES_KEY, row_str(&v), e);
+}
+
+enum err_kind index_rules_read(struct index *ix, uint64_t *ret, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct str v;
+	enum err_kind k = kv_read_begin(ix->kv, &t, e);
+
+	*ret = 0;
+	if (k == ERR_OK)
+		k = kv_get(t, KV_META, RULES_KEY, &v, e);
+	if (k == ERR_OK && !u64_unpack(v, ret))
+		return index_bad_value(e, "meta");
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
+}
+
 enum err_kind apply_purged(struct index_txn *t, struct change *c, struct err *e)
 {
 	struct key key = { 0 };

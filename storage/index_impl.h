@@ -13,6 +13,7 @@
 #define TOTALS_KEY STR("totals")
 #define CLOSED_KEY STR("closed")
 #define SCRUB_KEY STR("scrub")
+#define RULES_KEY STR("rules")
 
 /* What a repository has of a digest: bits in a place row. */
 enum place_bit { PLACE_LINK = 1, PLACE_MANIFEST = 2 };
@@ -152,6 +153,7 @@ MUST_CHECK enum err_kind apply_scrubbed(struct index_txn *t, struct change *c, s
 /* --- index_collect.c: members of index_apply's table --- */
 
 MUST_CHECK enum err_kind apply_collect(struct index_txn *t, struct change *c, struct err *e);
+MUST_CHECK enum err_kind apply_rules(struct index_txn *t, struct change *c, struct err *e);
 MUST_CHECK enum err_kind apply_purged(struct index_txn *t, struct change *c, struct err *e);
 MUST_CHECK enum err_kind apply_trash_drop(struct index_txn *t, struct change *c, struct err *e);
 /* Remembers what c removes; nothing where c does not want that. */

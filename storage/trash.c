@@ -1,5 +1,8 @@
 #include "storage/trash.h"
 
+#include <errno.h>
+
+#include "base/fd.h"
 #include "storage/blob.h"
 #include "storage/repo.h"
 #include "storage/store_impl.h"
@@ -34,6 +37,34 @@ enum err_kind trash_expire(struct store *st, uint64_t before_ms, size_t n, size_
 		return ERR_OK;
 	*ret = found;
 	return commit_changes(st->committer, changes, found, kinds, e);
+}
+
+struct expiring {
+	int dir_fd;
+	uint64_t before_ms;
+};
+
+static enum err_kind expire_file(void *arg, const char *name, struct err *e)
+{
+	const struct expiring *x = arg;
+	struct stat s;
+
+	if (fstatat(x->dir_fd, name, &s, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISREG(s.st_mode) ||
+	    (uint64_t)s.st_ctim.tv_sec * 1000 >= x->before_ms)
+		return ERR_OK;
+	if (sys_unlinkat(x->dir_fd, name, 0) < 0 && errno != ENOENT)
+		return err_sys(e, __func__, "remove trash/%.100s", name);
+	return ERR_OK;
+}
+
+enum err_kind trash_expire_files(struct store *st, uint64_t before_ms, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	struct expiring x = { .before_ms = before_ms };
+	enum err_kind k = fd_open_at(st->root_fd, "trash", O_RDONLY | O_DIRECTORY, 0, &fd, e);
+
+	x.dir_fd = fd;
+	return k == ERR_OK ? fd_list_dir(fd, ".", expire_file, &x, e) : k;
 }
 
 /* --- restoring --- */

@@ -94,6 +94,20 @@ def kept():
         same("referrers", [], s.request("GET", f"/v2/k/referrers/{r.sha256(child)}").json()["manifests"])
 
 
+@case("when the rules change, what the old ones kept is looked at again")
+def new_rules():
+    with r.Daemon("--gc.enabled=false", "--gc.lease=0s", "--gc.max_share=100", *NO_TRASH) as s:
+        data = push(s, "n", None, b"untagged")
+        same("kept", 1, collect(s)["kept"])
+        same("kept for good", 0, collect(s)["kept"])
+        for keep, gone in (("1h", False), ("0s", True)):
+            same("SIGTERM", 0, s.stop())
+            s.options = ("--gc.enabled=false", "--gc.lease=0s", f"--gc.untagged_keep={keep}", "--gc.max_share=100", *NO_TRASH)
+            s.start()
+            settled(s)
+            same(f"after {keep}", 404 if gone else 200, status(s, f"/v2/n/manifests/{r.sha256(data)}"))
+
+
 @case("a HEAD with the answer 200 keeps a blob for the lease time, across an end in order and a SIGKILL")
 def head_race():
     options = ("--gc.enabled=false", "--gc.lease=1h", "--gc.untagged_keep=0s", "--gc.max_share=100", *NO_TRASH)
