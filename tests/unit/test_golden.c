@@ -425,7 +425,7 @@ static void test_reflog(void **state)
 		assert_int_equal(r.seq, ++seq);
 	}
 	assert_int_equal(line.n, 0);
-	assert_int_equal(seq, 17);
+	assert_int_equal(seq, 18);
 }
 
 static void test_goes_on(void **state)
@@ -460,11 +460,11 @@ static void test_goes_on(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_blobs),        cmocka_unit_test(test_manifests),
-		cmocka_unit_test(test_lists),        cmocka_unit_test(test_referrers),
-		cmocka_unit_test(test_deleted),      cmocka_unit_test(test_trash),
-		cmocka_unit_test(test_looked_after), cmocka_unit_test(test_tables),
-		cmocka_unit_test(test_reflog),       cmocka_unit_test(test_goes_on),
+		cmocka_unit_test(test_blobs),   cmocka_unit_test(test_manifests),
+		cmocka_unit_test(test_lists),   cmocka_unit_test(test_referrers),
+		cmocka_unit_test(test_deleted), cmocka_unit_test(test_looked_after),
+		cmocka_unit_test(test_tables),  cmocka_unit_test(test_reflog),
+		cmocka_unit_test(test_trash),   cmocka_unit_test(test_goes_on),
 	};
 
 	const char *const tar[] = { "tar", "--version", NULL }, *const xz[] = { "xz", "--version",
