@@ -240,6 +240,8 @@ const struct change_guard *access_guard(struct request *rq)
 {
 	if (!rq->server->auth)
 		return NULL;
-	rq->guard = (struct change_guard){ rq, may_read, tag_is_fixed };
+	rq->guard = (struct change_guard){ rq, may_read, tag_is_fixed, NULL, false };
+	if (rq->identity->kind != IDENTITY_ANONYMOUS)
+		rq->guard.who = identity_text(rq->identity, rq->who);
 	return &rq->guard;
 }

@@ -1,6 +1,7 @@
 #include "server/api.h"
 
 #include "base/fd.h"
+#include "server/access.h"
 #include "server/range.h"
 #include "storage/repo.h"
 
@@ -94,7 +95,8 @@ enum err_kind api_blob_delete(struct request *rq, struct err *e)
 	enum err_kind k;
 
 	rq->about = RES_BLOB;
-	k = repo_blob_delete(rq->server->store, &rq->path.repo, &rq->path.digest, e);
+	k = repo_blob_delete(rq->server->store, &rq->path.repo, &rq->path.digest, access_guard(rq),
+			     e);
 	if (k == ERR_OK)
 		rq->reply.status = 202;
 	return k;

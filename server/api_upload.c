@@ -64,6 +64,12 @@ enum err_kind api_upload_start_open(struct request *rq, struct err *e)
 	return parse_start(rq, &s, e);
 }
 
+static enum err_kind finish(struct request *rq, const struct digest *d, struct err *e)
+{
+	upload_guard(rq->upload, access_guard(rq));
+	return upload_finish(&rq->upload, d, e);
+}
+
 enum err_kind api_upload_start(struct request *rq, struct err *e)
 {
 	struct store *st = rq->server->store;
@@ -87,7 +93,7 @@ enum err_kind api_upload_start(struct request *rq, struct err *e)
 			k = upload_begin(st, &rq->path.repo, (enum digest_alg)s.digest.alg,
 					 &rq->upload, e);
 		if (k == ERR_OK)
-			k = upload_finish(&rq->upload, &s.digest, e);
+			k = finish(rq, &s.digest, e);
 		if (k == ERR_OK)
 			blob_created(rq, &s.digest);
 		return k;
@@ -198,7 +204,7 @@ enum err_kind api_upload_finish(struct request *rq, struct err *e)
 
 	rq->about = RES_UPLOAD;
 	if (k == ERR_OK)
-		k = upload_finish(&rq->upload, &d, e);
+		k = finish(rq, &d, e);
 	if (k == ERR_OK)
 		blob_created(rq, &d);
 	return k;

@@ -104,6 +104,7 @@ struct request {
 	bool decided;              /* whether it may do this */
 	struct decision decision;
 	struct change_guard guard; /* access_guard's */
+	char who[IDENTITY_TEXT_MAX];
 	/* The rest is request.c's. */
 	enum request_stage stage;
 	_Atomic unsigned refs;

@@ -59,16 +59,23 @@ struct review_policy {
 /* Which manifests may refer to content that is not there (promise P4 is kept by the first two). */
 enum sparse { SPARSE_NONE, SPARSE_INDEX, SPARSE_ALL };
 
-/* What whoever asks for a change may do, looked at while it is applied, by the committer: these must not block. */
+/*
+ * Who asks for a change, and what they may do, looked at while it is applied, by the committer: these must not block.  NULL
+ * forbids nothing.
+ */
 struct change_guard {
 	const void *arg;
 	bool (*may_read)(const void *arg, const struct repo_name *repo); /* to mount from it */
 	bool (*tag_is_fixed)(const void *arg, const struct repo_name *repo, struct str tag);
+	const char *
+	    who; /* identity for the reflog, up to CHANGE_WHO_MAX bytes of UTF-8; NULL: nobody known */
+	bool by_admin; /* by a command, not by a client */
 };
+#define CHANGE_WHO_MAX 300
 
 struct change {
 	enum change_kind kind;
-	const struct change_guard *guard; /* NULL: everything may be done */
+	const struct change_guard *guard; /* NULL: everything may be done, by nobody known */
 	struct repo_name repo;
 	uint64_t at_ms; /* wall clock */
 	struct digest digest;
@@ -99,7 +106,10 @@ struct change {
 	size_t n_pulls;
 	const struct closed_row *closed; /* CLOSED */
 	const struct tag_row
-	    *expected; /* TAG_DELETE: ERR_IN_USE if the tag was pushed again; may be NULL */
+	    *expected;  /* TAG_DELETE: ERR_IN_USE if the tag was pushed again; may be NULL */
+	bool keep_tags; /* MANIFEST_PUT: ERR_IN_USE if one of the tags points to something else */
+	bool if_free;   /* MANIFEST_DELETE: ERR_IN_USE if a tag or a manifest refers to it, ... */
+	uint64_t pushed_ms; /* ... or if it was pushed again since then */
 
 	enum kv_table row_table;       /* MEND: of the row; KV_META stands for the totals */
 	struct key row_key;            /* MEND */

@@ -320,6 +320,25 @@ static enum err_kind manifest_put(struct index_txn *t, const struct change *c, u
 	return k == ERR_OK ? refs_put(t, m, repo, id, e) : k;
 }
 
+/* What whoever asks has seen of the tags still holds. */
+static enum err_kind check_kept_tags(struct index_txn *t, const struct change *c, uint64_t repo,
+				     struct err *e)
+{
+	struct tag_row old;
+
+	for (size_t i = 0; c->keep_tags && i < c->n_tags; i++) {
+		enum err_kind k = index_get_tag(t->kv, repo, &c->tags[i], &old, e);
+
+		if (k == ERR_OK && !digest_eq(&old.digest, &c->digest))
+			return err_set(e, ERR_IN_USE, __func__,
+				       "%.100s:%s points to something else", c->repo.s,
+				       c->tags[i].s);
+		if (k != ERR_OK && k != ERR_NOT_FOUND)
+			return k;
+	}
+	return ERR_OK;
+}
+
 static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, struct err *e)
 {
 	struct repo_row r = { .id = 0 };
@@ -328,6 +347,8 @@ static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, s
 
 	if (k == ERR_OK || k == ERR_NOT_FOUND)
 		k = check_refs(t, c, r.id, e);
+	if (k == ERR_OK)
+		k = check_kept_tags(t, c, r.id, e);
 	if (k == ERR_OK)
 		k = guard_moved_tags(t, c, r.id, e);
 	if (k == ERR_OK)
@@ -341,6 +362,18 @@ static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, s
 	return k == ERR_OK ? review_update(t, c, repo, &c->digest, e) : k;
 }
 
+static enum err_kind check_free(struct index_txn *t, const struct change *c, uint64_t repo,
+				const struct manifest_row *row, struct err *e)
+{
+	bool held = false;
+	enum err_kind k = c->if_free ? index_is_held(t->kv, repo, &c->digest, &held, e) : ERR_OK;
+
+	if (k == ERR_OK && c->if_free && (held || row->pushed_ms != c->pushed_ms))
+		return index_refuse(e, ERR_IN_USE, "something needs manifest", &c->digest,
+				    &c->repo);
+	return k;
+}
+
 static enum err_kind apply_manifest_delete(struct index_txn *t, struct change *c, struct err *e)
 {
 	struct repo_row r;
@@ -352,6 +385,8 @@ static enum err_kind apply_manifest_delete(struct index_txn *t, struct change *c
 		k = index_get_manifest(t->kv, r.id, &c->digest, &mr, &refs, e);
 	if (k == ERR_NOT_FOUND)
 		return index_refuse(e, k, "no manifest", &c->digest, &c->repo);
+	if (k == ERR_OK)
+		k = check_free(t, c, r.id, &mr, e);
 	if (k == ERR_OK)
 		k = guard_vanishing_tags(t, c, r.id, e);
 	if (k == ERR_OK)

@@ -2,12 +2,13 @@
 
 bool guard_may_read(const struct change *c, const struct repo_name *repo)
 {
-	return !c->guard || c->guard->may_read(c->guard->arg, repo);
+	return !c->guard || !c->guard->may_read || c->guard->may_read(c->guard->arg, repo);
 }
 
 enum err_kind guard_tag(const struct change *c, struct str tag, struct err *e)
 {
-	if (!c->guard || !c->guard->tag_is_fixed(c->guard->arg, &c->repo, tag))
+	if (!c->guard || !c->guard->tag_is_fixed ||
+	    !c->guard->tag_is_fixed(c->guard->arg, &c->repo, tag))
 		return ERR_OK;
 	return err_set(e, ERR_DENIED, __func__, "tag %.*s of %.100s is immutable", STR_FMT(tag),
 		       c->repo.s);

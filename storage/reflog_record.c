@@ -64,8 +64,10 @@ enum err_kind reflog_record_write(const struct change *c, uint64_t seq, struct s
 		ok = jv_set(v, "mediaType", jv_pack("s", c->manifest->media_type));
 	if (ok && ops[kind].has_tags)
 		ok = jv_set(v, "tags", tags_value(c));
-	if (ok && c->by_gc)
-		ok = jv_set(v, "by", jv_pack("s", "gc"));
+	if (ok && (c->by_gc || (c->guard && c->guard->by_admin)))
+		ok = jv_set(v, "by", jv_pack("s", c->by_gc ? "gc" : "admin"));
+	if (ok && c->guard && c->guard->who)
+		ok = jv_set(v, "who", jv_pack("s", c->guard->who));
 	if (ok)
 		jv_dump(v, b);
 	sbuf_add(b, "\n", 1);
@@ -133,6 +135,9 @@ static enum err_kind parse_members(const struct jv *v, struct reflog_record *r, 
 	     !str_copy(text, r->media_type, sizeof(r->media_type))))
 		return bad(e, "invalid mediaType");
 	r->by_gc = jv_text(jv_member(v, "by"), &text) && str_eq(text, STR("gc"));
+	r->by_admin = jv_text(jv_member(v, "by"), &text) && str_eq(text, STR("admin"));
+	if (!jv_text(jv_member(v, "who"), &text) || !str_copy(text, r->who, sizeof(r->who)))
+		r->who[0] = '\0'; /* as any member of a later version */
 	return ops[r->kind].has_tags ? parse_tags(jv_member(v, "tags"), r, e) : ERR_OK;
 }
 

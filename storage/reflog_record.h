@@ -20,7 +20,8 @@ struct reflog_record {
 	char media_type[MEDIA_TYPE_MAX + 1]; /* MANIFEST_PUT */
 	struct tag_name *tags;               /* MANIFEST_PUT, TAG_DELETE */
 	size_t n_tags;
-	bool by_gc; /* not by a client */
+	bool by_gc, by_admin;         /* not by a client */
+	char who[CHANGE_WHO_MAX + 1]; /* "" if that is not known */
 };
 
 /* Changes of upload sessions are not part of the log. */

@@ -73,10 +73,12 @@ enum err_kind repo_blob_mount(struct store *st, const struct repo_name *repo,
 }
 
 enum err_kind repo_blob_delete(struct store *st, const struct repo_name *repo,
-			       const struct digest *d, struct err *e)
+			       const struct digest *d, const struct change_guard *guard,
+			       struct err *e)
 {
 	struct change c = store_change(st, CHANGE_BLOB_UNLINK, repo);
 
+	c.guard = guard;
 	c.digest = *d;
 	return commit_change(st->committer, &c, e);
 }

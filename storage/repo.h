@@ -31,7 +31,8 @@ MUST_CHECK enum err_kind repo_blob_mount(struct store *st, const struct repo_nam
 					 const struct change_guard *guard, struct err *e);
 /* ERR_NOT_FOUND; ERR_IN_USE while a manifest of the repository refers to it. */
 MUST_CHECK enum err_kind repo_blob_delete(struct store *st, const struct repo_name *repo,
-					  const struct digest *d, struct err *e);
+					  const struct digest *d, const struct change_guard *guard,
+					  struct err *e);
 
 /* What a client pushed: body hashes to digest. */
 struct manifest_push {

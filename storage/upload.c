@@ -29,6 +29,7 @@ struct upload {
 	enum digest_alg alg;
 	struct hash *hash; /* of the first `hashed` bytes; NULL: none */
 	uint64_t hashed;
+	const struct change_guard *guard; /* upload_guard's */
 };
 
 static int session_order(const void *a, const void *b)
@@ -360,6 +361,11 @@ static void finish_session(struct upload *u)
 	fd_close(&u->fd); /* the file's name is gone */
 }
 
+void upload_guard(struct upload *u, const struct change_guard *guard)
+{
+	u->guard = guard;
+}
+
 enum err_kind upload_finish(struct upload **take, const struct digest *want, struct err *e)
 {
 	AUTO_UPLOAD *u = TAKE(*take);
@@ -369,6 +375,7 @@ enum err_kind upload_finish(struct upload **take, const struct digest *want, str
 
 	if (k != ERR_OK)
 		return k;
+	c.guard = u->guard;
 	c.digest = *want;
 	c.size_bytes = u->offset;
 	c.upload = u->id;

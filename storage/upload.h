@@ -42,6 +42,8 @@ uint64_t upload_offset(const struct upload *u);
 /* On failure the offset is where it was before. */
 MUST_CHECK enum err_kind upload_write(struct upload *u, const void *p, size_t n, struct err *e);
 
+/* Who finishes it, for the reflog; lives until then. */
+void upload_guard(struct upload *u, const struct change_guard *guard);
 /*
  * Publishes the bytes as a blob of the repository.  ERR_DIGEST if they do not hash to *want.  A session stays open
  * on every failure.

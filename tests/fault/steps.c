@@ -132,7 +132,7 @@ static enum err_kind delete_blob(struct store *st, const char *repo, const char 
 	struct repo_name r = repo_of(repo);
 	struct digest d = digest_of(text);
 
-	return repo_blob_delete(st, &r, &d, e);
+	return repo_blob_delete(st, &r, &d, NULL, e);
 }
 
 static const char *const names[STEPS_N] = {

@@ -116,7 +116,7 @@ static void delete_some(struct store *st)
 	push_manifest(st, "library/a", text_of(&body), MEDIA_OCI_MANIFEST, "deleted");
 	MUST(repo_tag_delete(st, &a, &tag, NULL, &e) == ERR_OK);
 	MUST(repo_manifest_delete(st, &a, &d, NULL, &e) == ERR_OK);
-	MUST(repo_blob_delete(st, &a, &blob, &e) == ERR_OK);
+	MUST(repo_blob_delete(st, &a, &blob, NULL, &e) == ERR_OK);
 }
 
 /* What collection and the checks of files leave behind. */

@@ -155,6 +155,57 @@ static void test_more_members(void **state)
 	assert_int_equal(r.seq, 7);
 }
 
+/* Who it was is read back, and is no reason to refuse a line. */
+static void test_who(void **state)
+{
+	static const struct change_guard alice = { .who = "user:al\"ice" },
+					 root = { .who = "uid:0", .by_admin = true };
+	static const struct {
+		const struct change_guard *guard;
+		bool by_gc;
+		const char *line_end;
+	} cases[] = {
+		{ NULL, false, A64 "\"}\n" },
+		{ NULL, true, A64 "\",\"by\":\"gc\"}\n" },
+		{ &alice, false, A64 "\",\"who\":\"user:al\\\"ice\"}\n" },
+		{ &root, false, A64 "\",\"by\":\"admin\",\"who\":\"uid:0\"}\n" },
+	};
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		const struct change ch = { .kind = CHANGE_BLOB_UNLINK,
+					   .repo = repo_of("a"),
+					   .digest = digest_a(),
+					   .guard = cases[i].guard,
+					   .by_gc = cases[i].by_gc };
+		AUTO_REFLOG_RECORD r = { 0 };
+		AUTO_SBUF b = { .max = REFLOG_LINE_MAX };
+
+		assert_ok(reflog_record_write(&ch, 7, &b, &e), &e);
+		assert_string_equal(b.p + b.n - strlen(cases[i].line_end), cases[i].line_end);
+		assert_ok(reflog_record_parse((struct str){ b.p, b.n - 1 }, &r, &e), &e);
+		assert_string_equal(r.who, cases[i].guard ? cases[i].guard->who : "");
+		assert_int_equal(r.by_admin, cases[i].guard == &root);
+		assert_int_equal(r.by_gc, cases[i].by_gc);
+	}
+}
+
+static void test_strange_who(void **state)
+{
+	AUTO_SBUF line = { .max = SBUF_MAX };
+	AUTO_REFLOG_RECORD r = { 0 };
+	AUTO_REFLOG_RECORD longer = { 0 };
+	struct err e;
+
+	(void)state;
+	assert_ok(reflog_record_parse(STR(HEAD "\"who\":[1]," LINK "}"), &r, &e), &e);
+	assert_string_equal(r.who, "");
+	sbuf_addf(&line, HEAD "\"who\":\"%0*d\"," LINK "}", CHANGE_WHO_MAX + 1, 0);
+	assert_ok(reflog_record_parse((struct str){ line.p, line.n }, &longer, &e), &e);
+	assert_string_equal(longer.who, "");
+}
+
 static void test_longest(void **state)
 {
 	struct tag_name tags[1000];
@@ -203,6 +254,8 @@ int main(void)
 	unit_case("upload sessions are not recorded", test_not_recorded);
 	UNIT_TABLE("refused", test_refused, refused);
 	unit_case("members that are not known are let be", test_more_members);
+	unit_case("who asked for it", test_who);
+	unit_case("who asked for it, as nobody writes it", test_strange_who);
 	unit_case("the longest record", test_longest);
 	unit_case("a record that finds no room", test_write_fails);
 	return unit_run();

@@ -221,8 +221,8 @@ static void test_mount_and_delete(void **state)
 		   "no source");
 	assert_err(repo_blob_mount(r.st, &b, NULL, &unknown, NULL, &e), ERR_NOT_FOUND, &e,
 		   "no source");
-	assert_ok(repo_blob_delete(r.st, &b, &layer, &e), &e);
-	assert_err(repo_blob_delete(r.st, &b, &layer, &e), ERR_NOT_FOUND, &e, "no blob");
+	assert_ok(repo_blob_delete(r.st, &b, &layer, NULL, &e), &e);
+	assert_err(repo_blob_delete(r.st, &b, &layer, NULL, &e), ERR_NOT_FOUND, &e, "no blob");
 	assert_true(blob_file_exists(&r, &layer)); /* files are gc's */
 	rig_end(&r);
 }
@@ -237,14 +237,14 @@ static void test_manifest_and_tag_delete(void **state)
 
 	(void)state;
 	push_manifest(r.st, "a", text_of(&b), MEDIA_OCI_MANIFEST, "v1");
-	assert_err(repo_blob_delete(r.st, &r.repo, &layer, &e), ERR_IN_USE, &e,
+	assert_err(repo_blob_delete(r.st, &r.repo, &layer, NULL, &e), ERR_IN_USE, &e,
 		   "a manifest refers");
 	assert_ok(repo_tag_delete(r.st, &r.repo, &v1, NULL, &e), &e);
 	assert_err(repo_tag_delete(r.st, &r.repo, &v1, NULL, &e), ERR_NOT_FOUND, &e, "no tag v1");
 	assert_ok(repo_manifest_delete(r.st, &r.repo, &d, NULL, &e), &e);
 	assert_err(repo_manifest_delete(r.st, &r.repo, &d, NULL, &e), ERR_NOT_FOUND, &e,
 		   "no manifest");
-	assert_ok(repo_blob_delete(r.st, &r.repo, &layer, &e), &e);
+	assert_ok(repo_blob_delete(r.st, &r.repo, &layer, NULL, &e), &e);
 	rig_end(&r);
 }
 
