@@ -143,6 +143,68 @@ MUST_CHECK enum err_kind index_tag_rows(struct index *ix, const struct repo_name
 					const struct tag_name *after, size_t n,
 					struct tag_item *ret, size_t *ret_n, struct err *e);
 
+/* --- Looking around, for administrators (index_browse.c).  Pages are each one consistent look. --- */
+
+struct repo_item {
+	struct repo_name name;
+	struct repo_row row;
+};
+/* Up to n repositories after `after` (empty: from the first), in byte order. */
+MUST_CHECK enum err_kind index_repo_rows(struct index *ix, struct str after, size_t n,
+					 struct repo_item *ret, size_t *ret_n, struct err *e);
+
+MUST_CHECK enum err_kind index_tag_find(struct index *ix, const struct repo_name *repo,
+					const struct tag_name *tag, struct tag_row *ret,
+					struct err *e);
+
+/* A digest of which a repository has something. */
+struct entry_item {
+	struct digest digest;
+	uint64_t size_bytes;
+	bool is_blob, is_manifest;
+};
+/* Up to n of them after *after (NULL: from the first), in order of digest. */
+MUST_CHECK enum err_kind index_entry_page(struct index *ix, const struct repo_name *repo,
+					  const struct digest *after, size_t n,
+					  struct entry_item *ret, size_t *ret_n, struct err *e);
+
+/* What content is, by the first repository that has it; unplaced: in none, kept by the trash or not collected yet. */
+struct content_count {
+	uint64_t manifests, blobs, unplaced;
+};
+/* Adds up to n contents after *after (NULL: from the first) to *sum; *ret_n says how many, *ret_last is the last one. */
+MUST_CHECK enum err_kind index_content_count(struct index *ix, const struct digest *after, size_t n,
+					     struct content_count *sum, struct digest *ret_last,
+					     size_t *ret_n, struct err *e);
+
+/* The row of a manifest; its references (refs_pack) are appended. */
+MUST_CHECK enum err_kind index_manifest_look(struct index *ix, const struct repo_name *repo,
+					     const struct digest *d, struct manifest_row *ret,
+					     struct sbuf *ret_refs, struct err *e);
+/* Up to n referrers of subject after *after (NULL: from the first). */
+MUST_CHECK enum err_kind index_referrer_page(struct index *ix, const struct repo_name *repo,
+					     const struct digest *subject,
+					     const struct referrer_mark *after, size_t n,
+					     struct referrer_mark *ret, size_t *ret_n,
+					     struct err *e);
+
+/* What refers to a digest within a repository. */
+struct holder {
+	bool is_tag;
+	struct tag_name tag;
+	struct digest manifest; /* unless it is a tag, this manifest, ... */
+	uint8_t ref_kind;       /* ... in this way (enum ref_kind) */
+};
+/* For each, tags first, until fn returns false; fn must not block. */
+typedef bool holder_fn(void *arg, const struct holder *h);
+MUST_CHECK enum err_kind index_holders(struct index *ix, const struct repo_name *repo,
+				       const struct digest *d, holder_fn *fn, void *arg,
+				       struct err *e);
+/* For each repository that has it, until fn returns false; fn must not block. */
+typedef bool place_fn(void *arg, const struct repo_name *repo);
+MUST_CHECK enum err_kind index_places(struct index *ix, const struct digest *d, place_fn *fn,
+				      void *arg, struct err *e);
+
 /* ERR_NOT_FOUND unless the last process that used the index ended in order. */
 MUST_CHECK enum err_kind index_closed_read(struct index *ix, struct closed_row *ret, struct err *e);
 

@@ -1,5 +1,5 @@
 /*
- * index_impl - what the files of the index share: index.c and index_review.c (reads), index_rows.c (pieces of changes),
+ * index_impl - what the files of the index share: index.c, index_browse.c and index_review.c (reads), index_rows.c (pieces of changes),
  * index_guard.c (what a change may do), index_apply.c (what clients change), index_collect.c (what is collected),
  * index_mend.c (what is checked); included by them, and by tests that look inside.
  */

@@ -7,8 +7,8 @@
  * L3  A file whose fsync failed is not written to again: the log goes on in a new one.
  * Lifecycle  open -> (add* -> sync -> accept | rewind)* -> close.
  * Ownership  the log borrows the directory's descriptor.
- * Threads    one thread at a time: the committer's.  All but add may block.  reflog_read by any thread, for records
- *            that count; reflog_read_all while nobody writes.
+ * Threads    one thread at a time: the committer's.  All but add may block.  reflog_read and
+ *            reflog_read_repo by any thread; reflog_read_all while nobody writes.
  */
 #pragma once
 
@@ -51,6 +51,12 @@ struct reflog_scan {
  */
 MUST_CHECK enum err_kind reflog_read_all(int dir_fd, reflog_record_fn *fn, void *arg,
 					 struct reflog_scan *ret, struct err *e);
+/*
+ * The same for the records of one repository; those of others are not looked at closer than that takes.  There may be records
+ * beyond the mark, which whoever asks is to leave out.
+ */
+MUST_CHECK enum err_kind reflog_read_repo(int dir_fd, const struct repo_name *repo,
+					  reflog_record_fn *fn, void *arg, struct err *e);
 /* Back to a mark, after a failure in between. */
 MUST_CHECK enum err_kind reflog_rewind(struct reflog *l, const struct reflog_mark *mark,
 				       struct err *e);

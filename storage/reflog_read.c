@@ -60,6 +60,7 @@ struct reading {
 	const struct segments *segments;
 	uint64_t seq, last_seq;   /* of the last record read; where to stop */
 	struct reflog_scan *scan; /* of reflog_read_all: takes what it finds */
+	struct str mention;       /* only records with this text in them are for fn; empty: all */
 	uint64_t segment, offset; /* where the next line begins */
 	reflog_record_fn *fn;
 	void *arg;
@@ -85,12 +86,38 @@ static enum err_kind take_record(struct reading *r, const struct reflog_record *
 	return r->fn(r->arg, record, e);
 }
 
+/*
+ * The number of a record that is not about what is asked for, without the cost of taking all of it apart.  Lines are as
+ * reflog_record_write makes them; of any other, this is not known.
+ */
+static bool skip_line(struct reading *r, struct str line)
+{
+	struct str in = line;
+	uint64_t seq;
+
+	if (r->mention.n == 0 || memmem(line.p, line.n, r->mention.p, r->mention.n))
+		return false;
+	if (!str_starts(in, STR("{\"seq\":")))
+		return false;
+	in.p += 7;
+	in.n -= 7;
+	if (!scan_u64(&in, INT64_MAX, &seq) || !scan_char(&in, ','))
+		return false;
+	r->offset += line.n;
+	if (seq > r->seq)
+		r->seq = seq;
+	return true;
+}
+
 /* line is whole, with its newline. */
 static enum err_kind read_line(struct reading *r, struct str line, struct err *e)
 {
 	AUTO_REFLOG_RECORD record = { 0 };
-	enum err_kind k = reflog_record_parse((struct str){ line.p, line.n - 1 }, &record, e);
+	enum err_kind k;
 
+	if (skip_line(r, line))
+		return ERR_OK;
+	k = reflog_record_parse((struct str){ line.p, line.n - 1 }, &record, e);
 	r->offset += line.n;
 	if (k == ERR_CORRUPT && r->scan) {
 		r->scan->unreadable++;
@@ -174,6 +201,18 @@ enum err_kind reflog_read(int dir_fd, const struct reflog_mark *after, uint64_t 
 	return k;
 }
 
+static enum err_kind read_all(struct reading *r, int dir_fd, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	for (size_t i = 0; i < r->segments->n && k == ERR_OK; i++) {
+		r->segment = r->segments->first[i];
+		r->offset = 0;
+		k = read_segment(r, dir_fd, e);
+	}
+	return k;
+}
+
 enum err_kind reflog_read_all(int dir_fd, reflog_record_fn *fn, void *arg, struct reflog_scan *ret,
 			      struct err *e)
 {
@@ -184,10 +223,38 @@ enum err_kind reflog_read_all(int dir_fd, reflog_record_fn *fn, void *arg, struc
 	enum err_kind k = segments_list(dir_fd, &segments, e);
 
 	*ret = (struct reflog_scan){ .end = { .segment = 1 } };
-	for (size_t i = 0; i < segments.n && k == ERR_OK; i++) {
-		r.segment = segments.first[i];
-		r.offset = 0;
-		k = read_segment(&r, dir_fd, e);
-	}
-	return k;
+	return k == ERR_OK ? read_all(&r, dir_fd, e) : k;
+}
+
+struct chosen {
+	const struct repo_name *repo;
+	reflog_record_fn *fn;
+	void *arg;
+};
+
+static enum err_kind take_chosen(void *arg, const struct reflog_record *r, struct err *e)
+{
+	const struct chosen *c = arg;
+
+	return str_eq(repo_name_str(&r->repo), repo_name_str(c->repo)) ? c->fn(c->arg, r, e)
+								       : ERR_OK;
+}
+
+enum err_kind reflog_read_repo(int dir_fd, const struct repo_name *repo, reflog_record_fn *fn,
+			       void *arg, struct err *e)
+{
+	CLEANUP(segments_clear) struct segments segments = { 0 };
+	struct chosen c = { .repo = repo, .fn = fn, .arg = arg };
+	char mention[REPO_NAME_MAX + sizeof("\"repo\":\"\"")];
+	struct reflog_scan scan = { 0 };
+	struct reading r = { .segments = &segments,
+			     .last_seq = UINT64_MAX,
+			     .scan = &scan,
+			     .fn = take_chosen,
+			     .arg = &c };
+	enum err_kind k = segments_list(dir_fd, &segments, e);
+
+	(void)snprintf(mention, sizeof(mention), "\"repo\":\"%s\"", repo->s);
+	r.mention = str_of(mention);
+	return k == ERR_OK ? read_all(&r, dir_fd, e) : k;
 }
