@@ -95,13 +95,15 @@ static bool send_line(int fd, struct jv *take)
 
 /* --- the daemon's side --- */
 
-static bool is_trusted(int fd)
+static bool is_trusted(int fd, uid_t *ret)
 {
 	struct ucred peer;
 	socklen_t n = sizeof(peer);
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) == 0 &&
-	       (peer.uid == 0 || peer.uid == geteuid());
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) < 0)
+		return false;
+	*ret = peer.uid;
+	return peer.uid == 0 || peer.uid == geteuid();
 }
 
 static bool emit_line(void *arg, struct jv *take)
@@ -116,9 +118,12 @@ static enum err_kind run_op(const struct admin *a, int fd, struct err *e)
 	struct str name = { "", 0 };
 	const struct op *op;
 	struct op_call c = { .ops = a->ops, .emit = emit_line, .emit_arg = &fd };
+	struct change_guard guard;
+	char who[OPS_WHO_MAX];
+	uid_t uid;
 	enum err_kind k;
 
-	if (!is_trusted(fd))
+	if (!is_trusted(fd, &uid))
 		return err_set(e, ERR_DENIED, __func__,
 			       "only root and the daemon's own user may do this");
 	if (!read_line(fd, &line, REQUEST_MS))
@@ -132,6 +137,8 @@ static enum err_kind run_op(const struct admin *a, int fd, struct err *e)
 		return err_set(e, ERR_UNSUPPORTED, __func__, "the daemon knows no \"%.60s\"",
 			       name.p);
 	c.args = jv_member(request, "args");
+	guard = ops_local_guard(uid, who);
+	c.guard = &guard;
 	return op->run(&c, e);
 }
 

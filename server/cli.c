@@ -196,7 +196,11 @@ static enum err_kind run_here(const struct conf *c, struct telling *t, const str
 			      struct err *e)
 {
 	struct ops ops = { .conf = c };
-	struct op_call call = { .ops = &ops, .args = args, .emit = tell, .emit_arg = t };
+	char who[OPS_WHO_MAX];
+	const struct change_guard guard = ops_local_guard(getuid(), who);
+	struct op_call call = {
+		.ops = &ops, .args = args, .emit = tell, .emit_arg = t, .guard = &guard
+	};
 	enum err_kind k;
 
 	if (t->usage->alone)

@@ -1,6 +1,7 @@
 #include "server/ops.h"
 
 #include "base/clock.h"
+#include "base/glob.h"
 #include "base/hash.h"
 
 struct store_options ops_store_options(const struct conf *c, bool must_exist)
@@ -79,6 +80,7 @@ enum err_kind ops_open(struct ops *o, bool must_exist, struct err *e)
 
 void ops_stop(struct ops *o)
 {
+	o->stopping = true;
 	if (o->gc)
 		gc_stop(o->gc);
 	if (o->scrubber)
@@ -94,6 +96,15 @@ void ops_close(struct ops *o)
 }
 
 static const struct op ops[] = {
+	{ "stats", op_stats },
+	{ "repos", op_repos },
+	{ "tags", op_tags },
+	{ "inspect", op_inspect },
+	{ "rm", op_rm },
+	{ "cp", op_cp },
+	{ "mv", op_mv },
+	{ "history", op_history },
+	{ "rollback", op_rollback },
 	{ "backup", op_backup },
 	{ "gc", op_gc },
 	{ "gc.pause", op_gc_pause },
@@ -141,4 +152,59 @@ bool op_number(const struct op_call *c, const char *name, uint64_t *ret)
 	struct str text;
 
 	return op_text(c, name, &text) && scan_u64(&text, UINT64_MAX, ret) && scan_end(&text);
+}
+
+bool op_goes_on(const struct op_call *c)
+{
+	return !c->ops->stopping && !c->listener_gone;
+}
+
+struct change_guard ops_local_guard(unsigned uid, char buf[static OPS_WHO_MAX])
+{
+	(void)snprintf(buf, OPS_WHO_MAX, "uid:%u", uid);
+	return (struct change_guard){ .who = buf, .by_admin = true };
+}
+
+enum err_kind op_named(const struct op_call *c, const char *name, struct named *ret, struct err *e)
+{
+	struct str text = { "", 0 };
+
+	if (op_text(c, name, &text) && named_parse(text, ret))
+		return ERR_OK;
+	return err_set(e, ERR_INVALID, __func__,
+		       "\"%.*s\" is no REPOSITORY, REPOSITORY:TAG or REPOSITORY@DIGEST",
+		       (int)MIN(text.n, (size_t)100), text.p);
+}
+
+/* --- lists --- */
+
+enum err_kind op_page_parse(const struct op_call *c, struct op_page *ret, struct err *e)
+{
+	struct str ignored;
+	const char *why;
+
+	*ret = (struct op_page){ .n = UINT64_MAX };
+	if (op_text(c, "n", &ignored) && (!op_number(c, "n", &ret->n) || ret->n == 0))
+		return err_set(e, ERR_INVALID, __func__, "n must be a number above 0");
+	(void)op_text(c, "last", &ret->last);
+	(void)op_text(c, "pattern", &ret->pattern);
+	if (ret->pattern.n && !glob_is_valid(ret->pattern, &why))
+		return err_set(e, ERR_INVALID, __func__, "the pattern \"%.*s\" %s",
+			       (int)MIN(ret->pattern.n, (size_t)80), ret->pattern.p, why);
+	return ERR_OK;
+}
+
+bool op_page_takes(const struct op_page *p, struct str name)
+{
+	return p->pattern.n == 0 || glob_match(p->pattern, name);
+}
+
+void op_emit_end(struct op_call *c, uint64_t count, const char *next)
+{
+	op_emit(c, jv_pack("{s:I, s:s*}", "count", (long long)count, "next", next));
+}
+
+const char *op_time(uint64_t wall_ms, char buf[static 32])
+{
+	return wall_ms ? time_text(wall_ms, buf) : NULL;
 }

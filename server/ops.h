@@ -10,6 +10,7 @@
 #include "gc/gc.h"
 #include "gc/scrubber.h"
 #include "server/conf.h"
+#include "server/named.h"
 
 struct ops {
 	const struct conf *conf;
@@ -17,6 +18,7 @@ struct ops {
 	struct gc *gc;
 	struct retention *retention; /* gc's */
 	struct scrubber *scrubber;
+	_Atomic bool stopping; /* after ops_stop: what takes long ends early */
 };
 
 /*
@@ -39,7 +41,15 @@ struct op_call {
 	op_emit_fn *emit;
 	void *emit_arg;
 	bool listener_gone;
+	const struct change_guard *guard; /* who asks, for the reflog */
+	/* Which repositories lists may tell of; NULL: all. */
+	bool (*may_see)(const void *arg, struct str repo);
+	const void *see_arg;
 };
+
+/* A process on this machine that asks: "uid:0". */
+#define OPS_WHO_MAX sizeof("uid:4294967295")
+struct change_guard ops_local_guard(unsigned uid, char buf[static OPS_WHO_MAX]);
 
 typedef enum err_kind op_fn(struct op_call *c, struct err *e);
 struct op {
@@ -54,7 +64,30 @@ void op_emit(struct op_call *c, struct jv *take);
 bool op_flag(const struct op_call *c, const char *name);
 bool op_number(const struct op_call *c, const char *name, uint64_t *ret);
 bool op_text(const struct op_call *c, const char *name, struct str *ret);
+/* False if the daemon is about to end, or nobody listens. */
+bool op_goes_on(const struct op_call *c);
+/* The argument must name something that there can be. */
+MUST_CHECK enum err_kind op_named(const struct op_call *c, const char *name, struct named *ret,
+				  struct err *e);
 
+/* n (absent: all), last and pattern, of lists. */
+struct op_page {
+	uint64_t n;
+	struct str last, pattern; /* empty: from the start, all */
+};
+MUST_CHECK enum err_kind op_page_parse(const struct op_call *c, struct op_page *ret, struct err *e);
+bool op_page_takes(const struct op_page *p, struct str name);
+/* What a list ends with: how many there were, and after which one it goes on (NULL: that was all). */
+void op_emit_end(struct op_call *c, uint64_t count, const char *next);
+/* Emits what repos tells of one repository. */
+MUST_CHECK enum err_kind op_repo(struct op_call *c, const struct repo_name *repo, struct err *e);
+/* A time as text, or nothing for 0: for a member of format "s*". */
+const char *op_time(uint64_t wall_ms, char buf[static 32]);
+
+op_fn op_stats, op_repos, op_tags;
+op_fn op_inspect;
+op_fn op_rm, op_cp, op_mv;
+op_fn op_history, op_rollback;
 op_fn op_backup;
 op_fn op_gc, op_gc_pause, op_gc_resume, op_gc_status;
 op_fn op_fsck, op_scrub, op_scrub_status;

@@ -116,7 +116,7 @@ enum err_kind op_trash_restore(struct op_call *c, struct err *e)
 	if (!op_number(c, "item", &id))
 		k = find_named(c, name, &id, e);
 	if (k == ERR_OK)
-		k = trash_restore(c->ops->store, id, e);
+		k = trash_restore(c->ops->store, id, c->guard, e);
 	if (k == ERR_OK)
 		op_emit(c, jv_pack("{s:I}", "restored", (long long)id));
 	return k;

@@ -123,16 +123,18 @@ static enum err_kind add_refs(struct gathering *g, struct str refs, struct err *
 static enum err_kind add_manifest(struct gathering *g, const struct digest *d, struct err *e)
 {
 	AUTO_SBUF refs = { .max = SBUF_MAX };
-	struct closure_item *item, found = { .is_manifest = true };
+	struct closure_item *item;
+	struct manifest_row row = { 0 };
+	bool is_absent;
 	enum err_kind k;
 
 	if (closure_find(g->c, d))
 		return ERR_OK;
 	if (g->depth == DEPTH_MAX)
 		return err_set(e, ERR_TOO_LARGE, __func__, "indexes are nested too deeply");
-	k = index_manifest_look(g->ix, g->repo, d, &found.row, &refs, e);
-	found.is_absent = k == ERR_NOT_FOUND && g->c->n > 0;
-	if (k != ERR_OK && !found.is_absent)
+	k = index_manifest_look(g->ix, g->repo, d, &row, &refs, e);
+	is_absent = k == ERR_NOT_FOUND && (g->depth || g->group);
+	if (k != ERR_OK && !is_absent)
 		return k;
 	g->depth++;
 	k = add_refs(g, (struct str){ refs.p, refs.n }, e);
@@ -143,9 +145,11 @@ static enum err_kind add_manifest(struct gathering *g, const struct digest *d, s
 	if (!item)
 		return e->kind;
 	item->is_manifest = true;
-	item->is_absent = found.is_absent;
-	item->row = found.row;
-	item->size_bytes = found.row.size_bytes;
+	item->is_absent = is_absent;
+	item->size_bytes = row.size_bytes;
+	item->pushed_ms = row.pushed_ms;
+	item->has_subject = row.has_subject;
+	item->subject = row.subject;
 	item->group = g->group;
 	return append(g->c, item, e);
 }
@@ -229,9 +233,9 @@ static bool outlives_subject(const struct closure *c, const struct closure_item 
 {
 	const struct closure_item *subject;
 
-	if (item->group == 0 || !item->is_manifest || !item->row.has_subject)
+	if (item->group == 0 || !item->is_manifest || !item->has_subject)
 		return false;
-	subject = closure_find(c, &item->row.subject);
+	subject = closure_find(c, &item->subject);
 	return !subject || !subject->is_gone;
 }
 

@@ -17,11 +17,13 @@ struct closure_item {
 	struct digest digest;
 	uint64_t size_bytes;
 	bool is_manifest;
-	bool is_absent;   /* the repository does not have it: sparse indexes, foreign layers */
-	uint8_t ref_kind; /* of a blob: as what it was found first */
-	unsigned group;   /* 0: the manifest itself and its children; others: of referrers */
-	struct manifest_row row; /* of a manifest that is there */
-	bool is_gone;            /* for who removes */
+	bool is_absent;     /* the repository does not have it: sparse indexes, foreign layers */
+	uint8_t ref_kind;   /* of a blob: as what it was found first */
+	unsigned group;     /* 0: the manifest itself and its children; others: of referrers */
+	uint64_t pushed_ms; /* of a manifest that is there, as the next two */
+	bool has_subject;
+	struct digest subject;
+	bool is_gone; /* for who removes */
 };
 
 struct closure {

@@ -153,6 +153,8 @@ struct repo_item {
 MUST_CHECK enum err_kind index_repo_rows(struct index *ix, struct str after, size_t n,
 					 struct repo_item *ret, size_t *ret_n, struct err *e);
 
+MUST_CHECK enum err_kind index_repo_find(struct index *ix, const struct repo_name *repo,
+					 struct repo_row *ret, struct err *e);
 MUST_CHECK enum err_kind index_tag_find(struct index *ix, const struct repo_name *repo,
 					const struct tag_name *tag, struct tag_row *ret,
 					struct err *e);
@@ -170,7 +172,7 @@ MUST_CHECK enum err_kind index_entry_page(struct index *ix, const struct repo_na
 
 /* What content is, by the first repository that has it; unplaced: in none, kept by the trash or not collected yet. */
 struct content_count {
-	uint64_t manifests, blobs, unplaced;
+	uint64_t manifests, blobs, unplaced, unplaced_bytes;
 };
 /* Adds up to n contents after *after (NULL: from the first) to *sum; *ret_n says how many, *ret_last is the last one. */
 MUST_CHECK enum err_kind index_content_count(struct index *ix, const struct digest *after, size_t n,

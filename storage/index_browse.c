@@ -50,6 +50,14 @@ static enum err_kind begin(struct index *ix, const struct repo_name *repo, struc
 	return k == ERR_NOT_FOUND ? no_repo(e, repo) : k;
 }
 
+enum err_kind index_repo_find(struct index *ix, const struct repo_name *repo, struct repo_row *ret,
+			      struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+
+	return begin(ix, repo, &t, ret, e);
+}
+
 /* The rows of one digest, of which the cursor is at the first; it is at the next digest's afterwards. */
 static enum err_kind read_entry(struct kv_txn *t, struct kv_cursor *c, uint64_t repo,
 				struct entry_item *item, struct str *key, struct str *value,
@@ -128,9 +136,11 @@ enum err_kind index_content_count(struct index *ix, const struct digest *after, 
 		  : kv_seek(c, key_str(&from), &key, &value, e);
 	for (; k == ERR_OK && *ret_n < n; (*ret_n)++) {
 		struct key places, rows = { 0 };
-		uint8_t bits = 0;
+		struct object_row object = { 0 };
+		uint8_t bits = 0, kind;
 
-		if (!unpack_digest(&key, ret_last))
+		if (!unpack_digest(&key, ret_last) || !unpack_u8(&key, &kind) ||
+		    (kind == CONTENT_OBJECT && !object_row_unpack(value, &object)))
 			return index_bad_value(e, "content");
 		places = content_key(ret_last, CONTENT_PLACE);
 		k = kv_seek(c, key_str(&places), &key, &value, e);
@@ -139,6 +149,7 @@ enum err_kind index_content_count(struct index *ix, const struct digest *after, 
 		sum->manifests += (bits & PLACE_MANIFEST) != 0;
 		sum->blobs += bits == PLACE_LINK;
 		sum->unplaced += bits == 0;
+		sum->unplaced_bytes += bits == 0 ? object.size_bytes : 0;
 		key_digest(&rows, ret_last);
 		if (k == ERR_OK)
 			k = seek_past(c, &rows, &key, &value, e);

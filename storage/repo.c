@@ -118,6 +118,7 @@ enum err_kind repo_manifest_put(struct store *st, const struct repo_name *repo,
 	c.tags = push->tags;
 	c.n_tags = push->n_tags;
 	c.guard = push->guard;
+	c.keep_tags = push->keep_tags;
 	k = put_durably(st, push, &c, e);
 	*ret = (struct manifest_pushed){ .has_subject = m.has_subject,
 					 .subject = m.subject,

@@ -42,6 +42,7 @@ struct manifest_push {
 	const struct tag_name *tags;
 	size_t n_tags;
 	const struct change_guard *guard;
+	bool keep_tags; /* ERR_IN_USE if one of them points to something else */
 };
 
 struct manifest_pushed {

@@ -71,6 +71,7 @@ enum err_kind trash_expire_files(struct store *st, uint64_t before_ms, struct er
 
 struct restoring {
 	struct store *st;
+	const struct change_guard *guard;
 	unsigned depth;
 };
 
@@ -85,18 +86,19 @@ static enum err_kind drop_row(struct store *st, const struct trash_row *row, str
 }
 
 /* The repository has the blob again, if its content is still there. */
-static enum err_kind link_again(struct store *st, const struct repo_name *repo,
+static enum err_kind link_again(struct restoring *r, const struct repo_name *repo,
 				const struct digest *d, struct err *e)
 {
-	struct change c = store_change(st, CHANGE_BLOB_MOUNT, repo);
+	struct change c = store_change(r->st, CHANGE_BLOB_MOUNT, repo);
 	struct blob_info linked;
-	enum err_kind k = index_blob_find(st->index, repo, d, &linked, e);
+	enum err_kind k = index_blob_find(r->st->index, repo, d, &linked, e);
 
 	if (k != ERR_NOT_FOUND)
 		return k;
+	c.guard = r->guard;
 	c.digest = *d;
 	c.from_trash = true;
-	k = commit_change(st->committer, &c, e);
+	k = commit_change(r->st->committer, &c, e);
 	return k == ERR_NOT_FOUND
 		   ? err_set(e, k, __func__, "the content of a blob in %s is gone", repo->s)
 		   : k;
@@ -127,7 +129,7 @@ static enum err_kind refs_again(struct restoring *r, const struct trash_item *it
 
 	while (k == ERR_OK && refs_next(&rest, &ref)) {
 		k = ref.kind == REF_CHILD ? child_again(r, &item->row.repo, &ref.digest, e)
-					  : link_again(r->st, &item->row.repo, &ref.digest, e);
+					  : link_again(r, &item->row.repo, &ref.digest, e);
 		if (k == ERR_NOT_FOUND)
 			k = ERR_OK; /* absent before as well, or the put below says so */
 	}
@@ -162,9 +164,10 @@ static enum err_kind free_tags(struct store *st, const struct trash_item *item,
 	return ERR_OK;
 }
 
-static enum err_kind put_again(struct store *st, const struct trash_item *item,
+static enum err_kind put_again(struct restoring *r, const struct trash_item *item,
 			       const struct tag_name *tags, size_t n_tags, struct err *e)
 {
+	struct store *st = r->st;
 	const struct trash_row *row = &item->row;
 	AUTO_SBUF body = { .max = SBUF_MAX };
 	AUTO_MANIFEST m = { 0 };
@@ -176,6 +179,7 @@ static enum err_kind put_again(struct store *st, const struct trash_item *item,
 				   &row->digest, st->options.json_depth_max, &m, e);
 	if (k != ERR_OK)
 		return k;
+	c.guard = r->guard;
 	c.digest = row->digest;
 	c.manifest = &m;
 	c.bytes = (struct str){ body.p, body.n };
@@ -196,7 +200,7 @@ static enum err_kind restore_manifest(struct restoring *r, const struct trash_it
 
 	if (k == ERR_OK)
 		k = free_tags(r->st, item, &tags, &n_tags, e);
-	return k == ERR_OK ? put_again(r->st, item, tags, n_tags, e) : k;
+	return k == ERR_OK ? put_again(r, item, tags, n_tags, e) : k;
 }
 
 /* The manifest may have gone to the trash after its tag. */
@@ -220,7 +224,7 @@ static enum err_kind restore_tag(struct restoring *r, const struct trash_item *i
 		return k;
 	manifest.row.size_bytes = there.size_bytes;
 	memcpy(manifest.row.media_type, there.media_type, sizeof(manifest.row.media_type));
-	return put_again(r->st, &manifest, tags, n_tags, e);
+	return put_again(r, &manifest, tags, n_tags, e);
 }
 
 static enum err_kind restore(struct restoring *r, uint64_t id, struct err *e)
@@ -237,7 +241,7 @@ static enum err_kind restore(struct restoring *r, uint64_t id, struct err *e)
 		return err_set(e, ERR_TOO_LARGE, __func__, "indexes are nested too deeply");
 	r->depth++;
 	if (item.row.kind == TRASH_BLOB)
-		k = link_again(r->st, &item.row.repo, &item.row.digest, e);
+		k = link_again(r, &item.row.repo, &item.row.digest, e);
 	else if (item.row.kind == TRASH_TAG)
 		k = restore_tag(r, &item, e);
 	else
@@ -246,9 +250,10 @@ static enum err_kind restore(struct restoring *r, uint64_t id, struct err *e)
 	return k == ERR_OK ? drop_row(r->st, &item.row, e) : k;
 }
 
-enum err_kind trash_restore(struct store *st, uint64_t id, struct err *e)
+enum err_kind trash_restore(struct store *st, uint64_t id, const struct change_guard *guard,
+			    struct err *e)
 {
-	struct restoring r = { .st = st };
+	struct restoring r = { .st = st, .guard = guard };
 
 	return restore(&r, id, e);
 }

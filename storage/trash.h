@@ -17,7 +17,8 @@ MUST_CHECK enum err_kind trash_expire(struct store *st, uint64_t before_ms, size
  * Brings back what row id removed: a blob, a tag, or a manifest with its blobs, its children that are in the trash as
  * well, and those of its tags whose names are free.  ERR_NOT_FOUND; ERR_EXISTS for a tag that points elsewhere by now.
  */
-MUST_CHECK enum err_kind trash_restore(struct store *st, uint64_t id, struct err *e);
+MUST_CHECK enum err_kind trash_restore(struct store *st, uint64_t id,
+				       const struct change_guard *guard, struct err *e);
 
 /* Removes the files in ROOT/trash/ that were moved there before before_ms (wall clock). */
 MUST_CHECK enum err_kind trash_expire_files(struct store *st, uint64_t before_ms, struct err *e);

@@ -380,7 +380,7 @@ static void test_trash(void **state)
 	(void)state;
 	next_in_trash(&id, TRASH_TAG, &d);
 	next_in_trash(&id, TRASH_MANIFEST, &d);
-	assert_ok(trash_restore(st, id - 1, &e), &e);
+	assert_ok(trash_restore(st, id - 1, NULL, &e), &e);
 	check_manifest("library/a", NULL, &d, small_image("deleted"), MEDIA_OCI_MANIFEST);
 	next_in_trash(&id, TRASH_BLOB, &blob);
 }
