@@ -75,6 +75,7 @@ deps: ## provide compilers and libraries (apt) and libmicrohttpd >= 1.0.5
 deps-test: deps ## provide what the tests need, real clients included
 	@etc/deps/apt.sh test
 	@etc/deps/go-tools.sh build/tools
+	@etc/deps/python-tools.sh build/tools
 
 build/deps/lib/libmicrohttpd.a:
 	@etc/deps/microhttpd.sh build/deps

@@ -136,6 +136,11 @@ bool jv_is_true(const struct jv *v)
 	return json_is_true(raw(v));
 }
 
+bool jv_is_false(const struct jv *v)
+{
+	return json_is_false(raw(v));
+}
+
 bool jv_next(const struct jv *object, void **iter, const char **key, const struct jv **value)
 {
 	*iter = *iter ? json_object_iter_next(raw(object), *iter) : json_object_iter(raw(object));

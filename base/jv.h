@@ -28,6 +28,7 @@ bool jv_is_array(const struct jv *j);
 bool jv_text(const struct jv *j, struct str *ret);
 bool jv_uint(const struct jv *j, uint64_t *ret); /* an integer >= 0; 1.0 is none */
 bool jv_is_true(const struct jv *j);
+bool jv_is_false(const struct jv *j);
 
 /* Members of an object one by one: start with *iter NULL, ends with false. */
 bool jv_next(const struct jv *object, void **iter, const char **key, const struct jv **value);

@@ -2,6 +2,7 @@
 
 #include "auth/auth.h"
 #include "server/audit.h"
+#include "server/nearby.h"
 #include "server/route.h"
 
 #define RETRY_AFTER "Retry-After"
@@ -16,6 +17,7 @@ static enum action action_of(enum scope s)
 		return ACTION_PUSH;
 	case SCOPE_DELETE:
 		return ACTION_DELETE;
+	case SCOPE_ADMIN: /* of no repository that the path tells */
 	case SCOPE_NONE:
 	case SCOPE_LOGIN:
 	case SCOPE_CATALOG:
@@ -73,7 +75,8 @@ static void challenge(struct request *rq, bool failed)
 	char origin[ORIGIN_MAX];
 	AUTO_SBUF scope;
 
-	if (!auth_has_tokens(rq->server->auth) || rq->path.kind == PATH_TOKEN) {
+	if (!auth_has_tokens(rq->server->auth) || rq->path.kind == PATH_TOKEN ||
+	    (rq->route && rq->route->scope == SCOPE_ADMIN)) {
 		reply_header(&rq->reply, "WWW-Authenticate", "Basic realm=\"berth\"");
 		return;
 	}
@@ -176,13 +179,12 @@ static bool lacks_source(const struct request *rq)
 	       auth_may_pull_unscoped(rq->server->auth, rq->identity, repo_name_str(&from));
 }
 
-static enum err_kind decide_repository(struct request *rq, struct err *e)
+static enum err_kind decide(struct request *rq, struct str repository, enum action action,
+			    struct err *e)
 {
 	char text[DECISION_TEXT_MAX];
-	enum action action = action_of(rq->route->scope);
 
-	rq->decision =
-	    auth_decide(rq->server->auth, rq->identity, repo_name_str(&rq->path.repo), action);
+	rq->decision = auth_decide(rq->server->auth, rq->identity, repository, action);
 	rq->decided = true;
 	if (rq->decision.allowed && !lacks_source(rq))
 		return ERR_OK;
@@ -207,15 +209,49 @@ enum err_kind access_decide(struct request *rq, enum err_kind routed, struct err
 			return ask_for_login(rq, false, e);
 		return is_nobody(rq) ? ask_for_login(rq, false, e) : ERR_OK;
 	case SCOPE_LOGIN:
+	case SCOPE_ADMIN: /* and the handler asks access_admin */
 		return is_nobody(rq) ? ask_for_login(rq, false, e) : ERR_OK;
 	case SCOPE_PULL:
 	case SCOPE_PUSH:
 	case SCOPE_DELETE:
-		return decide_repository(rq, e);
+		return decide(rq, repo_name_str(&rq->path.repo), action_of(rq->route->scope), e);
 	case SCOPE_N:
 		break;
 	}
 	return err_set(e, ERR_BUG, __func__, "a route without a scope");
+}
+
+enum err_kind access_without_accounts(struct request *rq, struct err *e)
+{
+	if (rq->route->scope != SCOPE_ADMIN || request_is_nearby(rq))
+		return ERR_OK;
+	rq->about = RES_ANY;
+	return err_set(e, ERR_DENIED, __func__,
+		       "without accounts (auth) this is for processes of this machine, at a "
+		       "loopback address");
+}
+
+enum err_kind access_admin(struct request *rq, struct str repository, struct err *e)
+{
+	if (!rq->server->auth)
+		return ERR_OK;
+	if (rq->identity->kind == IDENTITY_ANONYMOUS)
+		return ask_for_login(rq, false, e);
+	return decide(rq, repository, ACTION_ADMIN, e);
+}
+
+bool access_is_admin(const struct request *rq, struct str repository)
+{
+	return !rq->server->auth ||
+	       auth_decide(rq->server->auth, rq->identity, repository, ACTION_ADMIN).allowed;
+}
+
+const struct change_guard *access_admin_guard(struct request *rq)
+{
+	rq->guard = (struct change_guard){ .by_admin = true };
+	if (rq->server->auth)
+		rq->guard.who = identity_text(rq->identity, rq->who);
+	return &rq->guard;
 }
 
 bool access_may_pull(const struct request *rq, struct str repository)

@@ -20,6 +20,15 @@ MUST_CHECK enum err_kind access_identify(struct request *rq, struct err *e);
  */
 MUST_CHECK enum err_kind access_decide(struct request *rq, enum err_kind routed, struct err *e);
 
+/* What the route asks for where nobody has an account. */
+MUST_CHECK enum err_kind access_without_accounts(struct request *rq, struct err *e);
+
+/* For handlers of SCOPE_ADMIN: what an administrator of the repository may do, ... */
+MUST_CHECK enum err_kind access_admin(struct request *rq, struct str repository, struct err *e);
+bool access_is_admin(const struct request *rq, struct str repository);
+/* ... and who it is, for the reflog.  Lives as long as the request. */
+const struct change_guard *access_admin_guard(struct request *rq);
+
 /* For handlers of routes that are open to all, on a worker: find out who it is, and set rq->identity. */
 MUST_CHECK enum err_kind access_login(struct request *rq, struct err *e);
 MUST_CHECK enum err_kind access_login_password(struct request *rq, struct str name,

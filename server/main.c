@@ -109,7 +109,8 @@ static enum err_kind start_background(const struct ops *ops, struct admin **ret_
 static enum err_kind run(const struct conf *c, const sigset_t *signals, struct err *e)
 {
 	struct ops ops = { .conf = c };
-	struct server s = { .conf = c };
+	_Atomic unsigned admin_calls = 0;
+	struct server s = { .conf = c, .ops = &ops, .admin_calls = &admin_calls };
 	struct http *h = NULL;
 	struct guard *guard = NULL;
 	struct admin *admin = NULL;

@@ -178,6 +178,20 @@ enum err_kind op_named(const struct op_call *c, const char *name, struct named *
 
 /* --- lists --- */
 
+/* Of characters that are in names, and those that stand for others. */
+static bool is_pattern(struct str s, const char **ret_why)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		*ret_why = "has characters that are in no name";
+		if (!(c >= 'a' && c <= 'z') && !(c >= 'A' && c <= 'Z') && !(c >= '0' && c <= '9') &&
+		    (!c || !strchr("-._/*?", c)))
+			return false;
+	}
+	return glob_is_valid(s, ret_why);
+}
+
 enum err_kind op_page_parse(const struct op_call *c, struct op_page *ret, struct err *e)
 {
 	struct str ignored;
@@ -188,7 +202,7 @@ enum err_kind op_page_parse(const struct op_call *c, struct op_page *ret, struct
 		return err_set(e, ERR_INVALID, __func__, "n must be a number above 0");
 	(void)op_text(c, "last", &ret->last);
 	(void)op_text(c, "pattern", &ret->pattern);
-	if (ret->pattern.n && !glob_is_valid(ret->pattern, &why))
+	if (ret->pattern.p && !is_pattern(ret->pattern, &why))
 		return err_set(e, ERR_INVALID, __func__, "the pattern \"%.*s\" %s",
 			       (int)MIN(ret->pattern.n, (size_t)80), ret->pattern.p, why);
 	return ERR_OK;
@@ -196,7 +210,7 @@ enum err_kind op_page_parse(const struct op_call *c, struct op_page *ret, struct
 
 bool op_page_takes(const struct op_page *p, struct str name)
 {
-	return p->pattern.n == 0 || glob_match(p->pattern, name);
+	return !p->pattern.p || glob_match(p->pattern, name);
 }
 
 void op_emit_end(struct op_call *c, uint64_t count, const char *next)

@@ -73,7 +73,7 @@ MUST_CHECK enum err_kind op_named(const struct op_call *c, const char *name, str
 /* n (absent: all), last and pattern, of lists. */
 struct op_page {
 	uint64_t n;
-	struct str last, pattern; /* empty: from the start, all */
+	struct str last, pattern; /* p is NULL: from the start, all */
 };
 MUST_CHECK enum err_kind op_page_parse(const struct op_call *c, struct op_page *ret, struct err *e);
 bool op_page_takes(const struct op_page *p, struct str name);

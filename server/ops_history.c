@@ -156,7 +156,7 @@ static enum err_kind choose_numbered(const struct search *s, struct digest *ret,
 	if (!k)
 		return err_set(e, ERR_NOT_FOUND, __func__, "its history is not as long");
 	if (!k->ev.to.alg)
-		return err_set(e, ERR_INVALID, __func__, "the tag pointed to nothing then");
+		return err_set(e, ERR_NOT_FOUND, __func__, "the tag pointed to nothing then");
 	*ret = k->ev.to;
 	return ERR_OK;
 }

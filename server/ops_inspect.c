@@ -267,7 +267,7 @@ static enum err_kind add_referrers(struct inspected *in, struct err *e)
 }
 
 /* Bytes of everything in it, and of what nothing else has. */
-static enum err_kind add_bytes(struct inspected *in, bool and_tags, struct err *e)
+static enum err_kind add_bytes(struct inspected *in, const struct tag_name *tag, struct err *e)
 {
 	struct index *ix = store_index(in->c->ops->store);
 	AUTO_CLOSURE parts = { .n_max = CLOSURE_MAX };
@@ -280,7 +280,7 @@ static enum err_kind add_bytes(struct inspected *in, bool and_tags, struct err *
 	if (k == ERR_OK)
 		k = closure_gather(&parts, ix, in->repo, &in->digest, true, e);
 	if (k == ERR_OK)
-		k = closure_unique(&parts, ix, in->repo, and_tags, &unique, e);
+		k = closure_unique(&parts, ix, in->repo, tag, &unique, e);
 	if (k == ERR_OK)
 		(void)add(in, "unique", jv_pack("I", (long long)unique));
 	return k == ERR_TOO_LARGE ? ERR_OK : k;
@@ -324,7 +324,7 @@ static enum err_kind fill(struct inspected *in, const struct named *n, const str
 		k = add_referrers(in, e);
 	if (k == ERR_OK)
 		k = add_holders(in, e);
-	return k == ERR_OK ? add_bytes(in, n->has_digest, e) : k;
+	return k == ERR_OK ? add_bytes(in, n->has_tag ? &n->tag : NULL, e) : k;
 }
 
 static enum err_kind inspect_manifest(struct op_call *c, const struct named *n, struct err *e)

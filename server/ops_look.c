@@ -209,7 +209,9 @@ enum err_kind op_repos(struct op_call *c, struct err *e)
 
 	if (k == ERR_OK && !page)
 		k = err_set(e, ERR_NO_MEMORY, __func__, "no memory for repositories");
-	after = l.page.last;
+	if (k == ERR_OK && l.page.last.p && !repo_name_parse(&last, l.page.last))
+		k = err_set(e, ERR_INVALID, __func__, "last must be a repository");
+	after = repo_name_str(&last);
 	while (k == ERR_OK && n == PAGE && !l.ends && op_goes_on(c)) {
 		k = index_repo_rows(store_index(c->ops->store), after, PAGE, page, &n, e);
 		for (size_t i = 0; k == ERR_OK && i < n && !l.ends; i++) {
@@ -309,7 +311,7 @@ enum err_kind op_tags(struct op_call *c, struct err *e)
 		k = op_page_parse(c, &l.page, e);
 	if (k == ERR_OK && (repo.has_tag || repo.has_digest))
 		return err_set(e, ERR_INVALID, __func__, "tags are those of a whole repository");
-	if (k == ERR_OK && l.page.last.n && !tag_name_parse(&last, l.page.last))
+	if (k == ERR_OK && l.page.last.p && !tag_name_parse(&last, l.page.last))
 		return err_set(e, ERR_INVALID, __func__, "last must be a tag");
 	if (k == ERR_OK)
 		k = list_tags(c, &repo.repo, &l, &last, e);

@@ -36,7 +36,7 @@ enum err_kind op_rm(struct op_call *c, struct err *e)
 	if (k != ERR_OK)
 		return k;
 	if (!n.has_tag && !n.has_digest && !op_flag(c, "recursive"))
-		return err_set(e, ERR_INVALID, __func__,
+		return err_set(e, ERR_IN_USE, __func__,
 			       "%.100s is a whole repository: recursive removes it", n.repo.s);
 	t.removed = 1;
 	if (n.has_tag) {

@@ -1,5 +1,6 @@
 /*
- * path - which endpoint of the distribution-spec a raw path names, with its parts as types ("API" table of spec.md).
+ * path - which endpoint of the distribution-spec a raw path names, with its parts as types ("API" table of spec.md), or
+ * one of ours.
  *
  * H1  Each component is percent-decoded by itself and must then match its grammar: an escaped slash, dot or NUL
  *     is a bad name, never another path.
@@ -21,6 +22,14 @@
 	X(REFERRERS, "/v2/{name}/referrers/{digest}")                                              \
 	X(TOKEN, "/token")                                                                         \
 	X(JWKS, "/.well-known/jwks.json")                                                          \
+	X(API_STATS, "/api/v1/stats")                                                              \
+	X(API_REPOS, "/api/v1/repositories")                                                       \
+	X(API_TAGS, "/api/v1/tags")                                                                \
+	X(API_CONTENT, "/api/v1/content")                                                          \
+	X(API_HISTORY, "/api/v1/history")                                                          \
+	X(API_COPY, "/api/v1/copy")                                                                \
+	X(API_MOVE, "/api/v1/move")                                                                \
+	X(API_ROLLBACK, "/api/v1/rollback")                                                        \
 	X(HEALTH, "/healthz")
 #define X(id, pattern) PATH_##id,
 enum path_kind { PATHS(X) PATH_KIND_N };

@@ -157,6 +157,8 @@ static enum err_kind open_request(struct request *rq, bool *ret_later, struct er
 	*ret_later = false;
 	if (routed == ERR_OK)
 		routed = find_route(rq, e);
+	if (routed == ERR_OK && !access_is_needed(rq))
+		routed = access_without_accounts(rq, e);
 	if (!access_is_needed(rq))
 		return routed == ERR_OK ? open_route(rq, e) : routed;
 	k = access_recall(rq, ret_later, e);

@@ -49,6 +49,8 @@ struct server {
 	struct tls *tls;        /* NULL: plain HTTP */
 	struct origin origin;
 	struct proxies proxies;
+	const struct ops *ops;
+	_Atomic unsigned *admin_calls; /* under way by HTTP; NULL: not counted */
 };
 
 #define BODY_RING_BYTES (384u * 1024)
@@ -63,6 +65,7 @@ enum request_stage {
 	REQUEST_DONE,    /* the reply is there */
 };
 
+struct ops;
 struct request;
 struct route;
 

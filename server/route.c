@@ -25,6 +25,15 @@ static const struct route routes[] = {
 	{ M(PUT),    PATH_UPLOAD,    SCOPE_PUSH,    ROUTE_STREAM | ROUTE_MAY_BLOCK, api_upload_finish,   api_upload_finish_open, api_upload_write },
 	{ M(DELETE), PATH_UPLOAD,    SCOPE_PUSH,    ROUTE_MAY_BLOCK,                api_upload_cancel,   NULL, NULL },
 	{ READ,      PATH_REFERRERS, SCOPE_PULL,    0,                              api_referrers,       NULL, NULL },
+	{ M(GET),    PATH_API_STATS, SCOPE_ADMIN,   ROUTE_MAY_BLOCK,                api_admin,           NULL, NULL },
+	{ M(GET),    PATH_API_REPOS, SCOPE_ADMIN,   ROUTE_MAY_BLOCK,                api_admin,           NULL, NULL },
+	{ M(GET),    PATH_API_TAGS,  SCOPE_ADMIN,   ROUTE_MAY_BLOCK,                api_admin,           NULL, NULL },
+	{ M(GET),    PATH_API_CONTENT, SCOPE_ADMIN, ROUTE_MAY_BLOCK,                api_admin,           NULL, NULL },
+	{ M(DELETE), PATH_API_CONTENT, SCOPE_ADMIN, ROUTE_MAY_BLOCK,                api_admin,           NULL, NULL },
+	{ M(GET),    PATH_API_HISTORY, SCOPE_ADMIN, ROUTE_MAY_BLOCK,                api_admin,           NULL, NULL },
+	{ M(POST),   PATH_API_COPY,  SCOPE_ADMIN,   ROUTE_FORM | ROUTE_MAY_BLOCK,   api_admin,           NULL, NULL },
+	{ M(POST),   PATH_API_MOVE,  SCOPE_ADMIN,   ROUTE_FORM | ROUTE_MAY_BLOCK,   api_admin,           NULL, NULL },
+	{ M(POST),   PATH_API_ROLLBACK, SCOPE_ADMIN, ROUTE_FORM | ROUTE_MAY_BLOCK,  api_admin,           NULL, NULL },
 };
 /* clang-format on */
 
@@ -34,8 +43,9 @@ static const char *const method_names[METHOD_OTHER] = {
 };
 
 static const char *const scope_names[SCOPE_N] = {
-	[SCOPE_NONE] = "none", [SCOPE_LOGIN] = "login",   [SCOPE_PULL] = "pull",
-	[SCOPE_PUSH] = "push", [SCOPE_DELETE] = "delete", [SCOPE_CATALOG] = "catalog",
+	[SCOPE_NONE] = "none",   [SCOPE_LOGIN] = "login",   [SCOPE_PULL] = "pull",
+	[SCOPE_PUSH] = "push",   [SCOPE_DELETE] = "delete", [SCOPE_CATALOG] = "catalog",
+	[SCOPE_ADMIN] = "admin",
 };
 
 const struct route *route_find(enum method m, enum path_kind path, unsigned *ret_methods)

@@ -15,6 +15,7 @@ enum scope {
 	SCOPE_PUSH,
 	SCOPE_DELETE,
 	SCOPE_CATALOG,
+	SCOPE_ADMIN, /* of what the handler finds named (access_admin); without accounts: be nearby */
 	SCOPE_N
 };
 

@@ -203,7 +203,8 @@ uint64_t closure_bytes(const struct closure *c)
 struct sharing {
 	const struct closure *c;
 	const struct repo_name *repo;
-	bool and_tags, is_shared;
+	const struct tag_name *tag; /* of the root, that does not count; NULL: none of them does */
+	bool is_root, is_shared;
 };
 
 static bool see_holder(void *arg, const struct holder *h)
@@ -212,7 +213,8 @@ static bool see_holder(void *arg, const struct holder *h)
 	const struct closure_item *by;
 
 	if (h->is_tag) {
-		s->is_shared = !s->and_tags;
+		s->is_shared =
+		    !s->is_root || (s->tag && !str_eq(tag_name_str(s->tag), tag_name_str(&h->tag)));
 	} else {
 		by = closure_find(s->c, &h->manifest);
 		s->is_shared = !by || !by->is_gone;
@@ -241,14 +243,13 @@ static bool outlives_subject(const struct closure *c, const struct closure_item 
 
 /* is_gone says that it would go: within groups from the end, as what refers stands behind. */
 static enum err_kind decide(struct sharing *s, struct index *ix, struct closure_item *item,
-			    bool is_root, struct err *e)
+			    struct err *e)
 {
 	enum err_kind k;
 
 	s->is_shared = outlives_subject(s->c, item);
 	if (s->is_shared)
 		return ERR_OK;
-	s->and_tags = s->and_tags && is_root;
 	k = index_holders(ix, s->repo, &item->digest, see_holder, s, e);
 	item->is_gone = k == ERR_OK && !s->is_shared;
 	return k;
@@ -279,7 +280,7 @@ static enum err_kind add_unique(struct sharing *s, struct index *ix,
 }
 
 enum err_kind closure_unique(struct closure *c, struct index *ix, const struct repo_name *repo,
-			     bool and_tags, uint64_t *ret, struct err *e)
+			     const struct tag_name *tag, uint64_t *ret, struct err *e)
 {
 	enum err_kind k = ERR_OK;
 	size_t end;
@@ -288,9 +289,12 @@ enum err_kind closure_unique(struct closure *c, struct index *ix, const struct r
 	for (size_t first = 0; first < c->n; first = end) {
 		end = group_end(c, first);
 		for (size_t i = end; i-- > first && k == ERR_OK;) {
-			struct sharing s = { .c = c, .repo = repo, .and_tags = and_tags };
+			struct sharing s = { .c = c,
+					     .repo = repo,
+					     .tag = tag,
+					     .is_root = first == 0 && i + 1 == end };
 
-			k = decide(&s, ix, c->items[i], first == 0 && i + 1 == end, e);
+			k = decide(&s, ix, c->items[i], e);
 		}
 	}
 	for (size_t i = 0; i < c->n && k == ERR_OK; i++) {

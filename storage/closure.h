@@ -45,9 +45,9 @@ struct closure_item *closure_find(const struct closure *c, const struct digest *
 /* Bytes of all that is there. */
 uint64_t closure_bytes(const struct closure *c);
 /*
- * Bytes that nothing else has: what would come back if the manifest, with all its tags if `and_tags`, were not there.  Time is
- * proportional to the holders that are within.
+ * Bytes that nothing else has: what would come back if the manifest lost this tag, or, where tag is NULL, were not there and
+ * all its tags with it.  Time is proportional to the holders that are within.
  */
 MUST_CHECK enum err_kind closure_unique(struct closure *c, struct index *ix,
-					const struct repo_name *repo, bool and_tags, uint64_t *ret,
-					struct err *e);
+					const struct repo_name *repo, const struct tag_name *tag,
+					uint64_t *ret, struct err *e);

@@ -21,6 +21,11 @@ static bool same_repo(const struct repo_name *a, const struct repo_name *b)
 	return str_eq(repo_name_str(a), repo_name_str(b));
 }
 
+static enum err_kind same_place(struct err *e)
+{
+	return err_set(e, ERR_IN_USE, __func__, "source and destination are the same");
+}
+
 /* --- copying --- */
 
 /* Changes that wait to be made together. */
@@ -287,7 +292,7 @@ enum err_kind transfer_move_tag(struct transfer *t, const struct repo_name *from
 	enum err_kind k = ERR_OK;
 
 	if (same_repo(from, to) && str_eq(tag_name_str(tag), tag_name_str(as)))
-		return err_set(e, ERR_INVALID, __func__, "source and destination are the same");
+		return same_place(e);
 	for (unsigned i = 0; again && i < TRIES_MAX; i++) {
 		k = try_move_tag(t, from, tag, to, as, &again, e);
 		t->force = true; /* what is there now is what we put */
@@ -399,7 +404,7 @@ enum err_kind transfer_repo(struct transfer *t, const struct repo_name *from,
 	enum err_kind k = index_repo_exists(t->st->index, from, e);
 
 	if (k == ERR_OK && same_repo(from, to))
-		return err_set(e, ERR_INVALID, __func__, "source and destination are the same");
+		return move ? same_place(e) : ERR_OK;
 	if (k == ERR_OK)
 		k = each_tag(t, from, to, move, e);
 	return k == ERR_OK ? each_entry(t, from, take_along, &j, e) : k;

@@ -29,7 +29,7 @@ struct transfer {
 MUST_CHECK enum err_kind transfer_copy(struct transfer *t, const struct repo_name *from,
 				       const struct digest *d, const struct repo_name *to,
 				       const struct tag_name *tag, struct err *e);
-/* ERR_NOT_FOUND if the source is not there; ERR_IN_USE if it is pushed faster than it can be copied. */
+/* ERR_NOT_FOUND if the source is not there; ERR_IN_USE if it is the destination, or pushed faster than it can be copied. */
 MUST_CHECK enum err_kind transfer_move_tag(struct transfer *t, const struct repo_name *from,
 					   const struct tag_name *tag, const struct repo_name *to,
 					   const struct tag_name *as, struct err *e);
