@@ -12,8 +12,26 @@
 
 int cli_complain(enum exit_status status, const struct err *e)
 {
-	(void)fprintf(stderr, "berthd: %s\n", e->msg);
+	(void)fputs("berthd: ", stderr);
+	cli_put(stderr, e->msg);
+	(void)fputc('\n', stderr);
 	return (int)status;
+}
+
+void cli_put(FILE *f, const char *text)
+{
+	for (struct str in = str_of(text); in.n;) {
+		size_t n = utf8_len(in);
+		unsigned char c = (unsigned char)in.p[0], next = n > 1 ? (unsigned char)in.p[1] : 0;
+		bool control = c < 0x20 || c == 0x7f || (c == 0xc2 && next < 0xa0);
+
+		if (n == 0 || control)
+			(void)fputc('?', f);
+		else
+			(void)fwrite(in.p, 1, n, f);
+		n = n ? n : 1;
+		in = (struct str){ in.p + n, in.n - n };
+	}
 }
 
 /* --- taking the command line apart --- */

@@ -4,6 +4,8 @@
  */
 #pragma once
 
+#include <stdio.h>
+
 #include "server/ops.h"
 
 enum exit_status { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -30,6 +32,8 @@ int cli_run(const char *command, const struct cli_usage *usages, size_t n, const
 	    int n_args, char *const *args);
 
 /* For printing. */
+/* Text that others wrote: what a terminal would act on becomes a question mark. */
+void cli_put(FILE *f, const char *text);
 const char *cli_text(const struct jv *item, const char *name); /* "" if there is none */
 unsigned long long cli_number(const struct jv *item, const char *name);
 bool cli_flag(const struct jv *item, const char *name);

@@ -119,18 +119,26 @@ static void print_members(const char *title, const struct jv *object)
 	struct str text;
 
 	while (jv_next(object, &iter, &key, &value)) {
-		if (jv_text(value, &text))
-			(void)printf("%-14s%s=%s\n", title, key, text.p);
+		if (!jv_text(value, &text))
+			continue;
+		(void)printf("%-14s", title);
+		cli_put(stdout, key);
+		(void)putchar('=');
+		cli_put(stdout, text.p);
+		(void)putchar('\n');
 		title = "";
 	}
 }
 
 static void print_platform(const struct jv *p)
 {
-	const char *variant = cli_text(p, "variant");
+	static const char *const names[] = { "os", "architecture", "variant" };
 
-	(void)printf("%s/%s%s%s", cli_text(p, "os"), cli_text(p, "architecture"),
-		     *variant ? "/" : "", variant);
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (i && jv_member(p, names[i]))
+			(void)putchar('/');
+		cli_put(stdout, cli_text(p, names[i]));
+	}
 }
 
 static void print_descriptors(const char *title, const struct jv *list)
@@ -159,8 +167,11 @@ static void print_manifest(const struct jv *item)
 	(void)printf("%-14s%s%s%s\n", "name", cli_text(item, "repository"),
 		     jv_member(item, "tag") ? ":" : "", cli_text(item, "tag"));
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
-		if (jv_member(item, texts[i]))
-			(void)printf("%-14s%s\n", texts[i], cli_text(item, texts[i]));
+		if (!jv_member(item, texts[i]))
+			continue;
+		(void)printf("%-14s", texts[i]);
+		cli_put(stdout, cli_text(item, texts[i]));
+		(void)putchar('\n');
 	}
 	if (jv_member(item, "platform")) {
 		(void)printf("%-14s", "platform");

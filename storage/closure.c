@@ -241,7 +241,7 @@ static bool outlives_subject(const struct closure *c, const struct closure_item 
 	return !subject || !subject->is_gone;
 }
 
-/* is_gone says that it would go: within groups from the end, as what refers stands behind. */
+/* is_gone says that it would go. */
 static enum err_kind decide(struct sharing *s, struct index *ix, struct closure_item *item,
 			    struct err *e)
 {
@@ -279,13 +279,13 @@ static enum err_kind add_unique(struct sharing *s, struct index *ix,
 	return k;
 }
 
-enum err_kind closure_unique(struct closure *c, struct index *ix, const struct repo_name *repo,
-			     const struct tag_name *tag, uint64_t *ret, struct err *e)
+/* What refers before what is referred to: within groups of manifests from the end, and blobs at last. */
+static enum err_kind decide_all(struct closure *c, struct index *ix, const struct repo_name *repo,
+				const struct tag_name *tag, bool manifests, struct err *e)
 {
 	enum err_kind k = ERR_OK;
 	size_t end;
 
-	*ret = 0;
 	for (size_t first = 0; first < c->n; first = end) {
 		end = group_end(c, first);
 		for (size_t i = end; i-- > first && k == ERR_OK;) {
@@ -294,9 +294,21 @@ enum err_kind closure_unique(struct closure *c, struct index *ix, const struct r
 					     .tag = tag,
 					     .is_root = first == 0 && i + 1 == end };
 
-			k = decide(&s, ix, c->items[i], e);
+			if (c->items[i]->is_manifest == manifests)
+				k = decide(&s, ix, c->items[i], e);
 		}
 	}
+	return k;
+}
+
+enum err_kind closure_unique(struct closure *c, struct index *ix, const struct repo_name *repo,
+			     const struct tag_name *tag, uint64_t *ret, struct err *e)
+{
+	enum err_kind k = decide_all(c, ix, repo, tag, true, e);
+
+	*ret = 0;
+	if (k == ERR_OK)
+		k = decide_all(c, ix, repo, tag, false, e);
 	for (size_t i = 0; i < c->n && k == ERR_OK; i++) {
 		struct sharing s = { .c = c, .repo = repo };
 

@@ -164,6 +164,7 @@ struct entry_item {
 	struct digest digest;
 	uint64_t size_bytes;
 	bool is_blob, is_manifest;
+	uint64_t pushed_ms; /* the last time, as either */
 };
 /* Up to n of them after *after (NULL: from the first), in order of digest. */
 MUST_CHECK enum err_kind index_entry_page(struct index *ix, const struct repo_name *repo,

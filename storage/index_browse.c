@@ -58,6 +58,26 @@ enum err_kind index_repo_find(struct index *ix, const struct repo_name *repo, st
 	return begin(ix, repo, &t, ret, e);
 }
 
+/* What the repository has of the digest, as what, and since when. */
+static enum err_kind read_kinds(struct kv_txn *t, uint64_t repo, struct entry_item *item,
+				struct err *e)
+{
+	struct key link = entry_key(repo, &item->digest, ENTRY_LINK);
+	struct manifest_row row = { 0 };
+	uint64_t linked_ms = 0;
+	struct str found, refs;
+	enum err_kind k = kv_get(t, KV_ENTRY, key_str(&link), &found, e);
+
+	item->is_blob = k == ERR_OK;
+	if (k == ERR_OK && !u64_unpack(found, &linked_ms))
+		return index_bad_value(e, "entry");
+	if (k == ERR_OK || k == ERR_NOT_FOUND)
+		k = index_get_manifest(t, repo, &item->digest, &row, &refs, e);
+	item->is_manifest = k == ERR_OK;
+	item->pushed_ms = row.pushed_ms > linked_ms ? row.pushed_ms : linked_ms;
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
+}
+
 /* The rows of one digest, of which the cursor is at the first; it is at the next digest's afterwards. */
 static enum err_kind read_entry(struct kv_txn *t, struct kv_cursor *c, uint64_t repo,
 				struct entry_item *item, struct str *key, struct str *value,
@@ -65,15 +85,9 @@ static enum err_kind read_entry(struct kv_txn *t, struct kv_cursor *c, uint64_t 
 {
 	struct object_row object = { 0 };
 	struct key rows = entry_key(repo, &item->digest, ENTRY_REVIEW);
-	enum err_kind k = index_has_link(t, repo, &item->digest, e);
-	struct key manifest = entry_key(repo, &item->digest, ENTRY_MANIFEST);
-	struct str found;
+	enum err_kind k = read_kinds(t, repo, item, e);
 
-	item->is_blob = k == ERR_OK;
-	if (k == ERR_OK || k == ERR_NOT_FOUND)
-		k = kv_get(t, KV_ENTRY, key_str(&manifest), &found, e);
-	item->is_manifest = k == ERR_OK;
-	if (k == ERR_OK || k == ERR_NOT_FOUND)
+	if (k == ERR_OK)
 		k = index_get_object(t, &item->digest, &object, e);
 	item->size_bytes = object.size_bytes;
 	rows.n--; /* without the kind */

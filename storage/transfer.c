@@ -1,5 +1,6 @@
 #include "storage/transfer.h"
 
+#include "base/clock.h"
 #include "storage/blob.h"
 #include "storage/repo.h"
 #include "storage/store_impl.h"
@@ -323,9 +324,11 @@ static enum err_kind one_tag(struct transfer *t, const struct repo_name *from,
 	return k;
 }
 
+/* Tags that are pushed from now on may stay: their clients are not to be outrun. */
 static enum err_kind each_tag(struct transfer *t, const struct repo_name *from,
 			      const struct repo_name *to, bool move, struct err *e)
 {
+	uint64_t before_ms = wall_ms();
 	AUTO_FREE struct tag_item *page = calloc(BATCH, sizeof(*page));
 	struct tag_name last;
 	size_t n = BATCH;
@@ -335,8 +338,10 @@ static enum err_kind each_tag(struct transfer *t, const struct repo_name *from,
 		k = index_tag_rows(t->st->index, from, first ? NULL : &last, BATCH, page, &n, e);
 		if (k == ERR_NOT_FOUND)
 			return ERR_OK; /* nothing is left of it */
-		for (size_t i = 0; i < n && k == ERR_OK; i++)
-			k = one_tag(t, from, &page[i].name, to, move, e);
+		for (size_t i = 0; i < n && k == ERR_OK; i++) {
+			if (page[i].row.pushed_ms <= before_ms)
+				k = one_tag(t, from, &page[i].name, to, move, e);
+		}
 		if (n)
 			last = page[n - 1].name;
 	}
@@ -357,13 +362,14 @@ static enum err_kind one_manifest(struct transfer *t, const struct repo_name *fr
 	return k == ERR_NOT_FOUND ? ERR_OK : k; /* gone meanwhile */
 }
 
-/* Calls fn for each entry of the repository, in order of digest. */
+/* Calls fn for each entry of the repository, in order of digest; those that are pushed from now on are left out. */
 typedef enum err_kind entry_fn(struct transfer *t, const struct entry_item *item, void *arg,
 			       struct err *e);
 static enum err_kind each_entry(struct transfer *t, const struct repo_name *repo, entry_fn *fn,
 				void *arg, struct err *e)
 {
 	AUTO_FREE struct entry_item *page = calloc(BATCH, sizeof(*page));
+	uint64_t before_ms = wall_ms();
 	struct digest last;
 	size_t n = BATCH;
 	enum err_kind k =
@@ -375,8 +381,10 @@ static enum err_kind each_entry(struct transfer *t, const struct repo_name *repo
 			return ERR_OK; /* nothing is left of it */
 		if (k == ERR_OK)
 			k = check_go_on(t, e);
-		for (size_t i = 0; i < n && k == ERR_OK; i++)
-			k = fn(t, &page[i], arg, e);
+		for (size_t i = 0; i < n && k == ERR_OK; i++) {
+			if (page[i].pushed_ms <= before_ms)
+				k = fn(t, &page[i], arg, e);
+		}
 		if (n)
 			last = page[n - 1].digest;
 	}

@@ -33,7 +33,7 @@ MUST_CHECK enum err_kind transfer_copy(struct transfer *t, const struct repo_nam
 MUST_CHECK enum err_kind transfer_move_tag(struct transfer *t, const struct repo_name *from,
 					   const struct tag_name *tag, const struct repo_name *to,
 					   const struct tag_name *as, struct err *e);
-/* Every tag and every manifest.  What is pushed meanwhile may be left behind, where it is. */
+/* Every tag and every manifest.  What is pushed, or pushed again, meanwhile may be left behind, where it is. */
 MUST_CHECK enum err_kind transfer_repo(struct transfer *t, const struct repo_name *from,
 				       const struct repo_name *to, bool move, struct err *e);
 
