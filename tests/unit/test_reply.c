@@ -107,6 +107,7 @@ static const struct {
 	{ "blob in use", ERR_IN_USE, RES_BLOB, 409, "DENIED" },
 	{ "references", ERR_REFS, RES_MANIFEST, 404, "MANIFEST_BLOB_UNKNOWN" },
 	{ "kind of manifest", ERR_UNSUPPORTED, RES_MANIFEST, 415, "MANIFEST_INVALID" },
+	{ "type of a body", ERR_UNSUPPORTED, RES_HEADER, 415, "UNSUPPORTED" },
 	{ "method", ERR_UNSUPPORTED, RES_PATH, 405, "UNSUPPORTED" },
 	{ "disk full", ERR_NO_SPACE, RES_BLOB, 507, "INSUFFICIENT_STORAGE" },
 	{ "no memory", ERR_NO_MEMORY, RES_BLOB, 503, "UNAVAILABLE" },

@@ -83,6 +83,47 @@ static const struct path_case {
 	  { { METHOD_GET, SCOPE_PULL, 0, api_referrers },
 	    { METHOD_HEAD, SCOPE_PULL, 0, api_referrers } },
 	  2 },
+	{ "stats",
+	  PATH_API_STATS,
+	  "GET",
+	  { { METHOD_GET, SCOPE_ADMIN, ROUTE_MAY_BLOCK, api_admin } },
+	  1 },
+	{ "repositories",
+	  PATH_API_REPOS,
+	  "GET",
+	  { { METHOD_GET, SCOPE_ADMIN, ROUTE_MAY_BLOCK, api_admin } },
+	  1 },
+	{ "tags of administrators",
+	  PATH_API_TAGS,
+	  "GET",
+	  { { METHOD_GET, SCOPE_ADMIN, ROUTE_MAY_BLOCK, api_admin } },
+	  1 },
+	{ "content",
+	  PATH_API_CONTENT,
+	  "GET, DELETE",
+	  { { METHOD_GET, SCOPE_ADMIN, ROUTE_MAY_BLOCK, api_admin },
+	    { METHOD_DELETE, SCOPE_ADMIN, ROUTE_MAY_BLOCK, api_admin } },
+	  2 },
+	{ "history",
+	  PATH_API_HISTORY,
+	  "GET",
+	  { { METHOD_GET, SCOPE_ADMIN, ROUTE_MAY_BLOCK, api_admin } },
+	  1 },
+	{ "copy",
+	  PATH_API_COPY,
+	  "POST",
+	  { { METHOD_POST, SCOPE_ADMIN, ROUTE_FORM | ROUTE_MAY_BLOCK, api_admin } },
+	  1 },
+	{ "move",
+	  PATH_API_MOVE,
+	  "POST",
+	  { { METHOD_POST, SCOPE_ADMIN, ROUTE_FORM | ROUTE_MAY_BLOCK, api_admin } },
+	  1 },
+	{ "rollback",
+	  PATH_API_ROLLBACK,
+	  "POST",
+	  { { METHOD_POST, SCOPE_ADMIN, ROUTE_FORM | ROUTE_MAY_BLOCK, api_admin } },
+	  1 },
 };
 
 static void test_path(void **state)
@@ -111,8 +152,8 @@ static void test_path(void **state)
 	}
 }
 
-/* Reads never wait for a disk, changes always may (A1); both need a scope but for what is
- * there to log in. */
+/* Reads of clients never wait for a disk, changes always may (A1), and administrators' questions; all need a scope but for
+ * what is there to log in. */
 static void test_rules(void **state)
 {
 	unsigned n = 0;
@@ -130,14 +171,14 @@ static void test_rules(void **state)
 				continue;
 			n++;
 			assert_int_equal((r->flags & ROUTE_MAY_BLOCK) != 0,
-					 !reads && kind != PATH_TOKEN);
+					 (!reads && kind != PATH_TOKEN) || r->scope == SCOPE_ADMIN);
 			assert_int_equal(r->scope == SCOPE_NONE, kind == PATH_HEALTH ||
 								     kind == PATH_TOKEN ||
 								     kind == PATH_JWKS);
 			assert_false((r->flags & ROUTE_BODY) && (r->flags & ROUTE_STREAM));
 		}
 	}
-	assert_int_equal(n, 27);
+	assert_int_equal(n, 36);
 }
 
 static void test_methods(void **state)
@@ -167,6 +208,7 @@ static void test_scopes(void **state)
 		assert_non_null(scope_text((enum scope)i));
 	assert_string_equal(scope_text(SCOPE_PULL), "pull");
 	assert_string_equal(scope_text(SCOPE_CATALOG), "catalog");
+	assert_string_equal(scope_text(SCOPE_ADMIN), "admin");
 }
 
 int main(void)

@@ -334,6 +334,19 @@ static void test_free_ptr(void **state)
 	assert_null(none);
 }
 
+static void test_add_percent(void **state)
+{
+	AUTO_SBUF b = { .max = 100 };
+	char back[100];
+	size_t n;
+
+	(void)state;
+	sbuf_add_percent(&b, STR("aZ0-._~/:@ *?&=+%\"<>\n\xc3\xa9\0"));
+	assert_string_equal(b.p, "aZ0-._~/:@%20%2A%3F%26%3D%2B%25%22%3C%3E%0A%C3%A9%00");
+	assert_true(percent_decode((struct str){ b.p, b.n }, false, back, sizeof(back), &n));
+	assert_int_equal(n, 24);
+}
+
 int main(void)
 {
 	unit_case("str_of", test_str_of);
@@ -345,6 +358,7 @@ int main(void)
 	unit_case("scan_char and scan_end", test_scan_char);
 	unit_case("hex", test_hex);
 	UNIT_TABLE("percent_decode", test_percent_decode, escapes);
+	unit_case("sbuf_add_percent", test_add_percent);
 	UNIT_TABLE("UTF-8", test_utf8, sequences);
 	unit_case("sbuf grows and gives its bytes away", test_sbuf_grows);
 	unit_case("sbuf stops at its maximum for good", test_sbuf_limit);
