@@ -120,6 +120,7 @@ include tests/tests.mk
 install: all ## install below DESTDIR and PREFIX
 	install -D -m 0755 build/bin/berthd $(DESTDIR)$(PREFIX)/bin/berthd
 	install -D -m 0644 etc/berthd.conf.example $(DESTDIR)$(PREFIX)/share/doc/berth/berthd.conf.example
+	install -D -m 0644 etc/openapi.yaml $(DESTDIR)$(PREFIX)/share/doc/berth/openapi.yaml
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/berth/README.md
 
 clean: ## remove what was built, but not dependencies

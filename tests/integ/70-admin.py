@@ -393,16 +393,16 @@ def too_late():
 
 
 ACCESS = ("--access=[{who: root, repositories: '**', allow: admin}, {who: alice, repositories: 'team/**', allow: admin}, "
-          "{who: bob, repositories: '**', allow: [pull, push, delete]}, {who: anonymous, repositories: '**', allow: pull}]")
+          "{who: ops, repositories: _registry, allow: admin}, {who: bob, repositories: '**', allow: [pull, push, delete]}, {who: anonymous, repositories: '**', allow: pull}]")
 
 
 class Accounts:
-    """A daemon with root, alice and bob, whose passwords are secret."""
+    """A daemon with root, alice, bob and ops, whose passwords are secret."""
 
     def __enter__(self):
         self.s = r.Daemon(*QUIET, ACCESS, "--auth.tokens.enabled=true")
         users = self.s.work / "users"
-        for user in ("root", "alice", "bob"):
+        for user in ("root", "alice", "bob", "ops"):
             subprocess.run([r.BERTHD, "user", "add", user, f"--auth.htpasswd={users}", "--cost=5"], input=b"secret", check=True,
                            capture_output=True)
         self.s.options += (f"--auth.htpasswd={users}",)
@@ -427,7 +427,8 @@ def accounts():
         s.user = None
         one = {"reference": "team/app:v1"}
         for user, path, query, want in (
-                (None, "stats", {}, 401), ("bob", "stats", {}, 403), ("alice", "stats", {}, 403), ("root", "stats", {}, 200),
+                (None, "stats", {}, 401), ("bob", "stats", {}, 403), ("alice", "stats", {}, 403), ("root", "stats", {}, 200), ("ops", "stats", {}, 200),
+                ("ops", "content", one, 403),
                 (None, "content", one, 401), ("bob", "content", one, 403), ("alice", "content", one, 200),
                 ("alice", "content", {"reference": "else:v1"}, 403), ("alice", "content", {"reference": "not/there"}, 403),
                 ("alice", "tags", {"repository": "else"}, 403), ("bob", "history", one, 403), ("alice", "history", one, 200),
