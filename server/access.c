@@ -73,14 +73,13 @@ static const char *token_error(const struct request *rq, bool failed)
 static void challenge(struct request *rq, bool failed)
 {
 	char origin[ORIGIN_MAX];
-	AUTO_SBUF scope;
+	AUTO_SBUF scope = { .max = 1024 };
 
 	if (!auth_has_tokens(rq->server->auth) || rq->path.kind == PATH_TOKEN ||
 	    (rq->route && rq->route->scope == SCOPE_ADMIN)) {
 		reply_header(&rq->reply, "WWW-Authenticate", "Basic realm=\"berth\"");
 		return;
 	}
-	sbuf_init(&scope, 1024);
 	sbuf_add(&scope, "", 0);
 	add_scope(rq, &scope);
 	reply_header(&rq->reply, "WWW-Authenticate", "Bearer realm=\"%s%s\",service=\"%s\"%s%s",
