@@ -17,7 +17,7 @@
 static enum err_kind count_content(struct op_call *c, struct content_count *sum, struct err *e)
 {
 	struct index *ix = store_index(c->ops->store);
-	struct digest last, at;
+	struct digest last, at = { 0 };
 	size_t n = CONTENT_STEP;
 	enum err_kind k = ERR_OK;
 

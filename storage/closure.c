@@ -44,7 +44,7 @@ static enum err_kind append(struct closure *c, struct closure_item *item, struct
 {
 	if (c->n == c->room) {
 		size_t room = c->room ? 2 * c->room : PAGE;
-		struct closure_item **grown = reallocarray(c->items, room, sizeof(*grown));
+		struct closure_item **grown = reallocarray(c->items, room, sizeof(void *));
 
 		if (!grown) {
 			(void)tdelete(item, &c->by_digest, order);

@@ -454,13 +454,13 @@ static enum err_kind remove_kind(struct transfer *t, struct removing *r, enum ch
 enum err_kind transfer_remove_repo(struct transfer *t, const struct repo_name *repo, struct err *e)
 {
 	AUTO_FREE struct removing *r = calloc(1, sizeof(*r));
-	enum err_kind k = index_repo_exists(t->st->index, repo, e);
+	enum err_kind k;
 
-	if (k != ERR_OK)
-		return k;
 	if (!r)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a batch of changes");
 	r->repo = repo;
-	k = remove_kind(t, r, CHANGE_MANIFEST_DELETE, e);
+	k = index_repo_exists(t->st->index, repo, e);
+	if (k == ERR_OK)
+		k = remove_kind(t, r, CHANGE_MANIFEST_DELETE, e);
 	return k == ERR_OK ? remove_kind(t, r, CHANGE_BLOB_UNLINK, e) : k;
 }
