@@ -1,0 +1,198 @@
+#include "runtime/net/cni_impl.h"
+#include "runtime/net/conntrack.h"
+#include "runtime/net/netns.h"
+
+#include "base/fd.h"
+
+/* What a DEL works on: from the cache where there is an entry. */
+struct removing {
+	struct cni *cni;
+	struct cache_entry entry;
+	struct conflist cached;      /* of the entry */
+	const struct conflist *list; /* this one, or the caller's; NULL: neither */
+	struct attachment attachment;
+	struct result result; /* of the ADD, in the list's version */
+	struct jv *prev;      /* the same as a value; NULL: not known */
+	bool has_interface;   /* the namespace is there, and the interface in it */
+};
+
+static void removing_clear(struct removing *w)
+{
+	cache_entry_clear(&w->entry);
+	conflist_clear(&w->cached);
+	result_clear(&w->result);
+	jv_free(&w->prev);
+}
+
+/* I5.  A torn entry is as good as none. */
+static enum err_kind read_cache(struct removing *w, const struct net_name *network,
+				const struct conflist *l, const struct attachment *a, struct err *e)
+{
+	struct err ignored;
+	enum err_kind k = cache_read(w->cni->options->cache_dir, network, &a->container, &a->ifname,
+				     &w->entry, e);
+
+	w->list = l;
+	w->attachment = *a;
+	if (k == ERR_NOT_FOUND || k == ERR_CORRUPT)
+		return ERR_OK;
+	if (k != ERR_OK)
+		return k;
+	if (conflist_parse(
+		(struct str){ w->entry.config.p ? w->entry.config.p : "", w->entry.config.n },
+		&w->cached, &ignored) == ERR_OK)
+		w->list = &w->cached;
+	w->attachment.args = w->entry.args ? w->entry.args : a->args;
+	w->attachment.capabilities =
+	    w->entry.capabilities ? w->entry.capabilities : a->capabilities;
+	if (!w->attachment.netns)
+		w->attachment.netns = w->entry.netns;
+	return ERR_OK;
+}
+
+/* What cannot be read or converted is as good as not known. */
+static void read_result(struct removing *w)
+{
+	struct err ignored;
+
+	(void)!cni_cached_result(&w->entry, w->list->version, &w->result, &w->prev, &ignored);
+}
+
+struct owner {
+	const struct net_name *network;
+	const struct attachment *attachment;
+	bool other;
+};
+
+static enum err_kind find_owner(void *arg, struct cache_entry *c, struct err *e)
+{
+	struct owner *o = arg;
+
+	(void)e;
+	if (strcmp(c->container.s, o->attachment->container.s) == 0 &&
+	    strcmp(c->ifname.s, o->attachment->ifname.s) == 0 &&
+	    strcmp(c->network.s, o->network->s) != 0)
+		o->other = true;
+	return ERR_OK;
+}
+
+/* I6: an interface of this name that another network made is none of ours. */
+static enum err_kind disown_interface(struct removing *w, const struct net_name *network,
+				      struct err *e)
+{
+	struct owner o = { .network = network, .attachment = &w->attachment };
+	enum err_kind k = ERR_OK;
+
+	if (w->entry.config.n == 0)
+		k = cache_each(w->cni->options->cache_dir, find_owner, &o, e);
+	if (o.other)
+		w->attachment.netns = NULL;
+	return k;
+}
+
+/* What is no namespace any more is not named to plugins; a path where there is nothing is, as others do. */
+static enum err_kind look_at_namespace(struct removing *w, struct err *e)
+{
+	const char *path = w->attachment.netns;
+	enum err_kind k;
+
+	if (!path)
+		return ERR_OK;
+	k = netns_check(path, e);
+	if (k == ERR_DENIED)
+		return k;
+	if (k == ERR_INVALID)
+		w->attachment.netns = NULL;
+	if (k != ERR_OK)
+		return ERR_OK;
+	return netns_has_interface(path, &w->attachment.ifname, &w->has_interface, e);
+}
+
+/*
+ * The plugins that masquerade find their rules by the addresses of the interface; without it they would stay.
+ */
+static bool needs_stand_in(const struct removing *w, size_t i)
+{
+	const struct jv *plugin = conflist_plugin(w->list, i);
+	bool masquerades = false;
+
+	return !w->has_interface && w->result.n_ips > 0 &&
+	       jv_bool(jv_member(plugin, "ipMasq"), &masquerades) && masquerades;
+}
+
+static enum err_kind del_one(struct removing *w, struct chain *ch, size_t i, struct err *e)
+{
+	char path[NETNS_PATH_MAX];
+	AUTO_CLOSE fd = -1;
+	struct err ignored;
+	enum err_kind k;
+
+	if (needs_stand_in(w, i) &&
+	    netns_stand_in(&w->attachment.ifname, &w->result, &fd, path, &ignored) == ERR_OK)
+		ch->netns = path;
+	k = chain_tell(ch, i, e);
+	ch->netns = w->attachment.netns ? w->attachment.netns : "";
+	return k;
+}
+
+static enum err_kind del_all(struct removing *w, int lock_fd, bool all, struct err *e)
+{
+	AUTO_CHAIN ch;
+	enum err_kind first = chain_init(&ch, w->cni, w->list, "DEL", &w->attachment, e);
+
+	ch.parts.prev_result = w->prev;
+	ch.lock_fd = lock_fd;
+	for (size_t i = conflist_count(w->list); i-- > 0 && (first == ERR_OK || all);) {
+		struct err mine;
+		enum err_kind k = del_one(w, &ch, i, &mine);
+
+		if (k == ERR_OK || first != ERR_OK)
+			continue;
+		first = k;
+		*e = mine;
+	}
+	return first;
+}
+
+static enum err_kind del(struct removing *w, const struct net_name *network, int lock_fd, bool all,
+			 struct err *e)
+{
+	const struct attachment *a = &w->attachment;
+	enum err_kind k;
+
+	read_result(w);
+	k = disown_interface(w, network, e);
+	if (k == ERR_OK)
+		k = look_at_namespace(w, e);
+	if (k == ERR_OK)
+		k = del_all(w, lock_fd, all, e);
+	if (k == ERR_OK)
+		k = cache_remove(w->cni->options->cache_dir, network, &a->container, &a->ifname, e);
+	if (k == ERR_OK)
+		conntrack_forget(&w->result);
+	return k;
+}
+
+enum err_kind cni_del_locked(struct cni *c, const struct net_name *network,
+			     const struct conflist *l, const struct attachment *a, int lock_fd,
+			     bool all, struct err *e)
+{
+	CLEANUP(removing_clear) struct removing w = { .cni = c };
+	enum err_kind k;
+
+	result_init(&w.result);
+	k = read_cache(&w, network, l, a, e);
+	if (k == ERR_OK && w.list)
+		k = del(&w, network, lock_fd, all, e);
+	return k;
+}
+
+enum err_kind cni_del(struct cni *c, const struct net_name *network, const struct conflist *l,
+		      const struct attachment *a, struct err *e)
+{
+	AUTO_OP_LOCK lock = OP_LOCK_NONE;
+	enum err_kind k =
+	    op_lock_container(c->options->state_dir, network, &a->container, cni_wait(c), &lock, e);
+
+	return k == ERR_OK ? cni_del_locked(c, network, l, a, lock.fd, false, e) : k;
+}
