@@ -1,0 +1,285 @@
+#include <getopt.h>
+#include <limits.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "runtime/cli/network_impl.h"
+
+#define PRINT_MAX (4u * 1024 * 1024)
+#define CAPABILITIES_DEPTH 32
+#define ID_BYTES 10
+
+/* What a command is about, from its arguments, its options and the variables that cnitool reads. */
+struct subject {
+	struct conflist list;
+	struct attachment attachment;
+	struct jv *args, *capabilities;
+	char netns[PATH_MAX];
+};
+
+static void subject_clear(struct subject *s)
+{
+	conflist_clear(&s->list);
+	jv_free(&s->args);
+	jv_free(&s->capabilities);
+}
+#define AUTO_SUBJECT CLEANUP(subject_clear) struct subject
+
+static const char *from_env(const char *name)
+{
+	const char *v = getenv(name); /* one thread */
+
+	return v ? v : "";
+}
+
+/* As cnitool names a container that it knows by its namespace only, so that each can undo what the other did. */
+static enum err_kind id_of_netns(const char *netns, struct container_id *ret, struct err *e)
+{
+	char text[sizeof("cnitool-") + 2 * ID_BYTES] = "cnitool-";
+	struct digest d;
+	enum err_kind k = hash_bytes(DIGEST_SHA512, netns, strlen(netns), &d, e);
+
+	if (k != ERR_OK)
+		return k;
+	hex_lower(d.bytes, ID_BYTES, text + strlen(text));
+	return container_id_parse((struct str){ text, sizeof(text) - 1 }, ret, e);
+}
+
+static enum err_kind read_variables(struct subject *s, struct err *e)
+{
+	const char *capabilities = from_env("CAP_ARGS");
+	enum err_kind k = net_args_parse(str_of(from_env("CNI_ARGS")), &s->args, e);
+
+	if (k == ERR_OK && *capabilities)
+		k = jv_parse_object(str_of(capabilities), CAPABILITIES_DEPTH, &s->capabilities, e);
+	s->attachment.args = s->args;
+	s->attachment.capabilities = s->capabilities;
+	return k;
+}
+
+/* The path as others would write it; that of a namespace which is gone as well. */
+static enum err_kind read_netns(const char *path, struct subject *s, struct err *e)
+{
+	char here[PATH_MAX];
+	int n;
+
+	if (path[0] == '/' || !getcwd(here, sizeof(here)))
+		n = snprintf(s->netns, sizeof(s->netns), "%s", path);
+	else
+		n = snprintf(s->netns, sizeof(s->netns), "%s/%s", here, path);
+	if (n >= (int)sizeof(s->netns))
+		return err_set(e, ERR_INVALID, __func__, "the path of the namespace is too long");
+	s->attachment.netns = s->netns;
+	return ERR_OK;
+}
+
+struct cni_flags {
+	const char *ifname, *id;
+};
+
+static bool read_flags(int argc, char **argv, struct cni_flags *ret)
+{
+	static const struct option options[] = { { "ifname", required_argument, NULL, 'i' },
+						 { "id", required_argument, NULL, 'c' },
+						 { 0 } };
+	int c;
+
+	*ret = (struct cni_flags){ from_env("CNI_IFNAME"), "" };
+	optind = 0;
+	while ((c = getopt_long(argc, argv, "+i:c:", options, NULL)) != -1) {
+		if (c == 'i')
+			ret->ifname = optarg;
+		else if (c == 'c')
+			ret->id = optarg;
+		else
+			return false;
+	}
+	if (!*ret->ifname)
+		ret->ifname = "eth0";
+	return true;
+}
+
+static enum err_kind read_list(const struct network_cli *c, const char *name, struct subject *s,
+			       struct err *e)
+{
+	struct net_name parsed;
+	enum err_kind k = net_name_parse(str_of(name), &parsed, e);
+
+	return k == ERR_OK ? conflist_find(c->conf_dir, &parsed, &s->list, e) : k;
+}
+
+static enum err_kind read_attachment(const struct cni_flags *flags, const char *netns,
+				     struct subject *s, struct err *e)
+{
+	enum err_kind k = read_netns(netns, s, e);
+
+	if (k == ERR_OK)
+		k = if_name_parse(str_of(flags->ifname), &s->attachment.ifname, e);
+	if (k == ERR_OK && *flags->id)
+		k = container_id_parse(str_of(flags->id), &s->attachment.container, e);
+	else if (k == ERR_OK)
+		k = id_of_netns(s->netns, &s->attachment.container, e);
+	return k == ERR_OK ? read_variables(s, e) : k;
+}
+
+typedef enum err_kind attachment_fn(const struct network_cli *c, struct cni *cni,
+				    const struct subject *s, struct err *e);
+
+static int on_attachment(const struct network_cli *c, int argc, char **argv, attachment_fn *fn)
+{
+	AUTO_SUBJECT s = { .netns = "" };
+	AUTO_CNI cni;
+	struct cni_flags flags;
+	struct err e;
+	enum err_kind k;
+
+	cni_init(&cni, &c->cni);
+	if (!read_flags(argc, argv, &flags) || argc - optind != 2)
+		return STATUS_USAGE;
+	k = read_attachment(&flags, argv[optind + 1], &s, &e);
+	if (k == ERR_OK)
+		k = read_list(c, argv[optind], &s, &e);
+	if (k == ERR_OK)
+		k = fn(c, &cni, &s, &e);
+	return k == ERR_OK ? STATUS_OK : network_fail(c, &cni, &e);
+}
+
+static enum err_kind add(const struct network_cli *c, struct cni *cni, const struct subject *s,
+			 struct err *e)
+{
+	AUTO_RESULT result;
+	AUTO_JV *v = NULL;
+	enum err_kind k;
+
+	k = cni_add(cni, &s->list, &s->attachment, &result, e);
+	if (k != ERR_OK)
+		return k;
+	v = result_write(&result);
+	(void)network_print(c, v);
+	return ERR_OK;
+}
+
+static int run_add(const struct network_cli *c, int argc, char **argv)
+{
+	return on_attachment(c, argc, argv, add);
+}
+
+static enum err_kind del(const struct network_cli *c, struct cni *cni, const struct subject *s,
+			 struct err *e)
+{
+	(void)c;
+	return cni_del(cni, &s->list.name, &s->list, &s->attachment, e);
+}
+
+static int run_del(const struct network_cli *c, int argc, char **argv)
+{
+	return on_attachment(c, argc, argv, del);
+}
+
+static enum err_kind check(const struct network_cli *c, struct cni *cni, const struct subject *s,
+			   struct err *e)
+{
+	(void)c;
+	return cni_check(cni, &s->list, &s->attachment, e);
+}
+
+static int run_check(const struct network_cli *c, int argc, char **argv)
+{
+	return on_attachment(c, argc, argv, check);
+}
+
+typedef enum err_kind list_fn(const struct network_cli *c, struct cni *cni, const struct subject *s,
+			      struct err *e);
+
+static int on_list(const struct network_cli *c, int argc, char **argv, list_fn *fn)
+{
+	AUTO_SUBJECT s = { .netns = "" };
+	AUTO_CNI cni;
+	struct err e;
+	enum err_kind k;
+
+	cni_init(&cni, &c->cni);
+	if (argc < 2)
+		return STATUS_USAGE;
+	k = read_list(c, argv[1], &s, &e);
+	if (k == ERR_OK)
+		k = fn(c, &cni, &s, &e);
+	return k == ERR_OK ? STATUS_OK : network_fail(c, &cni, &e);
+}
+
+/* Like cnitool, which says of no attachment that it is valid. */
+static enum err_kind gc(const struct network_cli *c, struct cni *cni, const struct subject *s,
+			struct err *e)
+{
+	const struct cni_valid none = { 0 };
+	struct cni_gc_report report;
+
+	(void)c;
+	return cni_gc(cni, &s->list, &none, &report, e);
+}
+
+static int run_gc(const struct network_cli *c, int argc, char **argv)
+{
+	return on_list(c, argc, argv, gc);
+}
+
+static enum err_kind status(const struct network_cli *c, struct cni *cni, const struct subject *s,
+			    struct err *e)
+{
+	(void)c;
+	return cni_status(cni, &s->list, e);
+}
+
+static int run_status(const struct network_cli *c, int argc, char **argv)
+{
+	return on_list(c, argc, argv, status);
+}
+
+static int run_versions(const struct network_cli *c, int argc, char **argv)
+{
+	AUTO_JV *list = jv_new_array();
+	struct cni_versions found;
+	AUTO_CNI cni;
+	struct err e;
+
+	cni_init(&cni, &c->cni);
+	if (argc != 2)
+		return STATUS_USAGE;
+	if (cni_versions(&cni, str_of(argv[1]), &found, &e) != ERR_OK)
+		return network_fail(c, &cni, &e);
+	for (unsigned v = 0; v < CNI_VERSION_N; v++) {
+		if (found.has[v] &&
+		    !jv_append(list, jv_pack("s", cni_version_text((enum cni_version)v))))
+			return STATUS_FAILED;
+	}
+	return network_print(c, list);
+}
+
+static const struct network_verb verbs[] = {
+	{ "add", run_add, "[-i IFNAME] [--id ID] NETWORK NETNS",
+	  "attach a namespace; prints the result" },
+	{ "del", run_del, "[-i IFNAME] [--id ID] NETWORK NETNS", "detach it" },
+	{ "check", run_check, "[-i IFNAME] [--id ID] NETWORK NETNS",
+	  "see whether it is still attached well" },
+	{ "gc", run_gc, "NETWORK", "detach everything that is attached to a network" },
+	{ "status", run_status, "NETWORK", "see whether a network can take containers" },
+	{ "versions", run_versions, "PLUGIN", "the versions of CNI that a plugin speaks" },
+};
+
+bool network_cni_has(const char *name)
+{
+	return network_find(verbs, ARRAY_LEN(verbs), name) != NULL;
+}
+
+void network_cni_help(const char *program)
+{
+	network_list(verbs, ARRAY_LEN(verbs), program, "");
+}
+
+int network_cni_command(const struct network_cli *c, int argc, char **argv)
+{
+	const struct network_verb *v = network_find(verbs, ARRAY_LEN(verbs), argv[0]);
+	int status = v ? v->run(c, argc, argv) : STATUS_USAGE;
+
+	return status == STATUS_USAGE && v ? network_usage(c, v) : status;
+}
