@@ -14,3 +14,18 @@ $(BIN)/berth-net: $(O)/runtime/cli/berth_net.o $(NET) $(NET_BASE)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(NET_LIBS)
+
+# Tests: unit tests and fuzz targets go with the others under the names that begin with cni_.
+NET_UNIT_LIB := $(patsubst %,$(O)/tests/lib/%.o,unit fixture cni_box)
+$(O)/tests/unit/test_cni_%: $(O)/tests/unit/test_cni_%.o $(NET_UNIT_LIB) $(NET) $(STORAGE) $(BASE)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS)
+
+$(O)/tests/fuzz/replay_cni_%: $(O)/tests/fuzz/cni_%.o $(O)/tests/lib/replay.o $(NET) $(BASE)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+
+.PRECIOUS: build/fuzz/cni_%
+build/fuzz/cni_%: tests/fuzz/cni_%.c $(NET_SOURCES) $(wildcard base/*.c)
+	@mkdir -p $(@D)
+	$(Q)clang-14 $(LANG_FLAGS) -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) $(LIBS)
