@@ -38,8 +38,8 @@ static int help(void)
 {
 	(void)printf(PROGRAM " - container networks by CNI\n\nusage: " PROGRAM
 			     " [OPTION]... COMMAND ...\n\n");
-	network_cni_help(PROGRAM);
-	network_help(PROGRAM);
+	network_cli_help_cni(PROGRAM);
+	network_cli_help(PROGRAM);
 	(void)printf(
 	    "\noptions:\n"
 	    "  --conf-dir DIR       configuration lists (NETCONFPATH, /etc/cni/net.d)\n"
@@ -130,10 +130,10 @@ static int run(const struct network_cli *c, int argc, char **argv)
 	if (argc == 0)
 		return usage("a command is needed");
 	if (strcmp(argv[0], "network") == 0)
-		return argc > 1 ? network_command(c, argc - 1, argv + 1)
+		return argc > 1 ? network_cli_group(c, argc - 1, argv + 1)
 				: usage("a command of the group is needed");
-	if (network_cni_has(argv[0]))
-		return network_cni_command(c, argc, argv);
+	if (network_cli_has_cni(argv[0]))
+		return network_cli_cni(c, argc, argv);
 	return usage("there is no such command");
 }
 

@@ -1,10 +1,11 @@
+#include "runtime/net/network.h"
 #include "runtime/cli/network_impl.h"
 
 #define PRINT_MAX (16u * 1024 * 1024)
 #define INDENT 4
 
-const struct network_verb *network_find(const struct network_verb *table, size_t n,
-					const char *name)
+const struct network_verb *network_cli_find(const struct network_verb *table, size_t n,
+					    const char *name)
 {
 	for (size_t i = 0; i < n; i++) {
 		if (strcmp(table[i].name, name) == 0)
@@ -13,8 +14,8 @@ const struct network_verb *network_find(const struct network_verb *table, size_t
 	return NULL;
 }
 
-void network_list(const struct network_verb *table, size_t n, const char *program,
-		  const char *group)
+void network_cli_list(const struct network_verb *table, size_t n, const char *program,
+		      const char *group)
 {
 	for (size_t i = 0; i < n; i++)
 		(void)printf("  %s%s %s %s\n        %s\n", program, group, table[i].name,
@@ -25,8 +26,8 @@ void network_list(const struct network_verb *table, size_t n, const char *progra
 static void tell_whole(const struct plugin_failure *f, const struct err *e)
 {
 	char mark[PLUGIN_TYPE_MAX + 32];
-	const char *at;
 	bool details = f->details.n > 0;
+	const char *at;
 
 	(void)snprintf(mark, sizeof(mark), "plugin %s: %s: ", f->plugin, f->command);
 	at = f->plugin[0] ? strstr(e->msg, mark) : NULL;
@@ -41,7 +42,7 @@ static void tell_whole(const struct plugin_failure *f, const struct err *e)
 	(void)fputc('\n', stderr);
 }
 
-int network_fail(const struct network_cli *c, const struct cni *cni, const struct err *e)
+int network_cli_fail(const struct network_cli *c, const struct cni *cni, const struct err *e)
 {
 	(void)fprintf(stderr, "%s: ", c->program);
 	if (cni)
@@ -51,17 +52,16 @@ int network_fail(const struct network_cli *c, const struct cni *cni, const struc
 	return STATUS_FAILED;
 }
 
-int network_usage(const struct network_cli *c, const struct network_verb *v)
+int network_cli_usage(const struct network_cli *c, const char *group, const struct network_verb *v)
 {
-	(void)fprintf(stderr, "usage: %s %s %s\n", c->program, v->name, v->usage);
+	(void)fprintf(stderr, "usage: %s%s %s %s\n", c->program, group, v->name, v->usage);
 	return STATUS_USAGE;
 }
 
-int network_print(const struct network_cli *c, const struct jv *v)
+int network_cli_print(const struct jv *v)
 {
 	AUTO_SBUF out;
 
-	(void)c;
 	sbuf_init(&out, PRINT_MAX);
 	jv_dump_pretty(v, INDENT, &out);
 	sbuf_add(&out, "\n", 1);
@@ -70,13 +70,57 @@ int network_print(const struct network_cli *c, const struct jv *v)
 	return STATUS_OK;
 }
 
-void network_help(const char *program)
+enum err_kind network_cli_open(const struct network_cli *c, struct cni *cni, const char *name,
+			       struct conflist *ret, struct err *e)
 {
-	(void)program;
+	struct net_name parsed;
+	enum err_kind k = net_name_parse(str_of(name), &parsed, e);
+
+	return k == ERR_OK ? network_find(cni, c->conf_dir, &parsed, ret, e) : k;
 }
 
-int network_command(const struct network_cli *c, int argc, char **argv)
+static const struct network_verb verbs[] = {
+	{ "create", network_cli_create,
+	  "[--driver bridge|macvlan|ptp] [--subnet CIDR [--gateway IP] [--ip-range CIDR]]... "
+	  "[--ipv6] "
+	  "[--internal] [--isolated] [--open] [--no-names] [--bridge NAME] [--parent NAME] [--mtu "
+	  "N] "
+	  "[--vlan N] [--label K=V]... NAME",
+	  "make a network; what is not said is chosen" },
+	{ "ls", network_cli_ls, "[-q]", "list networks" },
+	{ "inspect", network_cli_inspect, "NAME...", "show a network and who is attached" },
+	{ "rm", network_cli_rm, "[-f] NAME...",
+	  "remove networks; -f detaches those attached first" },
+	{ "connect", network_cli_connect,
+	  "[-i IFNAME] [--netns PATH] [--ip IP]... [--mac-address MAC] [--alias NAME]... [-p "
+	  "PORT]... "
+	  "NETWORK CONTAINER",
+	  "attach a container that runs" },
+	{ "disconnect", network_cli_disconnect, "[-i IFNAME] NETWORK CONTAINER", "detach it" },
+	{ "reload", network_cli_reload, "[NETWORK]...",
+	  "attach all again, with the same addresses: after somebody flushed the firewall" },
+	{ "check", network_cli_check, "[NETWORK]...",
+	  "see whether networks can take containers, and those attached are attached well" },
+	{ "gc", network_cli_gc, "[NETWORK]...",
+	  "detach what is gone: addresses, rules, interfaces; of networks made by berth, if none "
+	  "is named" },
+};
+
+void network_cli_help(const char *program)
 {
-	(void)c, (void)argc, (void)argv;
-	return STATUS_USAGE;
+	network_cli_list(verbs, ARRAY_LEN(verbs), program, " network");
+}
+
+int network_cli_group(const struct network_cli *c, int argc, char **argv)
+{
+	const struct network_verb *v = network_cli_find(verbs, ARRAY_LEN(verbs), argv[0]);
+	int status;
+
+	if (!v) {
+		(void)fprintf(stderr, "%s: there is no command \"network %s\"\n", c->program,
+			      argv[0]);
+		return STATUS_USAGE;
+	}
+	status = v->run(c, argc, argv);
+	return status == STATUS_USAGE ? network_cli_usage(c, " network", v) : status;
 }

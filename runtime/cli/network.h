@@ -19,9 +19,10 @@ struct network_cli {
 };
 
 /* `network ...`: argv[0] is the name of the command within the group. */
-int network_command(const struct network_cli *c, int argc, char **argv);
+int network_cli_group(const struct network_cli *c, int argc, char **argv);
+void network_cli_help(const char *program);
+
 /* The commands of a bare CNI runtime: add, del, check, gc, status, versions. */
-int network_cni_command(const struct network_cli *c, int argc, char **argv);
-bool network_cni_has(const char *name);
-void network_help(const char *program);
-void network_cni_help(const char *program);
+int network_cli_cni(const struct network_cli *c, int argc, char **argv);
+bool network_cli_has_cni(const char *name);
+void network_cli_help_cni(const char *program);

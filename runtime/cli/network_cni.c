@@ -4,8 +4,8 @@
 
 #include "base/hash.h"
 #include "runtime/cli/network_impl.h"
+#include "runtime/net/network.h"
 
-#define PRINT_MAX (4u * 1024 * 1024)
 #define CAPABILITIES_DEPTH 32
 #define ID_BYTES 10
 
@@ -99,15 +99,6 @@ static bool read_flags(int argc, char **argv, struct cni_flags *ret)
 	return true;
 }
 
-static enum err_kind read_list(const struct network_cli *c, const char *name, struct subject *s,
-			       struct err *e)
-{
-	struct net_name parsed;
-	enum err_kind k = net_name_parse(str_of(name), &parsed, e);
-
-	return k == ERR_OK ? conflist_find(c->conf_dir, &parsed, &s->list, e) : k;
-}
-
 static enum err_kind read_attachment(const struct cni_flags *flags, const char *netns,
 				     struct subject *s, struct err *e)
 {
@@ -138,10 +129,10 @@ static int on_attachment(const struct network_cli *c, int argc, char **argv, att
 		return STATUS_USAGE;
 	k = read_attachment(&flags, argv[optind + 1], &s, &e);
 	if (k == ERR_OK)
-		k = read_list(c, argv[optind], &s, &e);
+		k = network_cli_open(c, &cni, argv[optind], &s.list, &e);
 	if (k == ERR_OK)
 		k = fn(c, &cni, &s, &e);
-	return k == ERR_OK ? STATUS_OK : network_fail(c, &cni, &e);
+	return k == ERR_OK ? STATUS_OK : network_cli_fail(c, &cni, &e);
 }
 
 static enum err_kind add(const struct network_cli *c, struct cni *cni, const struct subject *s,
@@ -151,11 +142,12 @@ static enum err_kind add(const struct network_cli *c, struct cni *cni, const str
 	AUTO_JV *v = NULL;
 	enum err_kind k;
 
-	k = cni_add(cni, &s->list, &s->attachment, &result, e);
+	k = network_add(cni, &s->list, &s->attachment, &result, e);
 	if (k != ERR_OK)
 		return k;
 	v = result_write(&result);
-	(void)network_print(c, v);
+	(void)c;
+	(void)network_cli_print(v);
 	return ERR_OK;
 }
 
@@ -201,21 +193,26 @@ static int on_list(const struct network_cli *c, int argc, char **argv, list_fn *
 	cni_init(&cni, &c->cni);
 	if (argc < 2)
 		return STATUS_USAGE;
-	k = read_list(c, argv[1], &s, &e);
+	k = network_cli_open(c, &cni, argv[1], &s.list, &e);
 	if (k == ERR_OK)
 		k = fn(c, &cni, &s, &e);
-	return k == ERR_OK ? STATUS_OK : network_fail(c, &cni, &e);
+	return k == ERR_OK ? STATUS_OK : network_cli_fail(c, &cni, &e);
 }
 
 /* Like cnitool, which says of no attachment that it is valid. */
+static bool never(void *arg, const struct cache_entry *entry)
+{
+	(void)arg, (void)entry;
+	return false;
+}
+
 static enum err_kind gc(const struct network_cli *c, struct cni *cni, const struct subject *s,
 			struct err *e)
 {
-	const struct cni_valid none = { 0 };
 	struct cni_gc_report report;
 
 	(void)c;
-	return cni_gc(cni, &s->list, &none, &report, e);
+	return cni_gc(cni, &s->list, never, NULL, &report, e);
 }
 
 static int run_gc(const struct network_cli *c, int argc, char **argv)
@@ -246,13 +243,13 @@ static int run_versions(const struct network_cli *c, int argc, char **argv)
 	if (argc != 2)
 		return STATUS_USAGE;
 	if (cni_versions(&cni, str_of(argv[1]), &found, &e) != ERR_OK)
-		return network_fail(c, &cni, &e);
+		return network_cli_fail(c, &cni, &e);
 	for (unsigned v = 0; v < CNI_VERSION_N; v++) {
 		if (found.has[v] &&
 		    !jv_append(list, jv_pack("s", cni_version_text((enum cni_version)v))))
 			return STATUS_FAILED;
 	}
-	return network_print(c, list);
+	return network_cli_print(list);
 }
 
 static const struct network_verb verbs[] = {
@@ -266,20 +263,20 @@ static const struct network_verb verbs[] = {
 	{ "versions", run_versions, "PLUGIN", "the versions of CNI that a plugin speaks" },
 };
 
-bool network_cni_has(const char *name)
+bool network_cli_has_cni(const char *name)
 {
-	return network_find(verbs, ARRAY_LEN(verbs), name) != NULL;
+	return network_cli_find(verbs, ARRAY_LEN(verbs), name) != NULL;
 }
 
-void network_cni_help(const char *program)
+void network_cli_help_cni(const char *program)
 {
-	network_list(verbs, ARRAY_LEN(verbs), program, "");
+	network_cli_list(verbs, ARRAY_LEN(verbs), program, "");
 }
 
-int network_cni_command(const struct network_cli *c, int argc, char **argv)
+int network_cli_cni(const struct network_cli *c, int argc, char **argv)
 {
-	const struct network_verb *v = network_find(verbs, ARRAY_LEN(verbs), argv[0]);
+	const struct network_verb *v = network_cli_find(verbs, ARRAY_LEN(verbs), argv[0]);
 	int status = v ? v->run(c, argc, argv) : STATUS_USAGE;
 
-	return status == STATUS_USAGE && v ? network_usage(c, v) : status;
+	return status == STATUS_USAGE && v ? network_cli_usage(c, "", v) : status;
 }

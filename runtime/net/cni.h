@@ -21,6 +21,7 @@
 
 #include "base/err.h"
 #include "base/jv.h"
+#include "runtime/net/cache.h"
 #include "runtime/net/conflist.h"
 #include "runtime/net/name.h"
 #include "runtime/net/plugin.h"
@@ -28,6 +29,7 @@
 
 #define CNI_TIMEOUT_MS 60000u
 #define CNI_WAIT_MS 120000u
+#define CNI_CACHE_DIR "/var/lib/cni"
 
 /* What a plugin wrote to stderr. */
 typedef void cni_log_fn(void *arg, const char *plugin, struct str text);
@@ -35,7 +37,7 @@ typedef void cni_log_fn(void *arg, const char *plugin, struct str text);
 struct cni_options {
 	const char *const *plugin_dirs;
 	size_t n_plugin_dirs;
-	const char *cache_dir; /* /var/lib/cni */
+	const char *cache_dir; /* CNI_CACHE_DIR, unless users have their own */
 	const char *state_dir; /* for the lock; gone after a reboot */
 	uint64_t timeout_ms;   /* of one plugin; 0: CNI_TIMEOUT_MS */
 	uint64_t wait_ms;      /* for an operation under way; 0: CNI_WAIT_MS */
@@ -80,11 +82,8 @@ MUST_CHECK enum err_kind cni_check(struct cni *c, const struct conflist *l,
 /* ERR_IN_USE with code 50 or 51 if the network cannot take containers.  Nothing is done below 1.1.0. */
 MUST_CHECK enum err_kind cni_status(struct cni *c, const struct conflist *l, struct err *e);
 
-struct cni_valid {
-	const struct container_id *containers;
-	const struct if_name *ifnames;
-	size_t n;
-};
+/* Is this attachment still wanted?  Called under the lock, so that no ADD comes between the answer and the deed. */
+typedef bool cni_valid_fn(void *arg, const struct cache_entry *c);
 
 struct cni_gc_report {
 	unsigned removed; /* stale attachments */
@@ -92,12 +91,11 @@ struct cni_gc_report {
 };
 
 /*
- * Detaches what is in the cache and not among the valid ones, or was never completed; then tells the plugins.  Goes on
+ * Detaches what is in the cache and not valid, or was never completed; then tells the plugins what is left.  Goes on
  * after failures.  Nothing is done under disableGC.
  */
-MUST_CHECK enum err_kind cni_gc(struct cni *c, const struct conflist *l,
-				const struct cni_valid *valid, struct cni_gc_report *ret,
-				struct err *e);
+MUST_CHECK enum err_kind cni_gc(struct cni *c, const struct conflist *l, cni_valid_fn *valid,
+				void *arg, struct cni_gc_report *ret, struct err *e);
 
 MUST_CHECK enum err_kind cni_versions(struct cni *c, struct str type, struct cni_versions *ret,
 				      struct err *e);

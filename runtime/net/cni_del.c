@@ -108,16 +108,23 @@ static enum err_kind look_at_namespace(struct removing *w, struct err *e)
 	return netns_has_interface(path, &w->attachment.ifname, &w->has_interface, e);
 }
 
+static bool is_on(const struct jv *plugin, const char *key)
+{
+	bool on = false;
+
+	return jv_bool(jv_member(plugin, key), &on) && on;
+}
+
 /*
- * The plugins that masquerade find their rules by the addresses of the interface; without it they would stay.
+ * Plugins that masquerade find their rules by the addresses of the interface, and those against spoofing look for theirs
+ * only if there is a namespace: without the interface they would stay.
  */
 static bool needs_stand_in(const struct removing *w, size_t i)
 {
 	const struct jv *plugin = conflist_plugin(w->list, i);
-	bool masquerades = false;
 
 	return !w->has_interface && w->result.n_ips > 0 &&
-	       jv_bool(jv_member(plugin, "ipMasq"), &masquerades) && masquerades;
+	       (is_on(plugin, "ipMasq") || is_on(plugin, "macspoofchk"));
 }
 
 static enum err_kind del_one(struct removing *w, struct chain *ch, size_t i, struct err *e)

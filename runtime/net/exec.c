@@ -139,11 +139,13 @@ static int spawn_once(const struct exec_call *c, const struct pipes *p, pid_t *r
 {
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attributes;
-	char *const argv[] = { (char *)(uintptr_t)c->path, NULL };
+	char *argv[EXEC_ARGS_MAX + 2] = { (char *)(uintptr_t)c->path };
 	int r = posix_spawn_file_actions_init(&actions);
 
 	if (r != 0)
 		return r;
+	for (size_t i = 0; c->args && c->args[i] && i < EXEC_ARGS_MAX; i++)
+		argv[i + 1] = (char *)(uintptr_t)c->args[i];
 	r = posix_spawnattr_init(&attributes);
 	if (r == 0) {
 		r = add_actions(&actions, c, p);

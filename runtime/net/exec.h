@@ -18,9 +18,12 @@
 #define EXEC_LOG_MAX (64u * 1024)          /* of stderr; what is more is thrown away */
 #define EXEC_BUSY_MS 5000u
 #define EXEC_PATH_MAX 4096
+#define EXEC_ARGS_MAX 64
 
 struct exec_call {
 	const char *path;
+	const char *const
+	    *args; /* behind the path, up to a NULL, at most EXEC_ARGS_MAX; NULL: none */
 	char *const *env;
 	struct str input;
 	uint64_t timeout_ms;

@@ -80,3 +80,57 @@ bool ip_eq(const struct ip_net *a, const struct ip_net *b)
 {
 	return a->len == b->len && memcmp(a->bytes, b->bytes, a->len) == 0;
 }
+
+/* Bits of byte i that belong to the prefix. */
+static uint8_t mask_of(uint8_t prefix, size_t i)
+{
+	if (prefix >= 8 * (i + 1))
+		return 0xff;
+	return prefix <= 8 * i ? 0 : (uint8_t)(0xff00 >> (prefix - 8 * i));
+}
+
+struct ip_net ip_network(const struct ip_net *ip)
+{
+	struct ip_net n = *ip;
+
+	for (size_t i = 0; i < n.len; i++)
+		n.bytes[i] &= mask_of(n.prefix, i);
+	return n;
+}
+
+bool ip_net_has(const struct ip_net *network, const struct ip_net *ip)
+{
+	if (network->len != ip->len)
+		return false;
+	for (size_t i = 0; i < ip->len; i++) {
+		if ((network->bytes[i] ^ ip->bytes[i]) & mask_of(network->prefix, i))
+			return false;
+	}
+	return true;
+}
+
+bool ip_net_overlaps(const struct ip_net *a, const struct ip_net *b)
+{
+	return a->prefix <= b->prefix ? ip_net_has(a, b) : ip_net_has(b, a);
+}
+
+struct ip_net ip_nth(const struct ip_net *network, uint64_t n)
+{
+	struct ip_net ip = ip_network(network);
+
+	for (size_t i = ip.len; i-- > 0 && n;) {
+		n += ip.bytes[i];
+		ip.bytes[i] = (uint8_t)n;
+		n >>= 8;
+	}
+	return ip;
+}
+
+struct ip_net ip_last(const struct ip_net *network)
+{
+	struct ip_net ip = *network;
+
+	for (size_t i = 0; i < ip.len; i++)
+		ip.bytes[i] |= (uint8_t)~mask_of(ip.prefix, i);
+	return ip;
+}

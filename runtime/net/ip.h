@@ -21,3 +21,13 @@ MUST_CHECK bool ip_net_parse(struct str in, struct ip_net *ret); /* "10.1.2.3/24
 const char *ip_text(const struct ip_net *ip, char buf[static IP_TEXT_MAX]);     /* "10.1.2.3" */
 const char *ip_net_text(const struct ip_net *ip, char buf[static IP_TEXT_MAX]); /* with prefix */
 bool ip_eq(const struct ip_net *a, const struct ip_net *b); /* but for the prefix */
+
+/* The network that an address with a prefix is in: the bits behind the prefix are zero. */
+struct ip_net ip_network(const struct ip_net *ip);
+bool ip_net_overlaps(const struct ip_net *a, const struct ip_net *b);
+/* Is the address one of the network? */
+bool ip_net_has(const struct ip_net *network, const struct ip_net *ip);
+/* The n'th address of a network, counted from its first; with the network's prefix. */
+struct ip_net ip_nth(const struct ip_net *network, uint64_t n);
+/* The last address of a network: of IPv4 the broadcast address. */
+struct ip_net ip_last(const struct ip_net *network);

@@ -612,20 +612,14 @@ static void test_versions(void **state)
 
 /* ---- GC ---- */
 
-struct gc_case {
-	struct container_id containers[4];
-	struct if_name ifnames[4];
-	struct cni_valid valid;
-};
-
-static void valid_of(struct gc_case *g, const char *container)
+/* Names of containers, NULL at the end. */
+static bool is_among(void *arg, const struct cache_entry *c)
 {
-	size_t n = g->valid.n++;
-
-	(void)snprintf(g->containers[n].s, sizeof(g->containers[n].s), "%s", container);
-	g->ifnames[n] = (struct if_name){ "eth0" };
-	g->valid.containers = g->containers;
-	g->valid.ifnames = g->ifnames;
+	for (const char *const *name = arg; *name; name++) {
+		if (strcmp(*name, c->container.s) == 0)
+			return true;
+	}
+	return false;
 }
 
 static void add_container(struct cni_box *b, const struct conflist *l, const char *id)
@@ -638,7 +632,7 @@ static void test_gc(void **state)
 {
 	struct cni_gc_report report;
 	AUTO_CONFLIST l = { 0 }, other = { 0 };
-	struct gc_case g = { 0 };
+	const char *valid[] = { "stays", "unknown", NULL };
 	AUTO_CNI_BOX b;
 	struct err e;
 
@@ -650,19 +644,15 @@ static void test_gc(void **state)
 	add_container(&b, &l, "stale");
 	add_container(&b, &other, "elsewhere");
 	(void)cni_box_calls(&b);
-	valid_of(&g, "stays");
-	valid_of(&g, "unknown");
-	assert_ok(cni_gc(&b.cni, &l, &g.valid, &report, &e), &e);
+	assert_ok(cni_gc(&b.cni, &l, is_among, valid, &report, &e), &e);
 	assert_int_equal(report.removed, 1);
 	assert_int_equal(report.failed, 0);
 	assert_string_equal(cni_box_calls(&b), "b DEL, a DEL, a GC, b GC");
 	assert_input(&b, 1, "prevResult", ADDED_IN("1.1.0"));
 	assert_input(&b, 3, "cni.dev/valid-attachments",
-		     "[{\"containerID\":\"stays\",\"ifname\":\"eth0\"},"
-		     "{\"containerID\":\"unknown\",\"ifname\":\"eth0\"}]");
+		     "[{\"containerID\":\"stays\",\"ifname\":\"eth0\"}]");
 	assert_input(&b, 4, "cni.dev/attachments",
-		     "[{\"containerID\":\"stays\",\"ifname\":\"eth0\"},"
-		     "{\"containerID\":\"unknown\",\"ifname\":\"eth0\"}]");
+		     "[{\"containerID\":\"stays\",\"ifname\":\"eth0\"}]");
 	assert_input(&b, 4, "prevResult", NULL);
 	assert_env(&b, 3, "   \n");
 	assert_int_equal(cni_box_cached(&b), 2);
@@ -670,7 +660,7 @@ static void test_gc(void **state)
 
 static void test_gc_goes_on(void **state)
 {
-	const struct cni_valid none = { 0 };
+	const char *none[] = { NULL };
 	struct cni_gc_report report;
 	AUTO_CONFLIST l = { 0 };
 	AUTO_CNI_BOX b;
@@ -685,7 +675,8 @@ static void test_gc_goes_on(void **state)
 	cni_box_behaviour(&b, "b", "DEL",
 			  "[ $CNI_CONTAINERID = two ] || { echo '{\"msg\":\"first\"}'; exit 1; }");
 	cni_box_behaviour(&b, "a", "GC", "echo '{\"msg\":\"last\"}'; exit 1");
-	assert_err(cni_gc(&b.cni, &l, &none, &report, &e), ERR_IO, &e, "2 failures, the first");
+	assert_err(cni_gc(&b.cni, &l, is_among, none, &report, &e), ERR_IO, &e,
+		   "2 failures, the first");
 	assert_non_null(strstr(e.msg, "DEL: first"));
 	assert_int_equal(report.removed, 1);
 	assert_int_equal(report.failed, 2);
@@ -695,7 +686,7 @@ static void test_gc_goes_on(void **state)
 
 static void test_gc_versions(void **state)
 {
-	const struct cni_valid none = { 0 };
+	const char *none[] = { NULL };
 	struct cni_gc_report report;
 	AUTO_CONFLIST l = { 0 };
 	AUTO_CNI_BOX b;
@@ -707,14 +698,14 @@ static void test_gc_versions(void **state)
 	add_ok(&b, &l);
 	(void)cni_box_calls(&b);
 	l.disable_gc = true;
-	assert_ok(cni_gc(&b.cni, &l, &none, &report, &e), &e);
+	assert_ok(cni_gc(&b.cni, &l, is_among, none, &report, &e), &e);
 	assert_string_equal(cni_box_calls(&b), "");
 	l.disable_gc = false;
-	assert_ok(cni_gc(&b.cni, &l, &none, &report, &e), &e);
+	assert_ok(cni_gc(&b.cni, &l, is_among, none, &report, &e), &e);
 	assert_string_equal(cni_box_calls(&b), "a DEL"); /* no GC before 1.1.0 */
 	conflist_clear(&l);
 	cni_box_list("net", "1.1.0", "a", "", &l);
-	assert_ok(cni_gc(&b.cni, &l, &none, &report, &e), &e);
+	assert_ok(cni_gc(&b.cni, &l, is_among, none, &report, &e), &e);
 	assert_string_equal(cni_box_calls(&b), "a GC");
 	assert_input(&b, 1, "cni.dev/valid-attachments", "[]");
 }
@@ -725,7 +716,7 @@ static void test_gc_incomplete(void **state)
 	AUTO_CACHE_ENTRY c = { 0 };
 	struct cni_gc_report report;
 	AUTO_CONFLIST l = { 0 };
-	struct gc_case g = { 0 };
+	const char *valid[] = { "stays", "unknown", NULL };
 	AUTO_CNI_BOX b;
 	struct err e;
 
@@ -739,8 +730,8 @@ static void test_gc_incomplete(void **state)
 	    &e);
 	c.incomplete = true;
 	assert_ok(cache_write(b.cache, &c, false, &e), &e);
-	valid_of(&g, "c1");
-	assert_ok(cni_gc(&b.cni, &l, &g.valid, &report, &e), &e);
+	valid[0] = "c1";
+	assert_ok(cni_gc(&b.cni, &l, is_among, valid, &report, &e), &e);
 	assert_int_equal(report.removed, 1);
 	assert_int_equal(cni_box_cached(&b), 0);
 }
