@@ -1,5 +1,6 @@
 #include "runtime/net/network.h"
 #include "runtime/cli/network_impl.h"
+#include "runtime/net/names.h"
 
 #define PRINT_MAX (16u * 1024 * 1024)
 #define INDENT 4
@@ -77,6 +78,15 @@ enum err_kind network_cli_open(const struct network_cli *c, struct cni *cni, con
 	enum err_kind k = net_name_parse(str_of(name), &parsed, e);
 
 	return k == ERR_OK ? network_find(cni, c->conf_dir, &parsed, ret, e) : k;
+}
+
+void network_cli_names(const struct network_cli *c, const struct net_name *network,
+		       const struct container_id *left)
+{
+	struct err e;
+
+	if (names_refresh(&c->cni, network, left, &e) != ERR_OK)
+		(void)network_cli_fail(c, NULL, &e);
 }
 
 static const struct network_verb verbs[] = {

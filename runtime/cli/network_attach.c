@@ -119,6 +119,7 @@ int network_cli_connect(const struct network_cli *c, int argc, char **argv)
 		k = network_add(&cni, &w.list, &w.attachment, &result, &e);
 	if (k != ERR_OK)
 		return network_cli_fail(c, &cni, &e);
+	network_cli_names(c, &w.list.name, NULL);
 	v = result_write(&result);
 	return network_cli_print(v);
 }
@@ -145,6 +146,8 @@ static enum err_kind disconnect(const struct network_cli *c, struct cni *cni, co
 		k = cni_del(cni, &name, NULL, &a, e);
 		n++;
 	}
+	if (n)
+		network_cli_names(c, &name, &a.container);
 	if (k == ERR_OK && n == 0)
 		k = err_set(e, ERR_NOT_FOUND, __func__,
 			    "container %s is not attached to network %s%s%s", container, network,
@@ -233,7 +236,7 @@ static enum err_kind gc_one(const struct network_cli *c, struct cni *cni, const 
 	struct cni_gc_report report;
 	enum err_kind k = attachments_collect(cni, l, &report, e);
 
-	(void)c;
+	network_cli_names(c, &l->name, NULL);
 	(void)printf("%s: %u removed%s\n", l->name.s, report.removed,
 		     l->disable_gc ? ", by disableGC" : "");
 	return k;

@@ -4,10 +4,13 @@
 
 #include "base/hash.h"
 #include "runtime/cli/network_impl.h"
+#include "runtime/net/names.h"
 #include "runtime/net/network.h"
+#include "runtime/net/wants.h"
 
 #define CAPABILITIES_DEPTH 32
 #define ID_BYTES 10
+#define HEAD_MAX 65536
 
 /* What a command is about, from its arguments, its options and the variables that cnitool reads. */
 struct subject {
@@ -145,8 +148,8 @@ static enum err_kind add(const struct network_cli *c, struct cni *cni, const str
 	k = network_add(cni, &s->list, &s->attachment, &result, e);
 	if (k != ERR_OK)
 		return k;
+	network_cli_names(c, &s->list.name, NULL);
 	v = result_write(&result);
-	(void)c;
 	(void)network_cli_print(v);
 	return ERR_OK;
 }
@@ -159,8 +162,11 @@ static int run_add(const struct network_cli *c, int argc, char **argv)
 static enum err_kind del(const struct network_cli *c, struct cni *cni, const struct subject *s,
 			 struct err *e)
 {
-	(void)c;
-	return cni_del(cni, &s->list.name, &s->list, &s->attachment, e);
+	enum err_kind k = cni_del(cni, &s->list.name, &s->list, &s->attachment, e);
+
+	if (k == ERR_OK)
+		network_cli_names(c, &s->list.name, &s->attachment.container);
+	return k;
 }
 
 static int run_del(const struct network_cli *c, int argc, char **argv)
@@ -210,9 +216,10 @@ static enum err_kind gc(const struct network_cli *c, struct cni *cni, const stru
 			struct err *e)
 {
 	struct cni_gc_report report;
+	enum err_kind k = cni_gc(cni, &s->list, never, NULL, &report, e);
 
-	(void)c;
-	return cni_gc(cni, &s->list, never, NULL, &report, e);
+	network_cli_names(c, &s->list.name, NULL);
+	return k;
 }
 
 static int run_gc(const struct network_cli *c, int argc, char **argv)
@@ -252,6 +259,74 @@ static int run_versions(const struct network_cli *c, int argc, char **argv)
 	return network_cli_print(list);
 }
 
+/* ---- hosts ---- */
+
+enum { OPT_HOSTNAME = 256, OPT_ADD_HOST };
+
+static enum err_kind add_extra(struct sbuf *head, struct err *e)
+{
+	const struct ip_net no_gateway = { 0 };
+	AUTO_FREE char *name = NULL;
+	struct str view;
+	struct ip_net ip;
+	enum err_kind k = hosts_parse_extra(str_of(optarg), &no_gateway, &view, &ip, e);
+
+	if (k != ERR_OK)
+		return k;
+	name = strndup(view.p, view.n);
+	if (!name)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a name");
+	hosts_add(head, &ip, (const char *const *)&name, 1);
+	return ERR_OK;
+}
+
+static enum err_kind read_hosts_option(int option, struct sbuf *head, struct err *e)
+{
+	const struct ip_net self = { .len = 4, .bytes = { 127, 0, 1, 1 } };
+	const char *name = optarg;
+
+	if (option == OPT_ADD_HOST)
+		return add_extra(head, e);
+	if (!is_host_name(str_of(optarg)))
+		return err_set(e, ERR_INVALID, __func__, "\"%.80s\" is no name of a host", optarg);
+	hosts_add(head, &self, &name, 1);
+	return ERR_OK;
+}
+
+static int run_hosts(const struct network_cli *c, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "hostname", required_argument, NULL, OPT_HOSTNAME },
+		{ "add-host", required_argument, NULL, OPT_ADD_HOST },
+		{ 0 },
+	};
+	struct container_id container;
+	char path[NAMES_PATH_MAX];
+	enum err_kind k = ERR_OK;
+	AUTO_SBUF head;
+	struct err e;
+	int option;
+
+	sbuf_init(&head, HEAD_MAX);
+	hosts_add_localhost(&head);
+	optind = 0;
+	while (k == ERR_OK && (option = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+		if (option == '?')
+			return STATUS_USAGE;
+		k = read_hosts_option(option, &head, &e);
+	}
+	if (k == ERR_OK && argc - optind != 1)
+		return STATUS_USAGE;
+	if (k == ERR_OK)
+		k = container_id_parse(str_of(argv[optind]), &container, &e);
+	if (k == ERR_OK)
+		k = names_create(&c->cni, &container, (struct str){ head.p, head.n }, path, &e);
+	if (k != ERR_OK)
+		return network_cli_fail(c, NULL, &e);
+	(void)printf("%s\n", path);
+	return STATUS_OK;
+}
+
 static const struct network_verb verbs[] = {
 	{ "add", run_add, "[-i IFNAME] [--id ID] NETWORK NETNS",
 	  "attach a namespace; prints the result" },
@@ -260,6 +335,8 @@ static const struct network_verb verbs[] = {
 	  "see whether it is still attached well" },
 	{ "gc", run_gc, "NETWORK", "detach everything that is attached to a network" },
 	{ "status", run_status, "NETWORK", "see whether a network can take containers" },
+	{ "hosts", run_hosts, "[--hostname NAME] [--add-host NAME:IP]... CONTAINER",
+	  "make the file by which a container knows the others; prints its path" },
 	{ "versions", run_versions, "PLUGIN", "the versions of CNI that a plugin speaks" },
 };
 

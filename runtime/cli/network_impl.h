@@ -27,6 +27,10 @@ void network_cli_list(const struct network_verb *table, size_t n, const char *pr
 MUST_CHECK enum err_kind network_cli_open(const struct network_cli *c, struct cni *cni,
 					  const char *name, struct conflist *ret, struct err *e);
 
+/* Somebody came to a network, or left it (container; NULL: nobody): files of names follow, or it is told. */
+void network_cli_names(const struct network_cli *c, const struct net_name *network,
+		       const struct container_id *left);
+
 /* Commands of the group. */
 int network_cli_create(const struct network_cli *c, int argc, char **argv);
 int network_cli_rm(const struct network_cli *c, int argc, char **argv);
