@@ -36,6 +36,7 @@ bool jv_u64(const struct jv *j,
 bool jv_bool(const struct jv *j, bool *ret);
 bool jv_is_null(const struct jv *j);     /* the literal null, or absent */
 const char *jv_type(const struct jv *j); /* "a string", "an object", ... for messages */
+bool jv_is_true(const struct jv *j);
 
 /* Members of an object one by one: start with *iter NULL, ends with false. */
 bool jv_next(const struct jv *object, void **iter, const char **key, const struct jv **value);

@@ -14,6 +14,8 @@
 #include "base/err.h"
 #include "base/mediatype.h"
 
+#define MANIFEST_DEPTH_MAX 2048 /* nesting that no option exceeds */
+
 enum ref_kind { REF_CONFIG = 1, REF_LAYER = 2, REF_CHILD = 3 }; /* values are on disk: FORMAT.md */
 
 struct manifest_ref {
@@ -21,6 +23,7 @@ struct manifest_ref {
 	uint64_t size_bytes;
 	uint8_t kind;       /* enum ref_kind */
 	bool may_be_absent; /* layers of a non-distributable type */
+	bool was_absent;    /* the repository did not have it when the manifest was accepted */
 };
 
 struct manifest {

@@ -139,7 +139,7 @@ static void remove_file(struct store *st, const struct upload_id *id)
 	(void)sys_unlinkat(st->uploads_fd, upload_id_text(id, name), 0); /* else the next start's */
 }
 
-static enum err_kind close_row(struct store *st, const struct upload_id *id, struct err *e)
+enum err_kind upload_forget(struct store *st, const struct upload_id *id, struct err *e)
 {
 	struct change c = { .kind = CHANGE_UPLOAD_CLOSE, .upload = *id };
 
@@ -364,18 +364,15 @@ enum err_kind upload_finish(struct upload **take, const struct digest *want, str
 {
 	AUTO_UPLOAD *u = TAKE(*take);
 	struct publisher p;
-	struct change c = { .kind = CHANGE_BLOB_LINK,
-			    .repo = u->repo,
-			    .at_ms = wall_ms(),
-			    .digest = *want,
-			    .size_bytes = u->offset,
-			    .upload = u->id,
-			    .has_upload = u->session != NULL };
+	struct change c = store_change(u->st, CHANGE_BLOB_LINK, &u->repo);
 	enum err_kind k = verify(u, want, e);
 
 	if (k != ERR_OK)
 		return k;
-	c.review_at_ms = c.at_ms + u->st->options.lease_ms;
+	c.digest = *want;
+	c.size_bytes = u->offset;
+	c.upload = u->id;
+	c.has_upload = u->session != NULL;
 	k = blob_publish(u->st, u->fd, &u->id, want, &p, e);
 	if (k == ERR_OK)
 		k = commit_change(u->st->committer, &c, e);
@@ -391,7 +388,7 @@ enum err_kind upload_finish(struct upload **take, const struct digest *want, str
 enum err_kind upload_cancel(struct upload **take, struct err *e)
 {
 	AUTO_UPLOAD *u = TAKE(*take);
-	enum err_kind k = close_row(u->st, &u->id, e);
+	enum err_kind k = upload_forget(u->st, &u->id, e);
 
 	if (k != ERR_OK)
 		return k;
@@ -428,7 +425,7 @@ static enum err_kind reap_one(struct store *st, const struct upload_id *id, stru
 		k = upload_take(st, &row.repo, id, &u, e);
 	if (k == ERR_OK)
 		return upload_cancel(&u, e);
-	return k == ERR_NOT_FOUND ? close_row(st, id, e) : k; /* its file is gone */
+	return k == ERR_NOT_FOUND ? upload_forget(st, id, e) : k; /* its file is gone */
 }
 
 enum err_kind upload_reap(struct store *st, uint64_t *ret, struct err *e)

@@ -134,6 +134,26 @@ class Daemon:
     def fds(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
+    # what administrators ask for
+
+    def admin(self, *words, want=0):
+        """`berthd WORDS` on the root, of the daemon if it runs; the objects it prints.  Its status must be `want`, if that is not
+        None; what it complains of is in admin_error."""
+        got = subprocess.run([BERTHD, *words, "--json", "--root", str(self.root), *self.options], capture_output=True, text=True,
+                             timeout=WAIT_S * 5, check=False)
+        self.admin_error = got.stderr
+        if want is not None and got.returncode != want:
+            raise AssertionError(f"berthd {' '.join(words)}: status {got.returncode}, {got.stdout[-2000:]} {got.stderr[-2000:]}")
+        return [json.loads(line) for line in got.stdout.splitlines()]
+
+    def blob_file(self, digest):
+        algorithm, text = digest.split(":")
+        return self.root / "blobs" / algorithm / text[:2] / text
+
+    def blob_files(self):
+        """Digests of all files under blobs/."""
+        return {f"{f.parent.parent.name}:{f.name}" for f in (self.root / "blobs").glob("*/*/*")}
+
     # requests
 
     def request(self, method, path, body=None, headers=None, connection=None):
