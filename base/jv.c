@@ -61,6 +61,64 @@ enum err_kind jv_parse_object(struct str in, unsigned depth_max, struct jv **ret
 	return ERR_OK;
 }
 
+/* The decimal text of an integer over 2^63-1 as a real that stands for it and for no other; NULL if there is none. */
+static const char *real_of(struct str digits, char buf[static 32])
+{
+	uint64_t v;
+
+	if (!scan_u64(&digits, UINT64_MAX, &v) || !scan_end(&digits) || v <= INT64_MAX)
+		return NULL;
+	if (v == UINT64_MAX)
+		return "18446744073709551616.0"; /* 2^64, which no uint64_t is */
+	if ((uint64_t)(double)v != v || (double)v >= 0x1p64)
+		return NULL;
+	(void)snprintf(buf, 32, "%llu.0", (unsigned long long)v);
+	return buf;
+}
+
+#define INT64_DIGITS 19
+
+/* Copies in to out with such integers rewritten. */
+static void widen(struct str in, struct sbuf *out)
+{
+	size_t done = 0, i = 0;
+	char buf[32];
+
+	while (i < in.n) {
+		size_t end = i;
+		const char *real;
+
+		if (in.p[i] == '"') {
+			for (i++; i < in.n && in.p[i] != '"'; i++)
+				i += in.p[i] == '\\';
+			i++;
+			continue;
+		}
+		while (end < in.n && in.p[end] >= '0' && in.p[end] <= '9')
+			end++;
+		if (end - i >= INT64_DIGITS && (i == 0 || !memchr("-+.eE", in.p[i - 1], 5)) &&
+		    (end == in.n || !memchr(".eE", in.p[end], 3)) &&
+		    (real = real_of((struct str){ in.p + i, end - i }, buf))) {
+			sbuf_add(out, in.p + done, i - done);
+			sbuf_add_str(out, str_of(real));
+			done = end;
+		}
+		i = end > i ? end : i + 1;
+	}
+	sbuf_add(out, in.p + done, in.n - done);
+}
+
+enum err_kind jv_parse_object_u64(struct str in, unsigned depth_max, struct jv **ret, struct err *e)
+{
+	AUTO_SBUF wide;
+
+	sbuf_init(&wide, 2 * in.n + 64);
+	widen(in, &wide);
+	if (wide.failed)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a JSON document");
+	return jv_parse_object((struct str){ wide.p, wide.n }, depth_max, ret, e);
+}
+
 void jv_free(struct jv **v)
 {
 	json_decref(raw(TAKE(*v)));
@@ -105,6 +163,64 @@ bool jv_uint(const struct jv *v, uint64_t *ret)
 		return false;
 	*ret = (uint64_t)json_integer_value(raw(v));
 	return true;
+}
+
+bool jv_int(const struct jv *v, int64_t *ret)
+{
+	if (!json_is_integer(raw(v)))
+		return false;
+	*ret = json_integer_value(raw(v));
+	return true;
+}
+
+bool jv_u64(const struct jv *v, uint64_t *ret)
+{
+	double d;
+
+	if (!json_is_real(raw(v)))
+		return jv_uint(v, ret);
+	d = json_real_value(raw(v));
+	if (d < 0x1p63 || d > 0x1p64)
+		return false;
+	*ret = d < 0x1p64 ? (uint64_t)d : UINT64_MAX;
+	return true;
+}
+
+bool jv_bool(const struct jv *v, bool *ret)
+{
+	if (!json_is_boolean(raw(v)))
+		return false;
+	*ret = json_is_true(raw(v));
+	return true;
+}
+
+bool jv_is_null(const struct jv *v)
+{
+	return !v || json_is_null(raw(v));
+}
+
+const char *jv_type(const struct jv *v)
+{
+	if (!v)
+		return "nothing";
+	switch (json_typeof(raw(v))) {
+	case JSON_OBJECT:
+		return "an object";
+	case JSON_ARRAY:
+		return "an array";
+	case JSON_STRING:
+		return "a string";
+	case JSON_INTEGER:
+		return "an integer";
+	case JSON_REAL:
+		return "a number that is no integer";
+	case JSON_TRUE:
+	case JSON_FALSE:
+		return "a boolean";
+	case JSON_NULL:
+		return "null";
+	}
+	return "?";
 }
 
 bool jv_next(const struct jv *object, void **iter, const char **key, const struct jv **value)
@@ -155,8 +271,18 @@ static int add_chunk(const char *p, size_t n, void *b)
 	return ((struct sbuf *)b)->failed ? -1 : 0;
 }
 
+static void dump(const struct jv *v, size_t flags, struct sbuf *b)
+{
+	if (!v || json_dump_callback(raw(v), add_chunk, b, flags) != 0)
+		b->failed = true;
+}
+
 void jv_dump(const struct jv *v, struct sbuf *b)
 {
-	if (!v || json_dump_callback(raw(v), add_chunk, b, JSON_COMPACT) != 0)
-		b->failed = true;
+	dump(v, JSON_COMPACT, b);
+}
+
+void jv_dump_pretty(const struct jv *v, unsigned indent, struct sbuf *b)
+{
+	dump(v, JSON_INDENT(indent), b);
 }
