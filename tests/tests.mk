@@ -50,8 +50,8 @@ check-headers: ## each header compiles by itself
 	@etc/tools/check-headers.sh $(CC) $(LANG_FLAGS) $(WARN)
 
 check-format: ## clang-format agrees
-	@clang-format-14 --dry-run -Werror $(wildcard base/*.[ch] storage/*.[ch] server/*.[ch] tests/unit/*.[ch] \
-		tests/fuzz/*.[ch] tests/fault/*.[ch] tests/lib/*.[ch])
+	@clang-format-14 --dry-run -Werror $(wildcard base/*.[ch] storage/*.[ch] server/*.[ch] runtime/*/*.[ch] \
+		runtime/*/*/*.[ch] tests/unit/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch] tests/fault/*.[ch] tests/lib/*.[ch])
 
 SOURCES := $(wildcard base/*.c storage/*.c server/*.c)
 

@@ -18,7 +18,7 @@ forbid() {
 only() {
 	pattern=$1
 	shift
-	for f in $(grep -rlE --include='*.c' --include='*.h' -e "$pattern" base storage server tests 2>/dev/null); do
+	for f in $(grep -rlE --include='*.c' --include='*.h' -e "$pattern" base storage server runtime tests 2>/dev/null); do
 		case " $* " in
 		*" $f "*) ;;
 		*) echo "$f: includes $pattern, which only $* may" >&2; bad=1 ;;
@@ -28,6 +28,11 @@ only() {
 
 forbid 'base looks at nobody' '#include "(server|auth|gc|runtime|storage)/' base
 forbid 'storage looks at base only' '#include "(server|auth|gc|runtime)/' storage
+forbid 'runtime looks at base and storage only' '#include "(server|auth|gc)/' runtime
+forbid 'server and runtime never see each other' '#include "runtime/' server storage base
+forbid 'between clone and exec there is neither memory nor stdio' \
+	'(^|[^_a-z])(malloc|calloc|realloc|free|strdup|printf|fprintf|snprintf|fopen|arena_[a-z]+|sbuf_[a-z]+|err_[a-z]+) ?\(' \
+	runtime/oci/init
 forbid 'storage changes disks through base/sys.h' \
 	'(^|[^_a-z])(fsync|fdatasync|renameat|linkat|unlinkat|openat|ftruncate|pwrite|mkdirat|fchmod|fchmodat) ?\(' storage
 only '<lmdb.h>' storage/kv.c
@@ -35,4 +40,6 @@ only '<jansson.h>' base/jv.c
 only '<openssl/' base/hash.c tests/bench/load.c
 only '<microhttpd.h>' server/http.c
 only '<yaml.h>' server/conf_file.c
+only '<seccomp.h>' runtime/oci/seccomp/compile.c
+only '<systemd/' runtime/systemd/main.c
 exit $bad

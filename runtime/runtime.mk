@@ -1,0 +1,38 @@
+# berth-runtime: included by ../Makefile.
+#
+# Linked statically: the runtime starts twice for each container (ADR 0020), and the loader would be a third of that.
+
+RUNTIME_SOURCES := $(wildcard runtime/oci/*.c runtime/oci/*/*.c)
+RUNTIME := $(RUNTIME_SOURCES:%.c=$(O)/%.o)
+# What tests link of it: everything but main.
+RUNTIME_TESTED := $(filter-out $(O)/runtime/oci/main.o,$(RUNTIME))
+# Of base what needs no library but jansson.
+RUNTIME_BASE := $(patsubst %,$(O)/base/%.o,arena clock err fd jv str sys)
+RUNTIME_LIBS := -ljansson -lseccomp
+RUNTIME_LDFLAGS = $(if $(filter asan tsan,$(MODE)),$(LDFLAGS_ALL),-static-pie $(filter-out -pie,$(LDFLAGS_ALL)))
+RUNTIME_UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/runtime/test_*.c))
+LIBEXEC = $(PREFIX)/libexec/berth
+
+all: $(BIN)/berth-runtime $(BIN)/berth-runtime-systemd
+
+$(O)/runtime/oci/run/self.o: EXTRA = -DBERTH_LIBEXEC='"$(LIBEXEC)"'
+
+$(BIN)/berth-runtime: $(RUNTIME) $(RUNTIME_BASE)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(RUNTIME_LDFLAGS) -o $@ $^ $(RUNTIME_LIBS)
+
+$(BIN)/berth-runtime-systemd: $(O)/runtime/systemd/main.o
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lsystemd
+
+$(RUNTIME_UNIT): $(O)/tests/unit/runtime/%: $(O)/tests/unit/runtime/%.o $(RUNTIME_TESTED) $(RUNTIME_BASE)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(RUNTIME_LIBS)
+
+install: install-runtime
+.PHONY: install-runtime
+install-runtime: all
+	install -D -m 0755 build/bin/berth-runtime $(DESTDIR)$(PREFIX)/bin/berth-runtime
+	install -D -m 0755 build/bin/berth-runtime-systemd $(DESTDIR)$(LIBEXEC)/berth-runtime-systemd
