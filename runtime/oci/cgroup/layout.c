@@ -1,5 +1,8 @@
 #include "runtime/oci/cgroup/layout.h"
 
+#include <linux/magic.h>
+#include <sys/vfs.h>
+
 #include "base/fd.h"
 
 #define FILE_MAX (4u * 1024 * 1024)
@@ -176,6 +179,27 @@ static enum err_kind read_proc(const char *path, struct sbuf *b, struct err *e)
 	return k == ERR_OK ? fd_read_rest(fd, b, path, e) : k;
 }
 
+/* What another mount lies over is in mountinfo still, but nobody can get at it. */
+static bool is_reachable(const struct hierarchy *h)
+{
+	struct statfs fs;
+
+	return statfs(h->mount, &fs) == 0 &&
+	       fs.f_type == (h->is_v2 ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC);
+}
+
+static void drop_hidden(struct layout *l)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n; i++) {
+		if (is_reachable(&l->v[i]))
+			l->v[n++] = l->v[i];
+	}
+	l->n = n;
+	l->is_unified = n == 1 && l->v[0].is_v2;
+}
+
 enum err_kind layout_read(struct arena *a, struct layout *ret, struct err *e)
 {
 	AUTO_SBUF mounts;
@@ -189,6 +213,9 @@ enum err_kind layout_read(struct arena *a, struct layout *ret, struct err *e)
 		k = read_proc("/proc/self/cgroup", &groups, e);
 	if (k != ERR_OK)
 		return k;
-	return layout_parse((struct str){ mounts.p, mounts.n }, (struct str){ groups.p, groups.n },
-			    a, ret, e);
+	k = layout_parse((struct str){ mounts.p, mounts.n }, (struct str){ groups.p, groups.n }, a,
+			 ret, e);
+	if (k == ERR_OK)
+		drop_hidden(ret);
+	return k;
 }

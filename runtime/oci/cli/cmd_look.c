@@ -394,7 +394,7 @@ const struct command cmd_ps = {
 	.options_size = sizeof(struct ps_args),
 	.args_min = 1,
 	.args_max = SIZE_MAX,
-	.stops_early = false,
+	.stops_early = true,
 	.usage = "<container-id> [ps options]",
 	.doc = "list the processes of a container",
 };

@@ -308,18 +308,18 @@ static int (*const run_step[STEP_N])(struct init *, const struct step *) = {
 /* "mount /proc: detail": the other side appends what the errno means.  What exec lacks is said in runc's words. */
 static void report(struct init *in, const struct step *s, int r)
 {
-	bool is_program = s->kind == STEP_PROGRAM;
 	struct note text;
 
-	note_set(&text, step_verb(s->kind), is_program ? ": " : "", NULL);
-	if (!is_program && *s->object) {
+	note_set(&text, step_verb(s->kind), in->why_is_all ? ": " : "", NULL);
+	if (!in->why_is_all && *s->object) {
 		note_add(&text, " ");
 		note_add(&text, s->object);
 	}
-	if (!is_program && in->why.n)
+	if (!in->why_is_all && in->why.n)
 		note_add(&text, ": ");
 	note_add(&text, in->why.s);
-	(void)sync_send_error(in->start >= 0 ? in->start : in->sync, is_program ? 0 : -r, text.s);
+	(void)sync_send_error(in->start >= 0 ? in->start : in->sync, in->why_is_all ? 0 : -r,
+			      text.s);
 }
 
 int init_run(struct init *in)
@@ -330,8 +330,7 @@ int init_run(struct init *in)
 		const struct step *s = &in->plan->steps[i];
 		int r;
 
-		in->why.n = 0;
-		in->why.s[0] = '\0';
+		note_set(&in->why, NULL);
 		r = run_step[s->kind](in, s);
 		if (r < 0) {
 			report(in, s, r);

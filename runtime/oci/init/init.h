@@ -23,6 +23,7 @@ struct init {
 	char program[4096];
 	char home[4096];
 	struct note why; /* detail of a failure; may stay empty */
+	bool why_is_all; /* what the errno means is in it already */
 };
 
 /*

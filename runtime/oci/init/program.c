@@ -54,10 +54,27 @@ static const char *search_path(const struct init *in)
 	return path ? path : DEFAULT_PATH;
 }
 
+static const char *go_words(int r)
+{
+	switch (-r) {
+	case ENOENT:
+		return "no such file or directory";
+	case ENOTDIR:
+		return "not a directory";
+	case EACCES:
+		return "permission denied";
+	case ENOEXEC:
+		return "exec format error";
+	default:
+		return "input/output error";
+	}
+}
+
 /* runc's words: dockerd finds the exit status by them, letter by letter. */
 static int not_found(struct init *in, const char *cause)
 {
 	note_set(&in->why, "\"", in->plan->argv[0], "\": ", cause, NULL);
+	in->why_is_all = true;
 	return -ENOEXEC;
 }
 
@@ -85,11 +102,8 @@ static int find_by_path(struct init *in, const char *path)
 	}
 	if (r == -EACCES)
 		return not_found(in, "permission denied");
-	note_set(&in->why, "\"", path, "\": stat ", path,
-		 r == -ENOENT    ? ": no such file or directory"
-		 : r == -ENOTDIR ? ": not a directory"
-				 : ": input/output error",
-		 NULL);
+	note_set(&in->why, "\"", path, "\": stat ", path, ": ", go_words(r), NULL);
+	in->why_is_all = true;
 	return -ENOEXEC;
 }
 
@@ -232,6 +246,8 @@ int init_exec(struct init *in)
 {
 	int r = NEG_ERRNO(execve(in->program, in->plan->argv, in->plan->envp));
 
+	if (r == -ENOENT || r == -EACCES || r == -ENOEXEC) /* ENOENT: of a script's interpreter */
+		return not_found(in, go_words(r));
 	note_set(&in->why, "\"", in->plan->argv[0], "\"", NULL);
 	return r;
 }

@@ -18,6 +18,7 @@
  * suite, and so users, take it for what a short program does being done: hooks wait that long for it to end.
  */
 #define HEAD_START_MS 100
+#define ENDING_MS 500   /* for a process that is about to end when delete asks */
 #define CREATOR_MS 2000 /* how long delete --force waits for a creation before it stops it */
 
 /* ---- start ---- */
@@ -173,6 +174,8 @@ enum err_kind runtime_delete(struct runtime *rt, struct container *c, bool force
 	bool has_spec;
 	enum err_kind k = ERR_OK;
 
+	if (status == STATUS_RUNNING && !force && container_wait(c, ENDING_MS))
+		status = STATUS_STOPPED;
 	if (status != STATUS_STOPPED && !force)
 		return err_set(e, ERR_INVALID, __func__,
 			       "cannot delete container %s that is not stopped: %s", c->id,
