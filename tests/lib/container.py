@@ -86,7 +86,7 @@ class Box:
         os.chmod(self.work, 0o755)
         self.state = os.path.join(self.work, "state")
         self.base = os.path.join(self.work, "base")
-        for d in ("bin", "etc", "tmp", "proc", "sys", "dev", "root"):
+        for d in ("bin", "etc", "tmp", "proc", "sys", "dev", "root", "mnt"):
             os.makedirs(os.path.join(self.base, d))
         shutil.copy2(BUSYBOX, os.path.join(self.base, "bin/busybox"))
         for name in applets():

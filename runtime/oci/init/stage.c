@@ -65,6 +65,9 @@ static int make_time_namespace(struct init *in)
 	const char *text = in->plan->time_offsets;
 	int r = NEG_ERRNO(unshare(CLONE_NEWTIME)), fd;
 
+	/* In a user namespace our ids have changed, which hides /proc/self from ourselves as well. */
+	if (r == 0)
+		r = NEG_ERRNO(prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
 	if (r == 0 && *text) {
 		fd = k_openat2(in->plan->proc, "self/timens_offsets", O_WRONLY, 0,
 			       RESOLVE_BENEATH | RESOLVE_NO_XDEV);

@@ -275,17 +275,33 @@ static bool has_variable(const struct texts *env, const char *name)
 
 #define ADDED_VARIABLES 4 /* HOME, LISTEN_FDS, LISTEN_PID, NOTIFY_SOCKET */
 
+/* Where the variable's name is in the list already, or the end of it: the last one of a name counts. */
+static size_t slot_of(char *const *env, size_t n, const char *variable)
+{
+	size_t name = (size_t)(strchr(variable, '=') - variable) + 1;
+
+	for (size_t i = 0; i < n; i++) {
+		if (strncmp(env[i], variable, name) == 0)
+			return i;
+	}
+	return n;
+}
+
 static enum err_kind plan_environment(struct plan *p, const struct spec_process *proc,
 				      const struct plan_options *o, struct err *e)
 {
-	size_t n = proc->env.n;
-	char **env = arena_array(p->arena, n + ADDED_VARIABLES + 1, sizeof(*env));
+	size_t n = 0;
+	char **env = arena_array(p->arena, proc->env.n + ADDED_VARIABLES + 1, sizeof(*env));
 	static const char listen_pid[] = "LISTEN_PID=";
 
 	if (!env)
 		return plan_no_memory(e);
-	for (size_t i = 0; i < n; i++)
-		env[i] = (char *)(uintptr_t)proc->env.v[i];
+	for (size_t i = 0; i < proc->env.n; i++) {
+		size_t at = slot_of(env, n, proc->env.v[i]);
+
+		env[at] = (char *)(uintptr_t)proc->env.v[i];
+		n += at == n;
+	}
 	if (o->listen_fds) {
 		char *pid = arena_get(p->arena, sizeof(listen_pid) + PID_DIGITS_MAX);
 		char *fds = arena_printf(p->arena, "LISTEN_FDS=%u", o->listen_fds);
