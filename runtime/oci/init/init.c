@@ -118,7 +118,10 @@ static int do_hooks(struct init *in, const struct step *s UNUSED)
 
 static int do_hook(struct init *in, const struct step *s)
 {
-	return hook_run(s->hook, getpid(), &in->why);
+	int r = hook_run(s->hook, getpid(), &in->why);
+
+	in->why_is_all = r == -ECHILD || r == -ETIMEDOUT;
+	return r;
 }
 
 static int do_console(struct init *in, const struct step *s)
@@ -305,18 +308,13 @@ static int (*const run_step[STEP_N])(struct init *, const struct step *) = {
 	[STEP_EXEC] = do_exec,
 };
 
-/* "mount /proc: detail": the other side appends what the errno means.  What exec lacks is said in runc's words. */
+/* "mount /proc: detail": the other side appends what the errno means. */
 static void report(struct init *in, const struct step *s, int r)
 {
 	struct note text;
 
-	note_set(&text, step_verb(s->kind), in->why_is_all ? ": " : "", NULL);
-	if (!in->why_is_all && *s->object) {
-		note_add(&text, " ");
-		note_add(&text, s->object);
-	}
-	if (!in->why_is_all && in->why.n)
-		note_add(&text, ": ");
+	note_set(&text, step_verb(s->kind), *s->object ? " " : "", s->object, NULL);
+	note_add(&text, in->why.n ? ": " : "");
 	note_add(&text, in->why.s);
 	(void)sync_send_error(in->start >= 0 ? in->start : in->sync, in->why_is_all ? 0 : -r,
 			      text.s);
