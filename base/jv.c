@@ -1,6 +1,7 @@
 #include "base/jv.h"
 
 #include <stdarg.h>
+#include <strings.h>
 
 #include <jansson.h>
 
@@ -61,51 +62,68 @@ enum err_kind jv_parse_object(struct str in, unsigned depth_max, struct jv **ret
 	return ERR_OK;
 }
 
-/* The decimal text of an integer over 2^63-1 as a real that stands for it and for no other; NULL if there is none. */
-static const char *real_of(struct str digits, char buf[static 32])
-{
-	uint64_t v;
-
-	if (!scan_u64(&digits, UINT64_MAX, &v) || !scan_end(&digits) || v <= INT64_MAX)
-		return NULL;
-	if (v == UINT64_MAX)
-		return "18446744073709551616.0"; /* 2^64, which no uint64_t is */
-	if ((uint64_t)(double)v != v || (double)v >= 0x1p64)
-		return NULL;
-	(void)snprintf(buf, 32, "%llu.0", (unsigned long long)v);
-	return buf;
-}
-
+/*
+ * jansson has no integers over 2^63-1, so before it sees a document of Go's those become texts that begin with WIDE.
+ * Nothing else does: no character is encoded so, and a document that has these bytes or their escape is refused.
+ */
+#define WIDE "\xef\xbf\xbf" /* U+FFFF */
+#define WIDE_BYTES (sizeof(WIDE) - 1)
 #define INT64_DIGITS 19
 
-/* Copies in to out with such integers rewritten. */
-static void widen(struct str in, struct sbuf *out)
+static bool is_wide(struct str s)
+{
+	return str_starts(s, (struct str){ WIDE, WIDE_BYTES });
+}
+
+/* True for the digits of an integer from 2^63 to 2^64-1 that stand for a value of their own. */
+static bool wants_wide(struct str in, size_t start, size_t end)
+{
+	struct str digits = { in.p + start, end - start };
+	uint64_t v;
+
+	if (end - start < INT64_DIGITS || (start > 0 && memchr("-+.eE", in.p[start - 1], 5)) ||
+	    (end < in.n && memchr(".eE", in.p[end], 3)))
+		return false;
+	return scan_u64(&digits, UINT64_MAX, &v) && v > INT64_MAX;
+}
+
+/* Over a text in quotation marks; false if it holds what only widen() may write. */
+static bool skip_text(struct str in, size_t *at)
+{
+	for ((*at)++; *at < in.n && in.p[*at] != '"'; (*at)++) {
+		struct str rest = { in.p + *at, in.n - *at };
+
+		if (is_wide(rest) || (rest.n >= 6 && strncasecmp(rest.p, "\\uffff", 6) == 0))
+			return false;
+		*at += rest.p[0] == '\\';
+	}
+	(*at)++;
+	return true;
+}
+
+static bool widen(struct str in, struct sbuf *out)
 {
 	size_t done = 0, i = 0;
-	char buf[32];
 
 	while (i < in.n) {
 		size_t end = i;
-		const char *real;
 
 		if (in.p[i] == '"') {
-			for (i++; i < in.n && in.p[i] != '"'; i++)
-				i += in.p[i] == '\\';
-			i++;
+			if (!skip_text(in, &i))
+				return false;
 			continue;
 		}
 		while (end < in.n && in.p[end] >= '0' && in.p[end] <= '9')
 			end++;
-		if (end - i >= INT64_DIGITS && (i == 0 || !memchr("-+.eE", in.p[i - 1], 5)) &&
-		    (end == in.n || !memchr(".eE", in.p[end], 3)) &&
-		    (real = real_of((struct str){ in.p + i, end - i }, buf))) {
+		if (wants_wide(in, i, end)) {
 			sbuf_add(out, in.p + done, i - done);
-			sbuf_add_str(out, str_of(real));
+			sbuf_addf(out, "\"" WIDE "%.*s\"", (int)(end - i), in.p + i);
 			done = end;
 		}
 		i = end > i ? end : i + 1;
 	}
 	sbuf_add(out, in.p + done, in.n - done);
+	return true;
 }
 
 enum err_kind jv_parse_object_u64(struct str in, unsigned depth_max, struct jv **ret, struct err *e)
@@ -113,7 +131,8 @@ enum err_kind jv_parse_object_u64(struct str in, unsigned depth_max, struct jv *
 	AUTO_SBUF wide;
 
 	sbuf_init(&wide, 2 * in.n + 64);
-	widen(in, &wide);
+	if (!widen(in, &wide))
+		return err_set(e, ERR_INVALID, __func__, "not valid JSON: U+FFFF is no character");
 	if (wide.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a JSON document");
 	return jv_parse_object((struct str){ wide.p, wide.n }, depth_max, ret, e);
@@ -149,11 +168,16 @@ bool jv_is_array(const struct jv *v)
 	return json_is_array(raw(v));
 }
 
+static struct str text_of(const struct jv *v)
+{
+	return (struct str){ json_string_value(raw(v)), json_string_length(raw(v)) };
+}
+
 bool jv_text(const struct jv *v, struct str *ret)
 {
-	if (!json_is_string(raw(v)))
+	if (!json_is_string(raw(v)) || is_wide(text_of(v)))
 		return false;
-	*ret = (struct str){ json_string_value(raw(v)), json_string_length(raw(v)) };
+	*ret = text_of(v);
 	return true;
 }
 
@@ -175,15 +199,15 @@ bool jv_int(const struct jv *v, int64_t *ret)
 
 bool jv_u64(const struct jv *v, uint64_t *ret)
 {
-	double d;
+	struct str s;
 
-	if (!json_is_real(raw(v)))
+	if (!json_is_string(raw(v)))
 		return jv_uint(v, ret);
-	d = json_real_value(raw(v));
-	if (d < 0x1p63 || d > 0x1p64)
+	s = text_of(v);
+	if (!is_wide(s))
 		return false;
-	*ret = d < 0x1p64 ? (uint64_t)d : UINT64_MAX;
-	return true;
+	s = (struct str){ s.p + WIDE_BYTES, s.n - WIDE_BYTES };
+	return scan_u64(&s, UINT64_MAX, ret);
 }
 
 bool jv_bool(const struct jv *v, bool *ret)
@@ -209,7 +233,7 @@ const char *jv_type(const struct jv *v)
 	case JSON_ARRAY:
 		return "an array";
 	case JSON_STRING:
-		return "a string";
+		return is_wide(text_of(v)) ? "an integer" : "a string";
 	case JSON_INTEGER:
 		return "an integer";
 	case JSON_REAL:

@@ -38,7 +38,7 @@ install-runtime: all
 	install -D -m 0755 build/bin/berth-runtime-systemd $(DESTDIR)$(LIBEXEC)/berth-runtime-systemd
 
 # Tests: what they need beside the runtime, and what `make check` runs of them.
-RUNTIME_TEST_TOOLS := $(O)/tests/lib/without
-$(O)/tests/lib/without: $(O)/tests/lib/without.o $(O)/base/str.o
+RUNTIME_TEST_TOOLS := $(O)/tests/lib/without $(O)/tests/lib/syscall
+$(RUNTIME_TEST_TOOLS): $(O)/tests/lib/%: $(O)/tests/lib/%.o $(O)/base/str.o
 	$(if $(V),,@echo "  LINK $@")
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^
+	$(Q)$(CC) $(RUNTIME_LDFLAGS) -o $@ $^

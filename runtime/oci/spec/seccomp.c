@@ -2,6 +2,7 @@
 
 #define ERRNO_MAX 4095u /* SECCOMP_RET_DATA of an errno that user space can see */
 #define ARGS_MAX 6u
+#define RULES_MAX 8192u /* of names times conditions; the kernel takes 4096 instructions */
 
 const char *const spec_seccomp_actions[] = {
 	"SCMP_ACT_KILL",        "SCMP_ACT_KILL_PROCESS",
@@ -104,10 +105,21 @@ bool seccomp_uses_notify(const struct spec_seccomp *s)
 	return false;
 }
 
+static size_t count_rules(const struct spec_seccomp *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->syscalls.n; i++)
+		n += s->syscalls.v[i].names.n * (s->syscalls.v[i].args.n + 1);
+	return n;
+}
+
 static enum err_kind check_seccomp(struct reader *r, const struct at *at, void *object)
 {
 	const struct spec_seccomp *s = object;
 
+	if (count_rules(s) > RULES_MAX)
+		return spec_bad(r, at, "syscalls", "more than %u rules", RULES_MAX);
 	if (s->default_action == SECCOMP_ACT_NOTIFY)
 		return spec_bad(
 		    r, at, "defaultAction",
