@@ -92,14 +92,21 @@ static void put_limit(struct cgroup_writes *w, const char *controller, const cha
 }
 
 /* Writes to another file where the kernel has that one: blkio.bfq.weight for blkio.weight. */
-static void prefer(struct cgroup_writes *w, const char *file, uint64_t value)
+static void prefer(struct cgroup_writes *w, const char *file, const char *fmt, ...) PRINTF(3, 4);
+
+static void prefer(struct cgroup_writes *w, const char *file, const char *fmt, ...)
 {
 	struct cgroup_write *last = w->arena && w->n ? &w->v[w->n - 1] : NULL;
+	char value[64];
+	va_list ap;
 
 	if (!last)
 		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(value, sizeof(value), fmt, ap);
+	va_end(ap);
 	last->other_file = file;
-	last->other_value = arena_printf(w->arena, "%" PRIu64, value);
+	last->other_value = arena_text(w->arena, str_of(value));
 	if (!last->other_value)
 		failed(w);
 }
@@ -210,7 +217,7 @@ static void block_io_v1(const struct spec_block_io *b, struct cgroup_writes *w)
 {
 	if (b->weight.set && b->weight.v) {
 		put(w, "blkio", "blkio.weight", RESOURCES "blockIO.weight", 0, "%u", b->weight.v);
-		prefer(w, "blkio.bfq.weight", b->weight.v);
+		prefer(w, "blkio.bfq.weight", "%u", b->weight.v);
 	}
 	if (b->leaf_weight.set && b->leaf_weight.v)
 		put(w, "blkio", "blkio.leaf_weight", RESOURCES "blockIO.leafWeight", 0, "%u",
@@ -218,9 +225,12 @@ static void block_io_v1(const struct spec_block_io *b, struct cgroup_writes *w)
 	for (size_t i = 0; i < b->weight_devices.n; i++) {
 		const struct spec_weight_device *d = &b->weight_devices.v[i];
 
-		if (d->weight.set && d->weight.v)
+		if (d->weight.set && d->weight.v) {
 			put(w, "blkio", "blkio.weight_device", RESOURCES "blockIO.weightDevice", 0,
 			    "%" PRId64 ":%" PRId64 " %u", d->major, d->minor, d->weight.v);
+			prefer(w, "blkio.bfq.weight_device", "%" PRId64 ":%" PRId64 " %u", d->major,
+			       d->minor, d->weight.v);
+		}
 		if (d->leaf_weight.set && d->leaf_weight.v)
 			put(w, "blkio", "blkio.leaf_weight_device",
 			    RESOURCES "blockIO.weightDevice", 0, "%" PRId64 ":%" PRId64 " %u",
@@ -395,7 +405,7 @@ static enum err_kind block_io_v2(const struct spec_block_io *b, struct cgroup_wr
 	if (b->weight.set && b->weight.v) {
 		put(w, "io", "io.weight", RESOURCES "blockIO.weight", 0, "default %" PRIu64,
 		    cgroup_io_weight(b->weight.v));
-		prefer(w, "io.bfq.weight", b->weight.v);
+		prefer(w, "io.bfq.weight", "%u", b->weight.v);
 	}
 	for (size_t i = 0; i < b->weight_devices.n; i++) {
 		const struct spec_weight_device *d = &b->weight_devices.v[i];
@@ -406,6 +416,8 @@ static enum err_kind block_io_v2(const struct spec_block_io *b, struct cgroup_wr
 		put(w, "io", "io.weight", RESOURCES "blockIO.weightDevice", 0,
 		    "%" PRId64 ":%" PRId64 " %" PRIu64, d->major, d->minor,
 		    cgroup_io_weight(d->weight.v));
+		prefer(w, "io.bfq.weight", "%" PRId64 ":%" PRId64 " %u", d->major, d->minor,
+		       d->weight.v);
 	}
 	throttle_v2(&b->read_bps, "rbps", RESOURCES "blockIO.throttleReadBpsDevice", w);
 	throttle_v2(&b->write_bps, "wbps", RESOURCES "blockIO.throttleWriteBpsDevice", w);

@@ -1,6 +1,7 @@
 /* The user's program: where it starts, which file it is, and the exec. */
 #include <linux/magic.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -233,6 +234,8 @@ int init_prepare_exec(struct init *in)
 	unsigned first = 3 + in->plan->keep_fds;
 	int r = NEG_ERRNO(close_range(first, ~0u, CLOSE_RANGE_CLOEXEC));
 
+	if (r == 0) /* of exec: create's process was let go long before */
+		r = NEG_ERRNO(prctl(PR_SET_PDEATHSIG, 0));
 	if (r < 0)
 		return r;
 	for (unsigned fd = 3; fd < first; fd++)
