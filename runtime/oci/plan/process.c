@@ -79,10 +79,7 @@ static void plan_caps(struct plan *p, const struct spec_caps *c, uint64_t sets[C
 		}
 	}
 	sets[CAPS_EFFECTIVE] &= sets[CAPS_PERMITTED];
-	if (sets[CAPS_AMBIENT] & ~(sets[CAPS_PERMITTED] & sets[CAPS_INHERITABLE]))
-		sbuf_addf(&p->warnings,
-			  "process.capabilities.ambient: what is not both permitted and "
-			  "inheritable cannot be granted\n");
+	/* The kernel makes no other ambient; engines that list more of them (buildah) expect no word about it. */
 	sets[CAPS_AMBIENT] &= sets[CAPS_PERMITTED] & sets[CAPS_INHERITABLE];
 }
 
@@ -107,24 +104,45 @@ static bool gives_up_setgroups(const struct plan *p, const struct host *h)
 	       strchr(p->gid_map, '\n') == strrchr(p->gid_map, '\n');
 }
 
+/* Engines name a group twice where the image and an option do. */
+static enum err_kind set_groups(struct user_op *op, const struct numbers *gids, struct arena *a,
+				struct err *e)
+{
+	gid_t *groups = arena_array(a, gids->n + 1, sizeof(*groups));
+
+	if (!groups)
+		return plan_no_memory(e);
+	for (size_t i = 0; i < gids->n; i++) {
+		size_t at = 0;
+
+		while (at < op->groups_n && groups[at] != gids->v[i])
+			at++;
+		if (at == op->groups_n)
+			groups[op->groups_n++] = gids->v[i];
+	}
+	op->groups = groups;
+	return ERR_OK;
+}
+
 static enum err_kind plan_user(struct plan *p, const struct spec_process *proc,
 			       const struct host *h, const struct spec *s, struct err *e)
 {
 	static const struct spec_caps none;
 	const struct spec_user *u = &proc->user;
 	struct user_op *op = arena_get(p->arena, sizeof(*op));
+	enum err_kind k;
 
 	if (!op)
 		return plan_no_memory(e);
-	_Static_assert(sizeof(gid_t) == sizeof(uint32_t), "groups are taken as they are");
 	*op = (struct user_op){ .uid = u->uid,
 				.gid = u->gid,
-				.groups = u->additional_gids.v,
-				.groups_n = u->additional_gids.n,
 				.sets_groups = !gives_up_setgroups(p, h),
 				.umask = u->umask.set ? u->umask.v : UMASK_DEFAULT,
 				.no_new_privileges = proc->no_new_privileges,
 				.keeps_admin = s->linux_.seccomp && !proc->no_new_privileges };
+	k = set_groups(op, &u->additional_gids, p->arena, e);
+	if (k != ERR_OK)
+		return k;
 	if (!op->sets_groups && op->groups_n)
 		return err_set(e, ERR_DENIED, __func__,
 			       "process.user.additionalGids: setgroups(2) "
