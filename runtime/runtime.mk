@@ -42,3 +42,12 @@ RUNTIME_TEST_TOOLS := $(O)/tests/lib/without $(O)/tests/lib/syscall
 $(RUNTIME_TEST_TOOLS): $(O)/tests/lib/%: $(O)/tests/lib/%.o $(O)/base/str.o
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(RUNTIME_LDFLAGS) -o $@ $^
+
+RUNTIME_BENCH := $(O)/tests/bench/rounds $(O)/tests/bench/floor
+$(RUNTIME_BENCH): $(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/base/clock.o $(O)/base/str.o
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(RUNTIME_LDFLAGS) -o $@ $^
+
+.PHONY: bench-runtime
+bench-runtime: deps-test all $(RUNTIME_BENCH) ## start-up of the runtime beside its peers and the floor
+	@tests/bench/runtime.sh

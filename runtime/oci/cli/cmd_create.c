@@ -155,30 +155,20 @@ static enum err_kind end_run(struct cli *c, struct container *container, struct 
 	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }
 
-static bool wants_terminal(const struct container *c)
-{
-	AUTO_SPEC s = { 0 };
-	struct err ignored;
-
-	return runtime_read_spec(c, &s, &ignored) == ERR_OK && s.process && s.process->terminal;
-}
-
 static enum err_kind go(struct cli *c, struct create_options *o, struct foreground_run *r,
 			struct err *e)
 {
 	const struct create_args *a = c->options;
-	bool has_terminal;
 	enum err_kind k = runtime_create(&c->rt, c->args[0], o, &c->arena, &r->c, e);
 	pid_t pid = r->c.state.pid;
 
 	if (k != ERR_OK)
 		return k;
-	has_terminal = wants_terminal(&r->c);
 	k = runtime_start(&c->rt, &r->c, e);
 	if (k != ERR_OK || a->detach)
 		return k;
 	fd_close(&r->c.lock); /* others may pause, update or delete it while it runs */
-	k = foreground_wait(pid, has_terminal ? r->console : -1, &r->status, e);
+	k = foreground_wait(pid, r->c.state.has_terminal ? r->console : -1, &r->status, e);
 	return k == ERR_OK && !a->keep ? end_run(c, &r->c, e) : k;
 }
 

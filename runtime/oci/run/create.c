@@ -195,6 +195,10 @@ static enum err_kind record(struct creation *cr, const struct sbuf *config, stru
 	st->rootfs = cr->plan_options.rootfs;
 	st->created = time_text(wall_ms(), now);
 	st->owner = cr->rt->host.euid;
+	st->has_process = cr->spec.process != NULL;
+	st->has_terminal = st->has_process && cr->spec.process->terminal;
+	st->has_poststart = cr->spec.hooks[HOOK_POSTSTART].n > 0;
+	st->has_poststop = cr->spec.hooks[HOOK_POSTSTOP].n > 0;
 	st->annotations.v = cr->spec.annotations.v;
 	st->annotations.n = cr->spec.annotations.n;
 	k = container_save_file(cr->c, "config.json", (struct str){ config->p, config->n }, e);

@@ -62,7 +62,7 @@ static enum err_kind let_go(const struct container *c, struct err *e)
 	return await_exec(sock, e);
 }
 
-static enum err_kind check_startable(const struct container *c, const struct spec *s, struct err *e)
+static enum err_kind check_startable(const struct container *c, struct err *e)
 {
 	switch (container_status(c)) {
 	case STATUS_CREATED:
@@ -76,7 +76,7 @@ static enum err_kind check_startable(const struct container *c, const struct spe
 		return err_set(e, ERR_INVALID, __func__,
 			       "cannot start an already running container");
 	}
-	if (!s->process)
+	if (!c->state.has_process)
 		return err_set(e, ERR_INVALID, __func__, "process: is missing in config.json");
 	return ERR_OK;
 }
@@ -85,14 +85,14 @@ enum err_kind runtime_start(struct runtime *rt, struct container *c, struct err 
 {
 	AUTO_SPEC s = { 0 };
 	struct err ignored;
-	enum err_kind k = runtime_read_spec(c, &s, e);
+	enum err_kind k = check_startable(c, e);
 
-	if (k == ERR_OK)
-		k = check_startable(c, &s, e);
+	if (k == ERR_OK && c->state.has_poststart)
+		k = runtime_read_spec(c, &s, e);
 	if (k != ERR_OK)
 		return k;
 	k = let_go(c, e);
-	if (k == ERR_OK && s.hooks[HOOK_POSTSTART].n)
+	if (k == ERR_OK && c->state.has_poststart)
 		(void)container_wait(c, HEAD_START_MS);
 	if (k == ERR_OK)
 		k = runtime_run_hooks(rt, &s, &c->state, HOOK_POSTSTART, e);
@@ -180,7 +180,7 @@ enum err_kind runtime_delete(struct runtime *rt, struct container *c, bool force
 		return err_set(e, ERR_INVALID, __func__,
 			       "cannot delete container %s that is not stopped: %s", c->id,
 			       status_text(status));
-	has_spec = runtime_read_spec(c, &s, &ignored) == ERR_OK;
+	has_spec = c->state.has_poststop && runtime_read_spec(c, &s, &ignored) == ERR_OK;
 	if (force)
 		k = stop(c, e);
 	if (k == ERR_OK)

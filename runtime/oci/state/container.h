@@ -31,6 +31,8 @@ struct state {
 	uint64_t start_time; /* of the process, in ticks since boot */
 	uint32_t owner;      /* uid */
 	bool is_committed;   /* create came to its end */
+	/* Of config.json what start and delete ask first; mostly they need not read it then. */
+	bool has_process, has_terminal, has_poststart, has_poststop;
 	struct cgroup cgroup;
 	const char *rdt_group; /* directory made in resctrl, or NULL */
 	const char *rdt_monitor;

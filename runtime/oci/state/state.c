@@ -23,7 +23,7 @@ struct raw_state {
 	const char *version, *id, *bundle, *rootfs, *created;
 	uint32_t pid, owner;
 	uint64_t start_time;
-	bool is_committed;
+	bool is_committed, has_process, has_terminal, has_poststart, has_poststop;
 	struct raw_cgroup cgroup;
 	struct raw_rdt rdt;
 	LIST(struct pair) annotations;
@@ -68,6 +68,10 @@ static const struct field state_fields[] = {
 	FIELD(S, owner, "owner", FIELD_U32),
 	FIELD(S, start_time, "startTime", FIELD_U64),
 	FIELD(S, is_committed, "committed", FIELD_BOOL),
+	FIELD(S, has_process, "process", FIELD_BOOL),
+	FIELD(S, has_terminal, "terminal", FIELD_BOOL),
+	FIELD(S, has_poststart, "poststart", FIELD_BOOL),
+	FIELD(S, has_poststop, "poststop", FIELD_BOOL),
 	FIELD(S, cgroup, "cgroup", FIELD_INLINE, .shape = &cgroup_shape),
 	FIELD(S, rdt, "intelRdt", FIELD_INLINE, .shape = &rdt_shape),
 	FIELD(S, annotations, "annotations", FIELD_PAIRS),
@@ -99,6 +103,10 @@ enum err_kind state_read(struct str text, struct arena *a, struct jv **doc, stru
 			       .start_time = raw.start_time,
 			       .owner = raw.owner,
 			       .is_committed = raw.is_committed,
+			       .has_process = raw.has_process,
+			       .has_terminal = raw.has_terminal,
+			       .has_poststart = raw.has_poststart,
+			       .has_poststop = raw.has_poststop,
 			       .cgroup = { .n = raw.cgroup.dirs.n,
 					   .is_unified = raw.cgroup.is_unified,
 					   .unit = raw.cgroup.unit,
@@ -145,11 +153,14 @@ static struct jv *annotations_value(const struct state *s)
 void state_write(const struct state *s, struct sbuf *out)
 {
 	AUTO_JV *v =
-	    jv_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:o, s:{s:s?, s:s?}, s:o}",
+	    jv_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:o, "
+		    "s:{s:s?, s:s?}, s:o}",
 		    "format", FORMAT, "ociVersion", s->version, "id", s->id, "bundle", s->bundle,
 		    "rootfs", s->rootfs, "created", s->created, "pid", s->pid, "startTime",
 		    (int64_t)s->start_time, "owner", (int64_t)s->owner, "committed",
-		    s->is_committed, "cgroup", cgroup_value(&s->cgroup), "intelRdt", "group",
+		    s->is_committed, "process", s->has_process, "terminal", s->has_terminal,
+		    "poststart", s->has_poststart, "poststop", s->has_poststop, "cgroup",
+		    cgroup_value(&s->cgroup), "intelRdt", "group",
 		    s->rdt_group, "monitor", s->rdt_monitor, "annotations", annotations_value(s));
 
 	jv_dump(v, out);
