@@ -37,8 +37,27 @@ install-runtime: all
 	install -D -m 0755 build/bin/berth-runtime $(DESTDIR)$(PREFIX)/bin/berth-runtime
 	install -D -m 0755 build/bin/berth-runtime-systemd $(DESTDIR)$(LIBEXEC)/berth-runtime-systemd
 
-# Tests: what they need beside the runtime, and what `make check` runs of them.
+# Tests.  The unit tests go with the others, also under sanitizers; those of the command line and the validation suite run
+# programs in namespaces and cgroups, as built for release.
+RUNTIME_INTEG := $(sort $(wildcard tests/integ/*-runtime-*.bats tests/integ/*-runtime-*.py))
+RUNTIME_CHECKS := $(RUNTIME_INTEG) conformance/runtime/run.sh
+UNIT += $(RUNTIME_UNIT)
+INTEG := $(filter-out $(RUNTIME_INTEG),$(INTEG))
+
+.PHONY: deps-runtime conformance-runtime check-runtime soak-runtime
+deps-test: deps-runtime
+deps-runtime: deps
+	@etc/deps/apt.sh test
+	@etc/deps/runtime-suite.sh build/runtime-suite
+
+conformance-runtime: deps-runtime all ## the OCI runtime validation suite, on cgroup version 1 and on 2
+	@tests/run -t 1800 conformance/runtime/run.sh; cat build/conformance/runtime/totals
+
+check-runtime: all $(RUNTIME_UNIT) $(RUNTIME_TEST_TOOLS) ## the tests of berth-runtime alone
+	@$(RUN) -t 1800 $(RUNTIME_UNIT) $(RUNTIME_CHECKS)
+
 RUNTIME_TEST_TOOLS := $(O)/tests/lib/without $(O)/tests/lib/syscall
+check: $(RUNTIME_TEST_TOOLS)
 $(RUNTIME_TEST_TOOLS): $(O)/tests/lib/%: $(O)/tests/lib/%.o $(O)/base/str.o
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(RUNTIME_LDFLAGS) -o $@ $^

@@ -187,10 +187,12 @@ run_suite() {
 		fi
 		sweep
 	done
-	echo "# $layout: $passed passed, $failed failed, $expected_n expected to fail"
+	echo "# $layout: $passed passed, $failed failed, $expected_n expected to fail" | tee -a "$out/totals"
 }
 
 cd "$suite" || exit 1
+mkdir -p "$out"
+: >"$out/totals"
 mapfile -t tests < <(ls validation)
 (($#)) && tests=("$@")
 failed=0

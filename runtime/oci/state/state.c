@@ -152,16 +152,15 @@ static struct jv *annotations_value(const struct state *s)
 
 void state_write(const struct state *s, struct sbuf *out)
 {
-	AUTO_JV *v =
-	    jv_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:o, "
-		    "s:{s:s?, s:s?}, s:o}",
-		    "format", FORMAT, "ociVersion", s->version, "id", s->id, "bundle", s->bundle,
-		    "rootfs", s->rootfs, "created", s->created, "pid", s->pid, "startTime",
-		    (int64_t)s->start_time, "owner", (int64_t)s->owner, "committed",
-		    s->is_committed, "process", s->has_process, "terminal", s->has_terminal,
-		    "poststart", s->has_poststart, "poststop", s->has_poststop, "cgroup",
-		    cgroup_value(&s->cgroup), "intelRdt", "group",
-		    s->rdt_group, "monitor", s->rdt_monitor, "annotations", annotations_value(s));
+	AUTO_JV *v = jv_pack(
+	    "{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:b, s:b, s:b, s:b, s:o, "
+	    "s:{s:s?, s:s?}, s:o}",
+	    "format", FORMAT, "ociVersion", s->version, "id", s->id, "bundle", s->bundle, "rootfs",
+	    s->rootfs, "created", s->created, "pid", s->pid, "startTime", (int64_t)s->start_time,
+	    "owner", (int64_t)s->owner, "committed", s->is_committed, "process", s->has_process,
+	    "terminal", s->has_terminal, "poststart", s->has_poststart, "poststop", s->has_poststop,
+	    "cgroup", cgroup_value(&s->cgroup), "intelRdt", "group", s->rdt_group, "monitor",
+	    s->rdt_monitor, "annotations", annotations_value(s));
 
 	jv_dump(v, out);
 }
