@@ -27,7 +27,8 @@ $(BIN)/berth-runtime-systemd: $(O)/runtime/systemd/main.o
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lsystemd
 
-$(RUNTIME_UNIT): $(O)/tests/unit/runtime/%: $(O)/tests/unit/runtime/%.o $(RUNTIME_TESTED) $(RUNTIME_BASE)
+RUNTIME_UNIT_LIB := $(patsubst %.c,$(O)/%.o,$(filter-out $(wildcard tests/unit/runtime/test_*.c),$(wildcard tests/unit/runtime/*.c)))
+$(RUNTIME_UNIT): $(O)/tests/unit/runtime/%: $(O)/tests/unit/runtime/%.o $(RUNTIME_UNIT_LIB) $(RUNTIME_TESTED) $(RUNTIME_BASE)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(RUNTIME_LIBS)
 

@@ -45,8 +45,10 @@ static enum err_kind plan_join(struct plan *p, enum ns_kind kind, size_t i, cons
 		return err_set(e, ERR_INVALID, __func__,
 			       "linux.namespaces[%zu].path: %s is not a %s namespace", i, path,
 			       spec_namespace_names[kind - 1]);
-	if (is_own(p->proc, kind, fd))
+	if (is_own(p->proc, kind, fd)) {
+		p->own_kinds |= 1u << kind;
 		return ERR_OK;
+	}
 	p->joins[p->joins_n++] =
 	    (struct join){ .fd = TAKE_FD(fd), .flags = kinds[kind].flag, .path = path };
 	p->needs_stage = true;
@@ -111,6 +113,29 @@ static enum err_kind plan_new(struct plan *p, enum ns_kind kind, const struct sp
 	return k == ERR_OK ? map_text(&s->linux_.gid_mappings, p->arena, &p->gid_map, e) : k;
 }
 
+/* What would change the runtime's own namespace instead of the container's. */
+static enum err_kind check_own(const struct plan *p, const struct spec *s, struct err *e)
+{
+	const char *const property = s->hostname ? "hostname" : "domainname";
+
+	if ((s->hostname || s->domainname) && (p->own_kinds & 1u << NS_UTS))
+		return err_set(e, ERR_INVALID, __func__,
+			       "%s: the uts namespace is the runtime's own", property);
+	if (s->linux_.net_devices.n && (p->own_kinds & 1u << NS_NETWORK))
+		return err_set(e, ERR_INVALID, __func__,
+			       "linux.netDevices: the network namespace is the runtime's own");
+	for (size_t i = 0; i < s->linux_.sysctl.n; i++) {
+		const char *key = s->linux_.sysctl.v[i].key;
+		enum ns_kind kind = spec_sysctl_namespace(key);
+
+		if (p->own_kinds & 1u << kind)
+			return err_set(e, ERR_INVALID, __func__,
+				       "linux.sysctl.%s: the %s namespace is the runtime's own",
+				       key, spec_namespace_names[kind - 1]);
+	}
+	return ERR_OK;
+}
+
 enum err_kind plan_namespaces(struct plan *p, const struct spec *s, const struct host *h,
 			      struct err *e)
 {
@@ -126,5 +151,5 @@ enum err_kind plan_namespaces(struct plan *p, const struct spec *s, const struct
 		else if (n)
 			k = plan_new(p, (enum ns_kind)kind, s, e);
 	}
-	return k;
+	return k == ERR_OK ? check_own(p, s, e) : k;
 }

@@ -202,6 +202,8 @@ struct plan {
 	size_t joins_n;
 	bool joins_user; /* one of them is a user namespace */
 	bool needs_stage;
+	unsigned
+	    own_kinds; /* bits of enum ns_kind: joined by path, and the runtime's own already */
 	bool denies_setgroups;         /* the user namespace that is joined does */
 	bool is_new_userns, in_userns; /* the container's; in_userns: new, joined or inherited */
 	const char *uid_map, *gid_map; /* texts for /proc/PID/uid_map */

@@ -440,7 +440,7 @@ static void set_cpu(unsigned long *bits, unsigned i)
 bool plan_cpu_set(const char *cpus, cpu_set_t *ret)
 {
 	CPU_ZERO(ret);
-	return parse_list(cpus, set_cpu, (unsigned long *)(void *)ret, CPU_SETSIZE);
+	return cpus[0] && parse_list(cpus, set_cpu, (unsigned long *)(void *)ret, CPU_SETSIZE);
 }
 
 enum err_kind plan_affinity(struct plan *p, const char *cpus, const char *property, struct err *e)

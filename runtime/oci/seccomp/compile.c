@@ -243,23 +243,27 @@ static size_t make_stub(const struct spec_seccomp *s, struct sock_filter *to)
 	return has_native ? n : n + stub_of_arch(s, seccomp_arch_native(), to + n);
 }
 
-static enum err_kind export(scmp_filter_ctx ctx, const struct spec_seccomp *s, struct arena *a,
-			    struct filter *ret, struct err *e) {
+static enum err_kind program_of(scmp_filter_ctx ctx, const struct spec_seccomp *s, struct arena *a,
+				struct filter *ret, struct err *e)
+{
 	AUTO_CLOSE fd = memfd_create("seccomp", MFD_CLOEXEC);
 	size_t stub_cap = STUB_MAX * (s->architectures.n + 1), stub, bytes;
 	int r = fd < 0 ? -errno : seccomp_export_bpf(ctx, fd);
 	struct stat st;
 
-	if (r < 0) return failed(e, r, "compile");
-	if (fstat(fd, &st) < 0) return err_sys(e, __func__, "linux.seccomp");
+	if (r < 0)
+		return failed(e, r, "compile");
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, __func__, "linux.seccomp");
 	bytes = (size_t)st.st_size;
 	ret->v = arena_array(a, stub_cap + bytes / sizeof(*ret->v), sizeof(*ret->v));
-	if (!ret->v) return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a seccomp filter");
+	if (!ret->v)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a seccomp filter");
 	stub = make_stub(s, ret->v);
-	if (stub + bytes / sizeof(*ret->v) >
-	    BPF_MAXINSNS) return err_set(e, ERR_TOO_LARGE, __func__,
-					 "linux.seccomp: the filter has more than %d instructions",
-					 BPF_MAXINSNS);
+	if (stub + bytes / sizeof(*ret->v) > BPF_MAXINSNS)
+		return err_set(e, ERR_TOO_LARGE, __func__,
+			       "linux.seccomp: the filter has more than %d instructions",
+			       BPF_MAXINSNS);
 	ret->n = (uint16_t)(stub + bytes / sizeof(*ret->v));
 	return fd_pread_exact(fd, ret->v + stub, bytes, 0, "seccomp filter", e);
 }
@@ -297,7 +301,7 @@ enum err_kind filter_compile(const struct spec_seccomp *s, struct arena *a, stru
 	if (k == ERR_OK)
 		k = add_rules(ctx, s, e);
 	if (k == ERR_OK)
-		k = export(ctx, s, a, ret, e);
+		k = program_of(ctx, s, a, ret, e);
 	seccomp_release(ctx);
 	return k;
 }

@@ -130,7 +130,7 @@ static bool read_cached(int dir, const char *name, const struct sbuf *key, struc
 		return false;
 	memcpy(&head, file, sizeof(head));
 	if (memcmp(head.magic, magic, sizeof(magic)) != 0 || head.key_bytes != key->n ||
-	    head.insns == 0 || head.insns > BPF_MAXINSNS ||
+	    head.zero || head.insns == 0 || head.insns > BPF_MAXINSNS ||
 	    bytes != sizeof(head) + key->n + head.insns * sizeof(struct sock_filter) ||
 	    memcmp(file + sizeof(head), key->p, key->n) != 0)
 		return false;

@@ -117,7 +117,7 @@ static bool version_is_supported(const char *text)
 }
 
 /* sysctl(8) takes dots and slashes; what matters here is the name of the file below /proc/sys. */
-static enum ns_kind namespace_of_sysctl(const char *key)
+enum ns_kind spec_sysctl_namespace(const char *key)
 {
 	static const struct {
 		const char *prefix;
@@ -147,7 +147,7 @@ static enum err_kind check_sysctls(struct reader *r, const struct spec *s, const
 
 	for (size_t i = 0; i < s->linux_.sysctl.n; i++) {
 		const char *key = s->linux_.sysctl.v[i].key;
-		enum ns_kind ns = namespace_of_sysctl(key);
+		enum ns_kind ns = spec_sysctl_namespace(key);
 
 		if (strstr(key, "..") || ns == NS_NONE)
 			return spec_bad(r, &at, key, "is not a sysctl of a namespace");
@@ -207,7 +207,7 @@ static enum err_kind check_spec(struct reader *r, const struct at *at, void *obj
 	}
 	return check_namespaces(r, s, at);
 }
-static const struct shape spec_shape = { sizeof(struct spec), spec_fields, check_spec };
+const struct shape spec_shape = { sizeof(struct spec), spec_fields, check_spec };
 
 enum err_kind spec_parse(struct str text, struct spec *ret, struct err *e)
 {

@@ -218,6 +218,7 @@ extern const char *const spec_memory_modes[];
 extern const char *const spec_memory_flags[];
 extern const char *const spec_cap_set_names[]; /* index: enum cap_set */
 
+extern const struct shape spec_shape;
 extern const struct shape spec_process_shape;
 extern const struct shape spec_mount_shape;
 extern const struct shape spec_linux_shape;
@@ -237,6 +238,8 @@ MUST_CHECK enum err_kind spec_parse_resources(struct str text, struct arena *a, 
 
 /* The namespace entry of this kind, or NULL. */
 const struct spec_namespace *spec_namespace_of(const struct spec *s, enum ns_kind kind);
-/* True if the container gets a namespace of this kind that is not the runtime's own. */
+/* True if config.json names a namespace of this kind; whether it is the runtime's own is seen by plan_namespaces(). */
 bool spec_has_namespace(const struct spec *s, enum ns_kind kind);
+/* The kind of namespace that the sysctl belongs to; NS_NONE for one of the machine. */
+enum ns_kind spec_sysctl_namespace(const char *key);
 const char *spec_annotation(const struct spec *s, const char *key);
