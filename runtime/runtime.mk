@@ -42,6 +42,7 @@ install-runtime: all
 # programs in namespaces and cgroups, as built for release.
 RUNTIME_INTEG := $(sort $(wildcard tests/integ/*-runtime-*.bats tests/integ/*-runtime-*.py))
 RUNTIME_CHECKS := $(RUNTIME_INTEG) conformance/runtime/run.sh
+RUNTIME_TEST_TOOLS := $(patsubst %,$(O)/tests/lib/%,attack syscall without)
 UNIT += $(RUNTIME_UNIT)
 INTEG := $(filter-out $(RUNTIME_INTEG),$(INTEG))
 
@@ -57,9 +58,8 @@ conformance-runtime: deps-runtime all ## the OCI runtime validation suite, on cg
 check-runtime: all $(RUNTIME_UNIT) $(RUNTIME_TEST_TOOLS) ## the tests of berth-runtime alone
 	@$(RUN) -t 1800 $(RUNTIME_UNIT) $(RUNTIME_CHECKS)
 
-RUNTIME_TEST_TOOLS := $(O)/tests/lib/without $(O)/tests/lib/syscall
 check: $(RUNTIME_TEST_TOOLS)
-$(RUNTIME_TEST_TOOLS): $(O)/tests/lib/%: $(O)/tests/lib/%.o $(O)/base/str.o
+$(RUNTIME_TEST_TOOLS): $(O)/tests/lib/%: $(O)/tests/lib/%.o $(O)/base/clock.o $(O)/base/str.o
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(RUNTIME_LDFLAGS) -o $@ $^
 

@@ -120,6 +120,15 @@ struct listing {
 	struct arena *arena;
 };
 
+static char *printable(struct arena *a, const char *text)
+{
+	AUTO_SBUF b;
+
+	sbuf_init(&b, OUTPUT_MAX);
+	report_printable(text, &b);
+	return b.failed ? NULL : arena_text(a, (struct str){ b.p, b.n });
+}
+
 static bool add_row(struct listing *l, const struct container *c, const char *owner)
 {
 	const struct state *s = &c->state;
@@ -141,7 +150,7 @@ static bool add_row(struct listing *l, const struct container *c, const char *ow
 	*row = (struct row){ { arena_text(l->arena, str_of(s->id)),
 			       arena_printf(l->arena, "%d", status == STATUS_STOPPED ? 0 : s->pid),
 			       arena_text(l->arena, str_of(status_text(status))),
-			       arena_text(l->arena, str_of(s->bundle)),
+			       printable(l->arena, s->bundle),
 			       arena_text(l->arena, str_of(s->created)),
 			       arena_text(l->arena, str_of(owner)) } };
 	for (size_t i = 0; i < COLUMNS; i++) {

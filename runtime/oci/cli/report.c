@@ -26,23 +26,43 @@ enum err_kind report_open(const char *path, const char *format, bool debug, stru
 	return target.file < 0 ? err_sys(e, __func__, "--log: open %s", path) : ERR_OK;
 }
 
-/* Control bytes and quotes as in JSON; text comes from images and container processes. */
-static void add_escaped(struct sbuf *b, const char *text)
+/* Of one byte, or of two where UTF-8 has the control characters from U+0080 on; 0 for anything else. */
+static unsigned control_at(const char *text, size_t *n)
 {
-	for (; *text; text++) {
-		unsigned char c = (unsigned char)*text;
+	unsigned char c = (unsigned char)text[0], next = (unsigned char)(c ? text[1] : 0);
 
-		if (c == '"' || c == '\\')
-			sbuf_addf(b, "\\%c", c);
-		else if (c == '\n')
+	*n = c == 0xc2 && next >= 0x80 && next < 0xa0 ? 2 : 1;
+	if (*n == 2)
+		return next;
+	return c < 0x20 || c == 0x7f ? c : 0;
+}
+
+/* Text comes from images and container processes, and goes to terminals. */
+static void add_escaped(struct sbuf *b, const char *text, bool quotes, bool json)
+{
+	while (*text) {
+		size_t n;
+		unsigned c = control_at(text, &n);
+
+		if (c == '\n')
 			sbuf_add_str(b, STR("\\n"));
 		else if (c == '\t')
 			sbuf_add_str(b, STR("\\t"));
-		else if (c < 0x20 || c == 0x7f)
-			sbuf_addf(b, target.json ? "\\u%04x" : "\\x%02x", c);
+		else if (c && json)
+			sbuf_addf(b, "\\u%04x", c);
+		else if (c)
+			sbuf_addf(b, "\\x%02x", c);
+		else if (quotes && (*text == '"' || *text == '\\'))
+			sbuf_addf(b, "\\%c", *text);
 		else
-			sbuf_add(b, text, 1);
+			sbuf_add(b, text, n);
+		text += n;
 	}
+}
+
+void report_printable(const char *text, struct sbuf *out)
+{
+	add_escaped(out, text, false, false);
 }
 
 static void add_line(struct sbuf *b, const char *level, const char *text)
@@ -55,7 +75,7 @@ static void add_line(struct sbuf *b, const char *level, const char *text)
 		sbuf_addf(b, "{\"level\":\"%s\",\"msg\":\"", level);
 	else
 		sbuf_addf(b, "time=\"%s\" level=%s msg=\"", time, level);
-	add_escaped(b, text);
+	add_escaped(b, text, true, target.json);
 	if (target.json)
 		sbuf_addf(b, "\",\"time\":\"%s\"}\n", time);
 	else
@@ -81,7 +101,8 @@ static void report(const char *level, const char *text, bool to_stderr)
 		AUTO_SBUF bare;
 
 		sbuf_init(&bare, LINE_MAX_BYTES);
-		sbuf_addf(&bare, "%s\n", text);
+		report_printable(text, &bare);
+		sbuf_add_str(&bare, STR("\n"));
 		write_line(2, &bare);
 	}
 }

@@ -14,6 +14,8 @@
 /* path NULL: no file.  ERR_INVALID for an unknown format. */
 MUST_CHECK enum err_kind report_open(const char *path, const char *format, bool debug,
 				     struct err *e);
+/* Text for a terminal: control characters as \n, \t and \x1b. */
+void report_printable(const char *text, struct sbuf *out);
 void report_error(const char *text);
 void report_warning(const char *text);
 void report_debug(const char *text);

@@ -2,7 +2,6 @@
 #include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/vfs.h>
 #include <termios.h>
 
@@ -42,7 +41,7 @@ static int open_slave(int master)
 static int bind_console(struct init *in, int slave)
 {
 	char from[FD_PATH_MAX], to[FD_PATH_MAX];
-	int target = walk_make(in->root, "/dev/console", WALK_MAKE_FILE), tree, r;
+	int target = init_place(in, "/dev/console"), tree, r;
 
 	if (target < 0) {
 		note_set(&in->why, "/dev/console", NULL);

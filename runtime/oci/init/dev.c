@@ -1,36 +1,66 @@
 /* Devices and links below the container's /dev. */
+#include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 
 #include "runtime/oci/init/init.h"
 #include "runtime/oci/init/kernel.h"
 #include "runtime/oci/init/tree.h"
 #include "runtime/oci/init/walk.h"
 
-/* What is there already must be the very device that is wanted. */
-static int check_existing(struct init *in, int dir, const char *name, const struct device_op *d)
+/* Mode and owner by descriptor: the name may lead to something else the next moment. */
+static int own_node(struct init *in, int node, const struct device_op *d)
 {
+	char path[FD_PATH_MAX];
 	struct stat st;
+	int r = 0;
 
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (fstat(node, &st) < 0)
 		return -errno;
-	if ((st.st_mode & S_IFMT) == (d->mode & S_IFMT) &&
-	    (S_ISFIFO(st.st_mode) || st.st_rdev == d->number))
-		return NEG_ERRNO(fchmodat(dir, name, d->mode & 07777, 0));
-	note_set(&in->why, "something else is there", NULL);
-	return -EEXIST;
+	if ((st.st_mode & S_IFMT) != (d->mode & S_IFMT) ||
+	    (!S_ISFIFO(st.st_mode) && st.st_rdev != d->number)) {
+		note_set(&in->why, "something else is there", NULL);
+		return -EEXIST;
+	}
+	if (st.st_uid != d->uid || st.st_gid != d->gid)
+		r = NEG_ERRNO(fchownat(node, "", d->uid, d->gid, AT_EMPTY_PATH));
+	if (r == 0 && (st.st_mode & 07777) != (d->mode & 07777))
+		r = NEG_ERRNO(chmod(fd_path(node, path), d->mode & 07777));
+	return r;
 }
 
+/* What is there already must be the very device that is wanted. */
 static int make_node(struct init *in, int dir, const char *name, const struct device_op *d)
 {
-	int r = NEG_ERRNO(mknodat(dir, name, d->mode, d->number));
+	int r = NEG_ERRNO(mknodat(dir, name, d->mode, d->number)), node;
 
-	if (r == -EEXIST)
-		r = check_existing(in, dir, name, d);
-	if (r < 0)
+	if (r < 0 && r != -EEXIST)
 		return r;
-	return NEG_ERRNO(fchownat(dir, name, d->uid, d->gid, AT_SYMLINK_NOFOLLOW));
+	node = NEG_ERRNO(openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC));
+	if (node < 0)
+		return node;
+	r = own_node(in, node, d);
+	(void)close(node);
+	return r;
+}
+
+int init_place(struct init *in, const char *path)
+{
+	int fd = walk_open(in->root, path, O_PATH | O_NOFOLLOW);
+	struct statfs fs;
+	struct stat st;
+
+	if (fd == -ENOENT)
+		fd = walk_make(in->root, path, WALK_MAKE_FILE);
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) == 0 && !S_ISLNK(st.st_mode) && !S_ISDIR(st.st_mode) &&
+	    fstatfs(fd, &fs) == 0 && fs.f_type != PROC_SUPER_MAGIC)
+		return fd;
+	(void)close(fd);
+	return -ELOOP;
 }
 
 static int bind_fd(int source, int target)
@@ -61,7 +91,7 @@ static int bind_node(struct init *in, const struct device_op *d)
 		note_set(&in->why, "the host's device of this name is another one", NULL);
 		return -ENODEV;
 	}
-	target = walk_make(in->root, d->path, WALK_MAKE_FILE);
+	target = init_place(in, d->path);
 	r = target < 0 ? target : bind_fd(source, target);
 	(void)close(source);
 	if (target >= 0)

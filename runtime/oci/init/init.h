@@ -34,6 +34,8 @@ int init_run(struct init *in);
 
 /* What steps do: 0 or -errno, with in->why set where the errno alone does not say it. */
 int init_mount(struct init *in, const struct mount_op *m);
+/* O_PATH on a file that something is to be bound on, made if missing: the place itself, never what a link leads to. */
+int init_place(struct init *in, const char *path);
 int init_device(struct init *in, const struct device_op *d);
 int init_link(struct init *in, const char *path, const char *text);
 int init_attach_root(struct init *in);

@@ -62,15 +62,21 @@ static const char *joined_data(const struct texts *data, struct arena *a)
 	return b.failed ? NULL : arena_text(a, (struct str){ b.p, b.n });
 }
 
-/* A clone of a shared mount would be its peer: what the container mounts would show on the host. */
-static enum err_kind detach_from_host(const struct mounts *c, int tree, size_t i)
+/* Asked for twice, by the mount and for the root: what the container mounts there is to show on the host. */
+static bool is_peer_of_host(const struct mounts *c, const struct mount_op *m)
 {
 	int p = c->s->linux_.rootfs_propagation;
-	int r;
+	size_t n = m->opts.propagation_n;
 
-	if (p == PROPAGATION_SHARED || p == PROPAGATION_RSHARED)
-		return ERR_OK;
-	r = tree_propagate(tree, MS_SLAVE | MS_REC);
+	return (p == PROPAGATION_SHARED || p == PROPAGATION_RSHARED) && !c->p->in_userns && n &&
+	       (m->opts.propagation[n - 1] & MS_SHARED);
+}
+
+/* A clone of a shared mount is its peer, unless that is ended. */
+static enum err_kind detach_from_host(const struct mounts *c, int tree, size_t i)
+{
+	int r = tree_propagate(tree, MS_SLAVE | MS_REC);
+
 	if (r == 0 || r == -ENOSYS)
 		return ERR_OK;
 	errno = -r;
@@ -118,8 +124,8 @@ static enum err_kind idmap(const struct mounts *c, const struct spec_mount *sm,
 
 /*
  * What the path means now is what is mounted: the process opens it again, in its own mount namespace, and compares.
- * Cloned here are only mounts that the process could not make: idmapped ones, and sources that a user namespace may
- * not walk to.  Cloned there, in a user namespace, the host's nosuid and the like are locked, and the order of mounts
+ * Cloned here are only mounts that the process could not make: idmapped ones, peers of the host's, and sources that a
+ * user namespace may not walk to.  Cloned there, in a user namespace, the host's nosuid and the like are locked, and the order of mounts
  * is that of config.json.
  */
 static enum err_kind open_source(const struct mounts *c, const struct spec_mount *sm,
@@ -129,6 +135,7 @@ static enum err_kind open_source(const struct mounts *c, const struct spec_mount
 	AUTO_CLOSE fd = open(m->source, flags);
 	AUTO_CLOSE tree = -1;
 	bool idmaps = m->opts.is_idmapped || sm->uid_mappings.n;
+	bool is_peer = is_peer_of_host(c, m);
 	struct stat st;
 	enum err_kind k;
 
@@ -137,7 +144,7 @@ static enum err_kind open_source(const struct mounts *c, const struct spec_mount
 	m->is_proc_source = is_proc_root(fd);
 	m->source_dev = st.st_dev;
 	m->source_ino = st.st_ino;
-	if (!c->h->may_mount || !(idmaps || (c->p->in_userns && !c->h->in_userns)))
+	if (!c->h->may_mount || !(idmaps || is_peer || (c->p->in_userns && !c->h->in_userns)))
 		return ERR_OK;
 	tree = tree_clone(fd, "", m->opts.is_recursive);
 	if (tree < 0 && !idmaps)
@@ -146,10 +153,10 @@ static enum err_kind open_source(const struct mounts *c, const struct spec_mount
 		errno = -tree;
 		return err_sys(c->e, __func__, "mounts[%zu].source: clone %s", i, m->source);
 	}
-	k = detach_from_host(c, tree, i);
+	k = is_peer ? ERR_OK : detach_from_host(c, tree, i);
 	if (k == ERR_OK)
 		k = idmap(c, sm, m, tree, i);
-	m->tree_is_needed = idmaps;
+	m->tree_is_needed = idmaps || is_peer;
 	if (k == ERR_OK)
 		m->tree = TAKE_FD(tree);
 	return k;
