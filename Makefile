@@ -112,6 +112,7 @@ $(O)/tests/bench/load: $(O)/tests/bench/load.o
 .PRECIOUS: $(O)/%.o build/fuzz/%
 -include $(shell find build/$(MODE) -name '*.d' 2>/dev/null)
 
+include runtime/runtime.mk
 include runtime/net/net.mk
 include tests/tests.mk
 

@@ -31,6 +31,9 @@ forbid 'gc looks at storage and base' '#include "(server|auth|runtime)/' gc
 forbid 'storage looks at base only' '#include "(server|auth|gc|runtime)/' storage
 forbid 'runtime looks at base and storage only' '#include "(server|auth|gc)/' runtime
 forbid 'server and runtime never see each other' '#include "runtime/' server gc storage base
+forbid 'between clone and exec there is neither memory nor stdio' \
+	'(^|[^_a-z])(malloc|calloc|realloc|free|strdup|printf|fprintf|snprintf|fopen|arena_[a-z]+|sbuf_[a-z]+|err_[a-z]+) ?\(' \
+	runtime/oci/init
 forbid 'runtime/net looks at base only' '#include "(storage/|runtime/(oci|cli|image|shim)/)' runtime/net
 forbid 'storage changes disks through base/sys.h' \
 	'(^|[^_a-z])(fsync|fdatasync|renameat|linkat|unlinkat|openat|ftruncate|pwrite|mkdirat|fchmod|fchmodat) ?\(' storage
@@ -39,4 +42,6 @@ only '<jansson.h>' base/jv.c
 only '<openssl/' base/hash.c base/secret.c tests/bench/load.c
 only '<microhttpd.h>' server/http.c
 only '<yaml.h>' server/conf_file.c
+only '<seccomp.h>' runtime/oci/seccomp/compile.c
+only '<systemd/' runtime/systemd/main.c
 exit $bad
