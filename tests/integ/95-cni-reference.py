@@ -123,6 +123,19 @@ def settled(links):
     return links
 
 
+def chains(lines):
+    """Rules by table and chain: plugins make chains in no order."""
+    found, table = {}, None
+    for line in lines:
+        if line.startswith("*"):
+            table = line
+        elif line.startswith("-A "):
+            found.setdefault(f"{table} {line.split()[1]}", []).append(line)
+        else:
+            found.setdefault(f"{table} {line.split()[0]}", [])
+    return found
+
+
 def look(netns):
     volatile = ("timer", "time", "_age", "bridge_id", "root_id", "tentative", "state", "topology_change", "config_pending")
     seen = {"files": files()}
@@ -138,8 +151,10 @@ def look(netns):
                                                 if not r["dst"].startswith(("multicast", "fe80:", "ff00:")))
             seen[f"{where} policy {f}"] = netlab.ip_json(f, "rule", netns=where)
         seen[f"{where} queues"] = sh(*(["ip", "netns", "exec", where] if where else []), "tc", "qdisc", rc=None).stdout
-    seen["rules"] = [x for tool in ("iptables-save", "ip6tables-save") for x in sh(tool, rc=None).stdout.splitlines() if x[0] != "#"]
-    seen["nft"] = sh("nft", "-s", "list", "ruleset").stdout
+    for tool in ("iptables-save", "ip6tables-save"):
+        seen[tool] = chains(x for x in sh(tool, rc=None).stdout.splitlines() if x[0] != "#")
+    tables = [x.partition(" {\n") for x in sh("nft", "-s", "list", "ruleset").stdout.split("\n}\n") if x]
+    seen["nft"] = {name: sorted(body.split("\n\n")) for name, _, body in tables}
     return seen
 
 
