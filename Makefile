@@ -35,10 +35,12 @@ MHD_LIBS = $(shell $(PC) --libs 'libmicrohttpd >= 1.0.5') -lgnutls
 
 CFLAGS_ALL = $(COMMON) $(FLAGS_$(MODE)) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed $(LINK_$(MODE)) $(LDFLAGS)
+AUTH_LIBS := -lcrypt -lgnutls -lcjose
 LIBS := -llmdb -ljansson -lcrypto -lpthread
 
 BASE := $(patsubst %.c,$(O)/%.o,$(wildcard base/*.c))
 STORAGE := $(patsubst %.c,$(O)/%.o,$(wildcard storage/*.c))
+AUTH := $(patsubst %.c,$(O)/%.o,$(wildcard auth/*.c))
 GC := $(patsubst %.c,$(O)/%.o,$(wildcard gc/*.c))
 SERVER := $(patsubst %.c,$(O)/%.o,$(wildcard server/*.c))
 # What tests link of the server: everything but main and the library in front of it.
@@ -88,18 +90,18 @@ $(O)/%.o: %.c $(O)/.flags
 $(O)/server/http.o: build/deps/lib/libmicrohttpd.a
 $(O)/server/http.o: EXTRA = $(MHD_CFLAGS)
 
-$(BIN)/berthd: $(SERVER) $(GC) $(STORAGE) $(BASE)
+$(BIN)/berthd: $(SERVER) $(AUTH) $(GC) $(STORAGE) $(BASE)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LINK $@")
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(MHD_LIBS) -lyaml $(LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(MHD_LIBS) -lyaml $(AUTH_LIBS) $(LIBS)
 
-$(O)/tests/unit/%: $(O)/tests/unit/%.o $(UNIT_LIB) $(SERVER_TESTED) $(GC) $(STORAGE) $(BASE)
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(UNIT_LIB) $(SERVER_TESTED) $(AUTH) $(GC) $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lyaml $(LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lyaml $(AUTH_LIBS) $(LIBS)
 
-$(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/%.o $(O)/tests/lib/replay.o $(SERVER_TESTED) $(GC) $(STORAGE) $(BASE)
+$(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/%.o $(O)/tests/lib/replay.o $(SERVER_TESTED) $(AUTH) $(GC) $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lyaml $(LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lyaml $(AUTH_LIBS) $(LIBS)
 
 $(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(O)/tests/fault/disk.o $(O)/tests/lib/fixture.o \
 		$(GC) $(STORAGE) $(BASE)

@@ -1,5 +1,6 @@
 #include "server/api.h"
 
+#include "server/access.h"
 #include "server/range.h"
 #include "storage/repo.h"
 
@@ -39,7 +40,8 @@ static void blob_created(struct request *rq, const struct digest *d)
 
 	digest_text(d, text);
 	rq->reply.status = 201;
-	reply_header(&rq->reply, "Location", "/v2/%s/blobs/%s", rq->path.repo.s, text);
+	reply_header(&rq->reply, "Location", "%s/v2/%s/blobs/%s", rq->server->origin.prefix,
+		     rq->path.repo.s, text);
 	reply_header(&rq->reply, "Docker-Content-Digest", "%s", text);
 }
 
@@ -49,7 +51,8 @@ static void session_headers(struct request *rq, const struct upload_id *id, uint
 	char text[UPLOAD_ID_TEXT_MAX];
 
 	upload_id_text(id, text);
-	reply_header(&rq->reply, "Location", "/v2/%s/blobs/uploads/%s", rq->path.repo.s, text);
+	reply_header(&rq->reply, "Location", "%s/v2/%s/blobs/uploads/%s", rq->server->origin.prefix,
+		     rq->path.repo.s, text);
 	reply_header(&rq->reply, "Docker-Upload-UUID", "%s", text);
 	reply_header(&rq->reply, "Range", "0-%llu", (unsigned long long)(offset ? offset - 1 : 0));
 }
@@ -70,7 +73,8 @@ enum err_kind api_upload_start(struct request *rq, struct err *e)
 
 	rq->about = RES_UPLOAD;
 	if (k == ERR_OK && s.has_mount) {
-		k = repo_blob_mount(st, &rq->path.repo, s.has_from ? &s.from : NULL, &s.digest, e);
+		k = repo_blob_mount(st, &rq->path.repo, s.has_from ? &s.from : NULL, &s.digest,
+				    access_guard(rq), e);
 		if (k != ERR_NOT_FOUND) {
 			if (k == ERR_OK)
 				blob_created(rq, &s.digest);

@@ -6,6 +6,7 @@
 #include "base/fd.h"
 #include "server/admin.h"
 #include "server/cli.h"
+#include "server/guard.h"
 #include "server/http.h"
 
 #ifndef BERTH_VERSION
@@ -73,8 +74,8 @@ static void do_chores(struct job *j)
 }
 
 /* Until a signal says to end. */
-static void serve_until_signal(const struct server *s, struct http *h, struct chores *chores,
-			       const sigset_t *signals)
+static void serve_until_signal(const struct server *s, struct http *h, struct guard *guard,
+			       struct chores *chores, const sigset_t *signals)
 {
 	bool single = s->conf->threads == 1;
 	const struct timespec wait = { .tv_nsec = single ? 0 : WAKE_MS * 1000000L };
@@ -82,8 +83,7 @@ static void serve_until_signal(const struct server *s, struct http *h, struct ch
 
 	do {
 		sig = sigtimedwait(signals, NULL, &wait);
-		if (sig == SIGHUP)
-			log_event(LOG_INFO, "signal", "SIGHUP: there is nothing to reload");
+		guard_tend(guard, sig == SIGHUP);
 		if (single)
 			http_poll(h, POLL_MS);
 		if (!chores->busy) {
@@ -111,14 +111,19 @@ static enum err_kind run(const struct conf *c, const sigset_t *signals, struct e
 	struct ops ops = { .conf = c };
 	struct server s = { .conf = c };
 	struct http *h = NULL;
+	struct guard *guard = NULL;
 	struct admin *admin = NULL;
 	struct chores chores = { .job = { .run = do_chores },
 				 .reap_every_ms =
 				     MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX),
 				 .reaped_mono_ms = mono_ms() };
-	enum err_kind k = ops_open(&ops, false, e);
+	enum err_kind k = guard_open(c, &s, &guard, e);
 
+	if (k == ERR_OK)
+		k = ops_open(&ops, false, e);
 	s.store = chores.store = ops.store;
+	if (k == ERR_OK)
+		k = guard_start(guard, &s, e);
 	if (k == ERR_OK)
 		k = work_start(c->threads == 1 ? 0 : (unsigned)c->workers, &s.work, e);
 	if (k == ERR_OK)
@@ -126,13 +131,15 @@ static enum err_kind run(const struct conf *c, const sigset_t *signals, struct e
 	if (k == ERR_OK)
 		k = http_start(&s, &h, e);
 	if (k == ERR_OK) {
-		(void)printf("listening on http://%s\n", http_address(h));
+		(void)printf("listening on http%s://%s\n", http_is_tls(h) ? "s" : "",
+			     http_address(h));
 		(void)fflush(stdout);
-		serve_until_signal(&s, h, &chores, signals);
+		serve_until_signal(&s, h, guard, &chores, signals);
 	}
 	ops_stop(&ops); /* what administrators wait for ends early */
 	admin_stop(&admin);
 	work_stop(&s.work);
+	guard_close(&guard, &s);
 	ops_close(&ops);
 	return k;
 }
@@ -197,6 +204,15 @@ static const struct command {
 	{ "check-config", check_config,
 	  "[--config FILE] [--OPTION=VALUE]...   check the options and print them all, with what "
 	  "they mean" },
+	{ "user", cli_user,
+	  "add NAME | passwd NAME | rm NAME | ls [--cost=10]   edit the accounts of "
+	  "auth.htpasswd" },
+	{ "key", cli_key,
+	  "add NAME [--repositories=PATTERN,..] [--allow=pull,..] [--expires=90d] [--user] | rm "
+	  "ID|NAME | ls   keys of robots and of users" },
+	{ "check-access", cli_check_access,
+	  "USER REPOSITORY ACTION [--groups=GROUP,..]   say whether the rules allow it, and which "
+	  "one decides" },
 	{ "gc", cli_gc,
 	  "[--dry-run] [--confirm] [--verbose] | pause | resume | status   collect garbage now" },
 	{ "fsck", cli_fsck, "[--repair]   check every invariant of the store" },

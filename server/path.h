@@ -19,6 +19,8 @@
 	X(UPLOADS, "/v2/{name}/blobs/uploads/")                                                    \
 	X(UPLOAD, "/v2/{name}/blobs/uploads/{id}")                                                 \
 	X(REFERRERS, "/v2/{name}/referrers/{digest}")                                              \
+	X(TOKEN, "/token")                                                                         \
+	X(JWKS, "/.well-known/jwks.json")                                                          \
 	X(HEALTH, "/healthz")
 #define X(id, pattern) PATH_##id,
 enum path_kind { PATHS(X) PATH_KIND_N };

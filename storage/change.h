@@ -59,8 +59,16 @@ struct review_policy {
 /* Which manifests may refer to content that is not there (promise P4 is kept by the first two). */
 enum sparse { SPARSE_NONE, SPARSE_INDEX, SPARSE_ALL };
 
+/* What whoever asks for a change may do, looked at while it is applied, by the committer: these must not block. */
+struct change_guard {
+	const void *arg;
+	bool (*may_read)(const void *arg, const struct repo_name *repo); /* to mount from it */
+	bool (*tag_is_fixed)(const void *arg, const struct repo_name *repo, struct str tag);
+};
+
 struct change {
 	enum change_kind kind;
+	const struct change_guard *guard; /* NULL: everything may be done */
 	struct repo_name repo;
 	uint64_t at_ms; /* wall clock */
 	struct digest digest;

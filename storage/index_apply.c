@@ -1,9 +1,11 @@
 #include "storage/index_impl.h"
 
+#define SOURCES_ASKED_MAX 256 /* by a mount that does not say from where */
+
 bool index_refused(enum err_kind k)
 {
 	return k == ERR_NOT_FOUND || k == ERR_REFS || k == ERR_INVALID || k == ERR_IN_USE ||
-	       k == ERR_TOO_MANY;
+	       k == ERR_TOO_MANY || k == ERR_DENIED;
 }
 
 /* --- blobs --- */
@@ -25,24 +27,28 @@ static enum err_kind apply_blob_link(struct index_txn *t, struct change *c, stru
 	return k == ERR_OK && c->has_upload ? upload_drop(t, &c->upload, e) : k;
 }
 
-/* Any repository that has the blob as a blob. */
+/* Any repository that has the blob as a blob, and that may be read.  Not too many are asked about. */
 static enum err_kind find_source(struct index_txn *t, struct change *c, struct err *e)
 {
 	AUTO_KV_CURSOR *cur = NULL;
 	struct key prefix = content_key(&c->digest, CONTENT_PLACE);
 	struct str key, value;
 	uint8_t bits;
+	unsigned asked = 0;
 	enum err_kind k = kv_cursor_open(t->kv, KV_CONTENT, &cur, e);
 
 	if (k != ERR_OK)
 		return k;
 	for (k = kv_seek(cur, key_str(&prefix), &key, &value, e);
-	     k == ERR_OK && str_starts(key, key_str(&prefix)); k = kv_next(cur, &key, &value, e)) {
+	     k == ERR_OK && str_starts(key, key_str(&prefix)) && asked < SOURCES_ASKED_MAX;
+	     k = kv_next(cur, &key, &value, e)) {
 		if (!unpack_u8(&value, &bits) || !repo_name_parse(&c->from, value))
 			return index_bad_value(e, "content");
-		if (bits & PLACE_LINK)
+		if (bits & PLACE_LINK && guard_may_read(c, &c->from))
 			return ERR_OK;
+		asked++;
 	}
+	c->from.len = 0;
 	return k == ERR_OK ? ERR_NOT_FOUND : k;
 }
 
@@ -56,6 +62,8 @@ static enum err_kind apply_blob_mount(struct index_txn *t, struct change *c, str
 		/* any content that is there */
 	} else if (c->from.len == 0) {
 		k = find_source(t, c, e);
+	} else if (!guard_may_read(c, &c->from)) {
+		k = ERR_NOT_FOUND;
 	} else {
 		k = index_get_repo(t->kv, &c->from, &from, e);
 		if (k == ERR_OK)
@@ -153,7 +161,9 @@ static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, str
 	c->digest = old.digest;
 	tag_pack(&tag, tag_name_str(&c->tags[0]));
 	gone.digest = old.digest;
-	k = trash_put(t, c, &gone, (struct str){ tag.p, tag.n }, STR(""), e);
+	k = guard_tag(c, tag_name_str(&c->tags[0]), e);
+	if (k == ERR_OK)
+		k = trash_put(t, c, &gone, (struct str){ tag.p, tag.n }, STR(""), e);
 	if (k == ERR_OK)
 		k = tag_drop(t, r.id, tag_name_str(&c->tags[0]), &old.digest, e);
 	if (k == ERR_OK)
@@ -319,6 +329,8 @@ static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, s
 	if (k == ERR_OK || k == ERR_NOT_FOUND)
 		k = check_refs(t, c, r.id, e);
 	if (k == ERR_OK)
+		k = guard_moved_tags(t, c, r.id, e);
+	if (k == ERR_OK)
 		k = repo_get_or_make(t, c, &repo, e);
 	if (k == ERR_OK)
 		k = manifest_put(t, c, repo, e);
@@ -340,6 +352,8 @@ static enum err_kind apply_manifest_delete(struct index_txn *t, struct change *c
 		k = index_get_manifest(t->kv, r.id, &c->digest, &mr, &refs, e);
 	if (k == ERR_NOT_FOUND)
 		return index_refuse(e, k, "no manifest", &c->digest, &c->repo);
+	if (k == ERR_OK)
+		k = guard_vanishing_tags(t, c, r.id, e);
 	if (k == ERR_OK)
 		k = manifest_drop(t, c, r.id, &mr, refs, e);
 	return k == ERR_OK ? repo_drop_if_empty(t, &c->repo, r.id, e) : k;

@@ -1,8 +1,7 @@
 /*
  * index_impl - what the files of the index share: index.c and index_review.c (reads), index_rows.c (pieces of changes),
- * index_apply.c (what clients change), index_collect.c (what is collected), index_mend.c (what is checked); included by
- * them, and by tests that look
- * inside.
+ * index_guard.c (what a change may do), index_apply.c (what clients change), index_collect.c (what is collected),
+ * index_mend.c (what is checked); included by them, and by tests that look inside.
  */
 #pragma once
 
@@ -114,6 +113,18 @@ MUST_CHECK enum err_kind manifest_drop(struct index_txn *t, const struct change 
 /* A referrer's place among those of its subject. */
 struct key referrer_key(uint64_t repo, const struct digest *subject, const char *type,
 			const struct digest *d);
+
+/* --- index_guard.c: what the guard of a change forbids (ERR_DENIED); nothing where there is none --- */
+
+bool guard_may_read(const struct change *c, const struct repo_name *repo);
+/* The tag of the change's repository must be one that may move and vanish. */
+MUST_CHECK enum err_kind guard_tag(const struct change *c, struct str tag, struct err *e);
+/* None of the change's tags that point elsewhere is immutable. */
+MUST_CHECK enum err_kind guard_moved_tags(struct index_txn *t, const struct change *c,
+					  uint64_t repo, struct err *e);
+/* No tag of the change's manifest, which goes, is immutable. */
+MUST_CHECK enum err_kind guard_vanishing_tags(struct index_txn *t, const struct change *c,
+					      uint64_t repo, struct err *e);
 
 /*
  * index_check.c: what is wrong with one row, given all others; reported to a sink with what would mend it.  In a write

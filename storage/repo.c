@@ -60,10 +60,12 @@ enum err_kind repo_manifest_find(struct store *st, const struct repo_name *repo,
 }
 
 enum err_kind repo_blob_mount(struct store *st, const struct repo_name *repo,
-			      const struct repo_name *from, const struct digest *d, struct err *e)
+			      const struct repo_name *from, const struct digest *d,
+			      const struct change_guard *guard, struct err *e)
 {
 	struct change c = store_change(st, CHANGE_BLOB_MOUNT, repo);
 
+	c.guard = guard;
 	c.digest = *d;
 	if (from)
 		c.from = *from;
@@ -113,6 +115,7 @@ enum err_kind repo_manifest_put(struct store *st, const struct repo_name *repo,
 	c.sparse = st->options.sparse;
 	c.tags = push->tags;
 	c.n_tags = push->n_tags;
+	c.guard = push->guard;
 	k = put_durably(st, push, &c, e);
 	*ret = (struct manifest_pushed){ .has_subject = m.has_subject,
 					 .subject = m.subject,
@@ -128,19 +131,23 @@ void manifest_pushed_clear(struct manifest_pushed *p)
 }
 
 enum err_kind repo_manifest_delete(struct store *st, const struct repo_name *repo,
-				   const struct digest *d, struct err *e)
+				   const struct digest *d, const struct change_guard *guard,
+				   struct err *e)
 {
 	struct change c = store_change(st, CHANGE_MANIFEST_DELETE, repo);
 
+	c.guard = guard;
 	c.digest = *d;
 	return commit_change(st->committer, &c, e);
 }
 
 enum err_kind repo_tag_delete(struct store *st, const struct repo_name *repo,
-			      const struct tag_name *tag, struct err *e)
+			      const struct tag_name *tag, const struct change_guard *guard,
+			      struct err *e)
 {
 	struct change c = store_change(st, CHANGE_TAG_DELETE, repo);
 
+	c.guard = guard;
 	c.tags = tag;
 	c.n_tags = 1;
 	return commit_change(st->committer, &c, e);

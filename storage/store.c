@@ -19,12 +19,13 @@ static const char *const alg_dirs[DIGEST_SHA512 + 1] = {
 	[DIGEST_SHA512] = "blobs/sha512",
 };
 
-/* What may be in a directory in which a store is made: a new one, or a fresh mount point. */
+/* What may be in a directory in which a store is made: a new one, a fresh mount point, or one that has keys already. */
 static enum err_kind check_empty(void *arg, const char *name, struct err *e)
 {
 	const struct store *st = arg;
 
-	if (strcmp(name, "lost+found") == 0 || strcmp(name, "lock") == 0)
+	if (strcmp(name, "lost+found") == 0 || strcmp(name, "lock") == 0 ||
+	    strcmp(name, "auth") == 0)
 		return ERR_OK;
 	return err_set(e, ERR_UNSUPPORTED, __func__,
 		       "%s is neither empty nor a store of berth: give another root",

@@ -199,12 +199,13 @@ static void check_entry(struct kv_txn *t, struct str key, struct str value)
 static void check_place(struct kv_txn *t, struct str key, struct str value)
 {
 	struct digest d;
-	uint64_t repo, size;
+	struct object_row object;
+	uint64_t repo;
 	uint8_t kind, bits;
 
 	MUST(unpack_digest(&key, &d) && unpack_u8(&key, &kind));
 	if (kind == CONTENT_OBJECT)
-		MUST(key.n == 0 && u64_unpack(value, &size));
+		MUST(key.n == 0 && object_row_unpack(value, &object));
 	if (kind != CONTENT_PLACE)
 		return;
 	MUST(unpack_u64(&key, &repo) && key.n == 0 && unpack_u8(&value, &bits));

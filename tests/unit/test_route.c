@@ -24,7 +24,18 @@ static const struct path_case {
 	{ "ping",
 	  PATH_PING,
 	  "GET, HEAD",
-	  { { METHOD_GET, SCOPE_NONE, 0, api_ping }, { METHOD_HEAD, SCOPE_NONE, 0, api_ping } },
+	  { { METHOD_GET, SCOPE_LOGIN, 0, api_ping }, { METHOD_HEAD, SCOPE_LOGIN, 0, api_ping } },
+	  2 },
+	{ "token",
+	  PATH_TOKEN,
+	  "GET, POST",
+	  { { METHOD_GET, SCOPE_NONE, ROUTE_AUTH, api_token_get },
+	    { METHOD_POST, SCOPE_NONE, ROUTE_AUTH | ROUTE_FORM, api_token_post } },
+	  2 },
+	{ "published keys",
+	  PATH_JWKS,
+	  "GET, HEAD",
+	  { { METHOD_GET, SCOPE_NONE, 0, api_jwks }, { METHOD_HEAD, SCOPE_NONE, 0, api_jwks } },
 	  2 },
 	{ "catalog",
 	  PATH_CATALOG,
@@ -100,7 +111,8 @@ static void test_path(void **state)
 	}
 }
 
-/* Reads never wait for a disk, changes always may (A1); both need a scope but for the ping. */
+/* Reads never wait for a disk, changes always may (A1); both need a scope but for what is
+ * there to log in. */
 static void test_rules(void **state)
 {
 	unsigned n = 0;
@@ -117,13 +129,15 @@ static void test_rules(void **state)
 			if (!r)
 				continue;
 			n++;
-			assert_int_equal((r->flags & ROUTE_MAY_BLOCK) != 0, !reads);
-			assert_int_equal(r->scope == SCOPE_NONE,
-					 kind == PATH_PING || kind == PATH_HEALTH);
+			assert_int_equal((r->flags & ROUTE_MAY_BLOCK) != 0,
+					 !reads && kind != PATH_TOKEN);
+			assert_int_equal(r->scope == SCOPE_NONE, kind == PATH_HEALTH ||
+								     kind == PATH_TOKEN ||
+								     kind == PATH_JWKS);
 			assert_false((r->flags & ROUTE_BODY) && (r->flags & ROUTE_STREAM));
 		}
 	}
-	assert_int_equal(n, 23);
+	assert_int_equal(n, 27);
 }
 
 static void test_methods(void **state)
