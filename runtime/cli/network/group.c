@@ -1,5 +1,5 @@
 #include "runtime/net/network.h"
-#include "runtime/cli/network_impl.h"
+#include "runtime/cli/network/impl.h"
 #include "runtime/net/names.h"
 
 #define PRINT_MAX (16u * 1024 * 1024)

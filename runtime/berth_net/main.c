@@ -1,6 +1,6 @@
 #include <getopt.h>
 
-#include "runtime/cli/network.h"
+#include "runtime/cli/network/network.h"
 
 #define PROGRAM "berth-net"
 #define DIRS_MAX 32

@@ -3,7 +3,7 @@
  */
 #pragma once
 
-#include "runtime/cli/network.h"
+#include "runtime/cli/network/network.h"
 
 enum { STATUS_OK = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
-#include "runtime/cli/network_impl.h"
+#include "runtime/cli/network/impl.h"
 #include "runtime/net/names.h"
 #include "runtime/net/network.h"
 #include "runtime/net/wants.h"

@@ -1,6 +1,6 @@
 #include <getopt.h>
 
-#include "runtime/cli/network_impl.h"
+#include "runtime/cli/network/impl.h"
 #include "runtime/net/attachments.h"
 #include "runtime/net/network.h"
 #include "runtime/net/subnet.h"
