@@ -1,6 +1,6 @@
 #include "runtime/net/attachments.h"
 
-#include "runtime/net/netns.h"
+#include "runtime/net/keep.h"
 
 #define INTERFACES_MAX 1000
 
@@ -49,11 +49,9 @@ enum err_kind attachments_find(const struct cni_options *o, const struct net_nam
 	return k;
 }
 
-bool attachment_is_alive(const struct cache_entry *c)
+bool attachment_is_alive(const struct cni_options *o, const struct cache_entry *c)
 {
-	struct err ignored;
-
-	return c->netns && netns_check(c->netns, &ignored) == ERR_OK;
+	return c->netns && keep_is_alive(o, c->netns);
 }
 
 enum err_kind attachments_free_interface(const struct attachments *of_container, const char *netns,
@@ -77,12 +75,66 @@ enum err_kind attachments_free_interface(const struct attachments *of_container,
 
 static bool is_alive(void *arg, const struct cache_entry *c)
 {
-	(void)arg;
-	return attachment_is_alive(c);
+	return attachment_is_alive(arg, c);
 }
 
 enum err_kind attachments_collect(struct cni *c, const struct conflist *l,
 				  struct cni_gc_report *ret, struct err *e)
 {
-	return cni_gc(c, l, is_alive, NULL, ret, e);
+	return cni_gc(c, l, is_alive, (void *)(uintptr_t)c->options, ret, e);
+}
+
+/* ---- sweeping ---- */
+
+struct sweeping {
+	struct cni *cni;
+	unsigned removed, failed;
+	struct err first;
+};
+
+static void sweep_one(struct sweeping *w, const struct cache_entry *c)
+{
+	const struct attachment a = { .container = c->container, .ifname = c->ifname };
+	bool removed = false;
+	struct err mine;
+
+	if (cni_del_stale(w->cni, &c->network, &a, is_alive, (void *)(uintptr_t)w->cni->options,
+			  &removed, &mine) == ERR_OK)
+		w->removed += removed;
+	else if (w->failed++ == 0)
+		w->first = mine;
+}
+
+static enum err_kind find_dead(void *arg, struct cache_entry *c, struct err *e)
+{
+	struct sweeping *w = arg;
+
+	(void)e;
+	if (c->netns && keep_is_kept(w->cni->options, c->netns) &&
+	    !attachment_is_alive(w->cni->options, c))
+		sweep_one(w, c);
+	return ERR_OK;
+}
+
+static enum err_kind release(void *arg, const struct container_id *container, struct err *e)
+{
+	struct sweeping *w = arg;
+	AUTO_ATTACHMENTS left = { 0 };
+	enum err_kind k = attachments_find(w->cni->options, NULL, container, &left, e);
+
+	return k == ERR_OK && left.n == 0 ? keep_release(w->cni->options, container, true, e) : k;
+}
+
+enum err_kind attachments_sweep(struct cni *c, unsigned *ret_removed, struct err *e)
+{
+	struct sweeping w = { .cni = c };
+	enum err_kind k = cache_each(c->options->cache_dir, find_dead, &w, e);
+
+	*ret_removed = w.removed;
+	if (k == ERR_OK)
+		k = keep_each_dead(c->options, release, &w, e);
+	if (k != ERR_OK || w.failed == 0)
+		return k;
+	*e = w.first;
+	return e->kind;
 }

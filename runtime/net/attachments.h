@@ -20,12 +20,17 @@ MUST_CHECK enum err_kind attachments_find(const struct cni_options *o,
 					  const struct net_name *network,
 					  const struct container_id *container,
 					  struct attachments *ret, struct err *e);
-/* The namespace that it was made in is still there. */
-bool attachment_is_alive(const struct cache_entry *c);
+/* The namespace that it was made in is still there, and in use (keep.h K2). */
+bool attachment_is_alive(const struct cni_options *o, const struct cache_entry *c);
 /* The first ethN that neither the container's namespace nor the cache knows. */
 MUST_CHECK enum err_kind attachments_free_interface(const struct attachments *of_container,
 						    const char *netns, struct if_name *ret,
 						    struct err *e);
-/* Detaches what is dead or was never completed (cni_gc). */
+/* Detaches what is dead or was never completed, and tells the plugins (cni_gc). */
 MUST_CHECK enum err_kind attachments_collect(struct cni *c, const struct conflist *l,
 					     struct cni_gc_report *ret, struct err *e);
+/*
+ * Detaches the dead among those that were attached to kept namespaces, whatever the network; cheap where there are none.
+ * Goes on after failures.
+ */
+MUST_CHECK enum err_kind attachments_sweep(struct cni *c, unsigned *ret_removed, struct err *e);

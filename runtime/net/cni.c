@@ -1,5 +1,8 @@
 #include "runtime/net/cni_impl.h"
+
+#include "base/fd.h"
 #include "runtime/net/netns.h"
+#include "runtime/net/ports.h"
 
 #define SEARCH_PATH_MAX (64u * 1024)
 #define LOOPBACK "lo" /* is in every namespace; a plugin of its own brings it up */
@@ -97,15 +100,26 @@ static enum err_kind add_one(struct adding *w, struct chain *ch, size_t i, struc
 				      w->list->name.s, STR_FMT(type));
 }
 
+/* The first time so that it lasts. */
+static enum err_kind keep_first(struct adding *w, struct err *e)
+{
+	AUTO_CLOSE claim = -1;
+	enum err_kind k = ports_claim(w->cni->options, &w->entry, &claim, e);
+
+	if (k == ERR_OK)
+		k = keep(w, true, e);
+	w->started = k == ERR_OK;
+	return k;
+}
+
 static enum err_kind add_all(struct adding *w, struct chain *ch, struct err *e)
 {
 	size_t n = conflist_count(w->list);
 	enum err_kind k = ERR_OK;
 
 	for (size_t i = 0; k == ERR_OK && i < n; i++) {
-		/* Before each, for it may be the last that this process does; the first time so that it lasts. */
-		k = keep(w, i == 0, e);
-		w->started = w->started || k == ERR_OK;
+		/* Before each, for it may be the last that this process does. */
+		k = i == 0 ? keep_first(w, e) : keep(w, false, e);
 		if (k == ERR_OK)
 			k = add_one(w, ch, i, e);
 	}

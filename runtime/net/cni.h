@@ -12,6 +12,7 @@
  *     interface, cache entry) is no failure.  It may be repeated.
  * I6  DEL removes an interface only from the network that it belongs to.
  * I7  When DEL has succeeded the kernel tracks no connection of the attachment's addresses any more.
+ * I8  A port of the host that another container has published is not published again (ports.h).
  * Lifecycle  cni_init -> operations -> cni_clear.
  * Ownership  the options, and what they point to, outlive the struct cni.
  * Threads    one thread at a time per struct cni; operations of several processes or threads wait for each other as
@@ -84,6 +85,11 @@ MUST_CHECK enum err_kind cni_status(struct cni *c, const struct conflist *l, str
 
 /* Is this attachment still wanted?  Called under the lock, so that no ADD comes between the answer and the deed. */
 typedef bool cni_valid_fn(void *arg, const struct cache_entry *c);
+
+/* DEL of one attachment unless it is valid by now. */
+MUST_CHECK enum err_kind cni_del_stale(struct cni *c, const struct net_name *network,
+				       const struct attachment *a, cni_valid_fn *valid, void *arg,
+				       bool *ret_removed, struct err *e);
 
 struct cni_gc_report {
 	unsigned removed; /* stale attachments */

@@ -203,3 +203,25 @@ enum err_kind cni_del(struct cni *c, const struct net_name *network, const struc
 
 	return k == ERR_OK ? cni_del_locked(c, network, l, a, lock.fd, false, e) : k;
 }
+
+enum err_kind cni_del_stale(struct cni *c, const struct net_name *network,
+			    const struct attachment *a, cni_valid_fn *valid, void *arg,
+			    bool *ret_removed, struct err *e)
+{
+	AUTO_OP_LOCK lock = OP_LOCK_NONE;
+	AUTO_CACHE_ENTRY found = { 0 };
+	enum err_kind k =
+	    op_lock_container(c->options->state_dir, network, &a->container, cni_wait(c), &lock, e);
+
+	*ret_removed = false;
+	if (k == ERR_OK)
+		k = cache_read(c->options->cache_dir, network, &a->container, &a->ifname, &found,
+			       e);
+	if (k == ERR_NOT_FOUND || (k == ERR_OK && valid(arg, &found)))
+		return ERR_OK; /* somebody else was faster */
+	if (k != ERR_OK)
+		return k;
+	k = cni_del_locked(c, network, NULL, a, lock.fd, false, e);
+	*ret_removed = k == ERR_OK;
+	return k;
+}

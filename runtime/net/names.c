@@ -91,6 +91,18 @@ static void write_attachment(const struct cache_entry *c, struct sbuf *out)
 
 /* ---- files ---- */
 
+/* The link is in a directory of ours; what it leads to must be a file itself. */
+static enum err_kind open_hosts(int dir, const char *name, int flags, int *ret, struct err *e)
+{
+	char target[NAMES_PATH_MAX];
+	ssize_t n = readlinkat(dir, name, target, sizeof(target) - 1);
+
+	if (n < 0)
+		return fd_open_at(dir, name, flags, 0644, ret, e);
+	target[n] = '\0';
+	return fd_open_at(AT_FDCWD, target, flags, 0644, ret, e);
+}
+
 static bool shares_network(const struct attachments *all, const struct cache_entry *other,
 			   const struct container_id *container)
 {
@@ -142,7 +154,7 @@ static enum err_kind write_in_place(int dir, const char *name, const struct sbuf
 
 	if (text->failed)
 		return err_set(e, ERR_TOO_LARGE, __func__, "hosts file of %s is too large", name);
-	k = fd_open_at(dir, name, O_WRONLY, 0, &fd, e);
+	k = open_hosts(dir, name, O_WRONLY, &fd, e);
 	if (k == ERR_OK)
 		k = fd_pwrite_all(fd, text->p, text->n, 0, name, e);
 	if (k == ERR_OK && sys_ftruncate(fd, (off_t)text->n) < 0)
@@ -159,12 +171,15 @@ static enum err_kind refresh_one(const struct refreshing *w, const struct contai
 				 struct err *e)
 {
 	AUTO_SBUF old, block, text;
+	AUTO_CLOSE fd = -1;
 	enum err_kind k;
 
 	sbuf_init(&old, FILE_MAX);
 	sbuf_init(&block, FILE_MAX);
 	sbuf_init(&text, 2 * FILE_MAX);
-	k = fd_read_file(w->dir, container->s, &old, e);
+	k = open_hosts(w->dir, container->s, O_RDONLY, &fd, e);
+	if (k == ERR_OK)
+		k = fd_read_rest(fd, &old, container->s, e);
 	if (k == ERR_NOT_FOUND)
 		return ERR_OK; /* it takes no part */
 	if (k != ERR_OK)
@@ -176,8 +191,19 @@ static enum err_kind refresh_one(const struct refreshing *w, const struct contai
 	return write_in_place(w->dir, container->s, &text, e);
 }
 
+/* In the place of what an earlier life of the container left. */
+static enum err_kind make_place(int dir, const char *name, const char *file, struct err *e)
+{
+	if (sys_unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+		return err_sys(e, __func__, "remove hosts file of %s", name);
+	if (file && symlinkat(file, dir, name) < 0)
+		return err_sys(e, __func__, "link hosts file of %s", name);
+	return ERR_OK;
+}
+
 enum err_kind names_create(const struct cni_options *o, const struct container_id *container,
-			   struct str head, char ret_path[static NAMES_PATH_MAX], struct err *e)
+			   const char *file, struct str head, char ret_path[static NAMES_PATH_MAX],
+			   struct err *e)
 {
 	AUTO_ATTACHMENTS all = { 0 };
 	AUTO_CLOSE dir = -1;
@@ -185,14 +211,20 @@ enum err_kind names_create(const struct cni_options *o, const struct container_i
 	enum err_kind k = open_dir(o, true, &dir, e);
 
 	if (k == ERR_OK)
-		k = fd_open_at(dir, container->s, O_WRONLY | O_CREAT | O_TRUNC, 0644, &fd, e);
+		k = make_place(dir, container->s, file, e);
+	if (k == ERR_OK)
+		k = open_hosts(dir, container->s, O_WRONLY | O_CREAT | O_TRUNC, &fd, e);
 	if (k == ERR_OK)
 		k = fd_write_all(fd, head.p, head.n, container->s, e);
 	if (k == ERR_OK)
 		k = attachments_find(o, NULL, NULL, &all, e);
 	if (k == ERR_OK)
 		k = refresh_one(&(struct refreshing){ dir, &all }, container, e);
-	(void)snprintf(ret_path, NAMES_PATH_MAX, "%s/" DIR_NAME "/%s", o->state_dir, container->s);
+	if (file)
+		(void)snprintf(ret_path, NAMES_PATH_MAX, "%s", file);
+	else
+		(void)snprintf(ret_path, NAMES_PATH_MAX, "%s/" DIR_NAME "/%s", o->state_dir,
+			       container->s);
 	return k;
 }
 

@@ -1,8 +1,8 @@
 /*
  * names - containers on one network know each other by name (ADR 0044), through their hosts files.
  *
- * A container takes part from names_create() on: it has a file STATE/hosts/CONTAINER, which is to be mounted as its
- * /etc/hosts.  The part of the file between two marks is ours; it has the addresses and names of all that are attached to
+ * A container takes part from names_create() on: it has a file, which is to be mounted as its /etc/hosts:
+ * STATE/hosts/CONTAINER, or one of the caller's that a symbolic link of that name leads to.  The part of the file between two marks is ours; it has the addresses and names of all that are attached to
  * the same networks, and is written again whenever somebody comes or goes (names_refresh).  The rest of the file is
  * the container's, which may change it.
  *
@@ -17,10 +17,11 @@
 
 #define NAMES_PATH_MAX 512
 
-/* Makes the file, or begins it anew; head is what comes before the names. */
+/* Makes the file, or begins the caller's anew (NULL: there is none); head is what comes before the names. */
 MUST_CHECK enum err_kind names_create(const struct cni_options *o,
-				      const struct container_id *container, struct str head,
-				      char ret_path[static NAMES_PATH_MAX], struct err *e);
+				      const struct container_id *container, const char *file,
+				      struct str head, char ret_path[static NAMES_PATH_MAX],
+				      struct err *e);
 /* What is not there is success. */
 MUST_CHECK enum err_kind names_remove(const struct cni_options *o,
 				      const struct container_id *container, struct err *e);

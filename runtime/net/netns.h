@@ -1,7 +1,7 @@
 /*
  * netns - network namespaces as files.
  *
- * N1  A namespace that netns_create made lives as long as its file is mounted, not as long as any process.
+ * N1  A namespace that netns_create or netns_keep mounted lives as long as its file is mounted, not as long as any process.
  * N2  The namespace that this program is in, and that of process 1, are never given to plugins as a container's.
  * N3  A call that looks into another namespace comes back, or the process ends.
  * Threads  any; each changes the namespace of its own thread only.
@@ -21,6 +21,9 @@
  */
 MUST_CHECK enum err_kind netns_create(const char *dir, const char *name,
 				      char ret_path[static NETNS_PATH_MAX], struct err *e);
+/* A namespace that is there already, its loopback interface set up, mounted at DIR/NAME as well.  Otherwise the same. */
+MUST_CHECK enum err_kind netns_keep(const char *source, const char *dir, const char *name,
+				    char ret_path[static NETNS_PATH_MAX], struct err *e);
 /* What is not there is success. */
 MUST_CHECK enum err_kind netns_remove(const char *path, struct err *e);
 

@@ -308,6 +308,21 @@ static enum err_kind write_list(int dir, const struct network_plan *p, struct er
 	return write_file(dir, name, &text, e);
 }
 
+/* Words that mean something else where networks are named. */
+static enum err_kind check_name(const struct net_name *name, struct err *e)
+{
+	static const char *const words[] = { "none", "host", "container", "ns" };
+
+	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+		if (strcmp(name->s, words[i]) == 0)
+			return err_set(
+			    e, ERR_INVALID, __func__,
+			    "a network cannot be named %s: that word stands for something else",
+			    name->s);
+	}
+	return ERR_OK;
+}
+
 enum err_kind network_create(struct cni *c, const char *conf_dir, const struct network_spec *spec,
 			     struct conflist *ret, struct err *e)
 {
@@ -317,7 +332,9 @@ enum err_kind network_create(struct cni *c, const char *conf_dir, const struct n
 	enum err_kind k;
 
 	*ret = (struct conflist){ 0 };
-	k = open_conf_dir(conf_dir, &dir, e);
+	k = check_name(&spec->name, e);
+	if (k == ERR_OK)
+		k = open_conf_dir(conf_dir, &dir, e);
 	if (k != ERR_OK)
 		return k;
 	k = conflist_find(conf_dir, &spec->name, &found, e);

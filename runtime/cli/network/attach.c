@@ -57,10 +57,10 @@ static enum err_kind read_connect_option(struct connecting *w, int option, struc
 }
 
 /* A container is known by what it is attached to already. */
-static enum err_kind find_netns(struct connecting *w, struct err *e)
+static enum err_kind find_netns(const struct cni_options *o, struct connecting *w, struct err *e)
 {
 	for (size_t i = 0; !w->netns && i < w->of_container.n; i++) {
-		if (attachment_is_alive(&w->of_container.p[i]))
+		if (attachment_is_alive(o, &w->of_container.p[i]))
 			w->netns = w->of_container.p[i].netns;
 	}
 	w->attachment.netns = w->netns;
@@ -81,7 +81,7 @@ static enum err_kind prepare(const struct network_cli *c, struct cni *cni, struc
 	if (k == ERR_OK)
 		k = attachments_find(&c->cni, NULL, &a->container, &w->of_container, e);
 	if (k == ERR_OK)
-		k = find_netns(w, e);
+		k = find_netns(&c->cni, w, e);
 	if (k == ERR_OK && w->ifname)
 		k = if_name_parse(str_of(w->ifname), &a->ifname, e);
 	else if (k == ERR_OK)
@@ -242,9 +242,24 @@ static enum err_kind gc_one(const struct network_cli *c, struct cni *cni, const 
 	return k;
 }
 
+/* What was attached by "up" is known by its namespace, also where its network is gone or somebody else's. */
+static int sweep(const struct network_cli *c)
+{
+	unsigned removed;
+	AUTO_CNI cni;
+	struct err e;
+
+	cni_init(&cni, &c->cni);
+	return attachments_sweep(&cni, &removed, &e) == ERR_OK ? STATUS_OK
+							       : network_cli_fail(c, &cni, &e);
+}
+
 int network_cli_gc(const struct network_cli *c, int argc, char **argv)
 {
-	return on_each(c, argc, argv, gc_one);
+	int status = on_each(c, argc, argv, gc_one);
+	int swept = argc == 1 ? sweep(c) : STATUS_OK;
+
+	return status ? status : swept;
 }
 
 static enum err_kind attachments_each(const struct network_cli *c, struct cni *cni,

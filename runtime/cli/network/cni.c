@@ -320,7 +320,8 @@ static int run_hosts(const struct network_cli *c, int argc, char **argv)
 	if (k == ERR_OK)
 		k = container_id_parse(str_of(argv[optind]), &container, &e);
 	if (k == ERR_OK)
-		k = names_create(&c->cni, &container, (struct str){ head.p, head.n }, path, &e);
+		k = names_create(&c->cni, &container, NULL, (struct str){ head.p, head.n }, path,
+				 &e);
 	if (k != ERR_OK)
 		return network_cli_fail(c, NULL, &e);
 	(void)printf("%s\n", path);

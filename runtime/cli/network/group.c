@@ -1,6 +1,6 @@
-#include "runtime/net/network.h"
 #include "runtime/cli/network/impl.h"
 #include "runtime/net/names.h"
+#include "runtime/net/network.h"
 
 #define PRINT_MAX (16u * 1024 * 1024)
 #define INDENT 4
@@ -101,6 +101,13 @@ static const struct network_verb verbs[] = {
 	{ "inspect", network_cli_inspect, "NAME...", "show a network and who is attached" },
 	{ "rm", network_cli_rm, "[-f] NAME...",
 	  "remove networks; -f detaches those attached first" },
+	{ "up", network_cli_up,
+	  "[--network NAME[:OPTION,...]]... [-p PORT]... [--ip IP]... [--mac-address MAC] "
+	  "[--dns IP]... [--dns-search DOMAIN]... [--dns-option WORD]... [--add-host NAME:IP]... "
+	  "[--name NAME] [--hostname NAME] [--network-alias NAME]... [--hosts-file FILE] "
+	  "[--resolv-file FILE] CONTAINER PID|NETNS",
+	  "attach a container that was just created to all its networks" },
+	{ "down", network_cli_down, "CONTAINER", "detach a container from all networks" },
 	{ "connect", network_cli_connect,
 	  "[-i IFNAME] [--netns PATH] [--ip IP]... [--mac-address MAC] [--alias NAME]... [-p "
 	  "PORT]... "

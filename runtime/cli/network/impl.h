@@ -1,5 +1,5 @@
 /*
- * network_impl - what the files of network share.
+ * impl - what the files of the commands about networks share.
  */
 #pragma once
 
@@ -36,6 +36,8 @@ int network_cli_create(const struct network_cli *c, int argc, char **argv);
 int network_cli_rm(const struct network_cli *c, int argc, char **argv);
 int network_cli_ls(const struct network_cli *c, int argc, char **argv);
 int network_cli_inspect(const struct network_cli *c, int argc, char **argv);
+int network_cli_up(const struct network_cli *c, int argc, char **argv);
+int network_cli_down(const struct network_cli *c, int argc, char **argv);
 int network_cli_connect(const struct network_cli *c, int argc, char **argv);
 int network_cli_disconnect(const struct network_cli *c, int argc, char **argv);
 int network_cli_reload(const struct network_cli *c, int argc, char **argv);

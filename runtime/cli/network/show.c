@@ -45,11 +45,11 @@ static struct jv *subnets_of(const struct conflist *l)
 }
 
 /* The state of an attachment in one word. */
-static const char *state_of(const struct cache_entry *c)
+static const char *state_of(const struct cni_options *o, const struct cache_entry *c)
 {
 	if (c->incomplete)
 		return "incomplete";
-	return attachment_is_alive(c) ? "attached" : "gone";
+	return attachment_is_alive(o, c) ? "attached" : "gone";
 }
 
 static bool set_addresses(struct jv *o, const struct cache_entry *c)
@@ -78,10 +78,11 @@ static bool set_addresses(struct jv *o, const struct cache_entry *c)
 	return jv_set(o, "ips", TAKE(ips));
 }
 
-static struct jv *attachment_value(const struct cache_entry *c)
+static struct jv *attachment_value(const struct cni_options *options, const struct cache_entry *c)
 {
-	AUTO_JV *o = jv_pack("{s:s,s:s,s:s,s:s}", "container", c->container.s, "interface",
-			     c->ifname.s, "netns", c->netns ? c->netns : "", "state", state_of(c));
+	AUTO_JV *o =
+	    jv_pack("{s:s,s:s,s:s,s:s}", "container", c->container.s, "interface", c->ifname.s,
+		    "netns", c->netns ? c->netns : "", "state", state_of(options, c));
 
 	return set_addresses(o, c) ? TAKE(o) : NULL;
 }
@@ -95,7 +96,7 @@ static struct jv *attachments_value(const struct network_cli *c, const struct co
 	if (attachments_find(&c->cni, &l->name, NULL, &found, &ignored) != ERR_OK)
 		return NULL;
 	for (size_t i = 0; i < found.n; i++) {
-		if (!jv_append(array, attachment_value(&found.p[i])))
+		if (!jv_append(array, attachment_value(&c->cni, &found.p[i])))
 			return NULL;
 	}
 	return TAKE(array);
