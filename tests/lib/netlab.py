@@ -196,6 +196,47 @@ def refuses(netns, address, port, kind=socket.SOCK_STREAM):
     return ask(netns, address, port, kind, timeout=1) is None
 
 
+def namespace_of(pid):
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net")
+    except OSError:
+        return None
+
+
+class Container:
+    """What `network up` attaches, and `network down` detaches; by itself it only waits."""
+
+    def __init__(self, lab, name, child):
+        self.lab, self.name, self.child = lab, name, child
+        self.netns = f"/proc/{child.pid}/ns/net"
+        self.seen = {}
+
+    def up(self, *options, rc=0, **kw):
+        p = self.lab.command("network", "up", *options, self.name, str(self.child.pid), rc=rc, **kw)
+        if p.returncode != 0:
+            return p.stderr
+        self.seen = json.loads(p.stdout)
+        return self.seen
+
+    def down(self, rc=0):
+        return self.lab.command("network", "down", self.name, rc=rc)
+
+    def addresses(self, network=0):
+        return [x["address"].split("/")[0] for x in self.seen["networks"][network]["result"]["ips"]]
+
+    def gateway(self, network=0):
+        return self.seen["networks"][network]["result"]["ips"][0]["gateway"]
+
+    def run(self, *command, rc=0):
+        """A program in the container's network, with its hosts file."""
+        inner = 'mount --bind "$0" /etc/hosts && exec "$@"'
+        return sh("nsenter", f"--net={self.netns}", "unshare", "--mount", "sh", "-c", inner, self.seen["hosts"], *command, rc=rc)
+
+    def kill(self):
+        self.child.kill()
+        self.child.wait()
+
+
 class Lab:
     """Configurations, containers and the programs under test."""
 
@@ -281,6 +322,20 @@ class Lab:
         path = netns if netns.startswith("/") else f"/run/netns/{netns}"
         return sh(CNITOOL, verb, network, path, rc=rc, env=dict(self.env, **self.variables(caps, args, ifname)), **kw)
 
+    # containers of `network up`
+
+    def container(self, name=None):
+        """A process in a network namespace of its own; what the runtime has made between create and start."""
+        self.n += 1
+        child = subprocess.Popen(["unshare", "--net", "sleep", "infinity"], stdin=subprocess.DEVNULL)
+        self.children.append(child)
+        own = os.readlink("/proc/self/ns/net")
+        wait_until("a namespace", lambda: namespace_of(child.pid) not in (None, own))
+        return Container(self, name or f"box{self.n}", child)
+
+    def network_command(self, *args, **kw):
+        return self.command("network", *args, **kw)
+
     # what is there
 
     def attached(self, network, bridge="br0", **kw):
@@ -296,6 +351,7 @@ class Lab:
                 child.kill()
             child.wait()
         self.children = []
+        sh("umount", "-l", "/run/berth-net/netns", rc=None)
         for name in os.listdir("/run/netns") if os.path.isdir("/run/netns") else ():
             sh("ip", "netns", "del", name, rc=None)
         for link in ip_json("link"):
