@@ -234,11 +234,10 @@ static enum err_kind put(const struct writing *w, const char *capability, const 
 
 	if (!wanted)
 		return ERR_OK;
-	if (!conflist_has_capability(w->list, capability))
-		return needed ? err_set(w->e, ERR_UNSUPPORTED, __func__,
-					"network %s has no plugin that can %s (capability %s)",
-					w->list->name.s, what, capability)
-			      : ERR_OK;
+	if (needed && !conflist_has_capability(w->list, capability))
+		return err_set(w->e, ERR_UNSUPPORTED, __func__,
+			       "network %s has no plugin that can %s (capability %s)",
+			       w->list->name.s, what, capability);
 	return jv_set(w->all, capability, TAKE(value))
 		   ? ERR_OK
 		   : err_set(w->e, ERR_NO_MEMORY, __func__, "no memory for options");

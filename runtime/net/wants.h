@@ -41,7 +41,7 @@ MUST_CHECK enum err_kind wants_dns_option(struct wants *w, struct str in, struct
 
 /*
  * As an object for this network; NULL for nothing wanted.  ERR_UNSUPPORTED if it has no plugin for something.  Names and
- * name servers are for the caller as well (hosts.h), so networks without a plugin for them are fine.
+ * name servers are for the caller as well (names.h, hosts.h), so they are kept where no plugin takes them.
  */
 MUST_CHECK enum err_kind wants_capabilities(const struct wants *w, const struct conflist *l,
 					    struct jv **ret, struct err *e);
