@@ -1,5 +1,6 @@
 #include "runtime/net/cni_impl.h"
 #include "runtime/net/conntrack.h"
+#include "runtime/net/link.h"
 #include "runtime/net/netns.h"
 
 #include "base/fd.h"
@@ -13,6 +14,7 @@ struct removing {
 	struct attachment attachment;
 	struct result result; /* of the ADD, in the list's version */
 	struct jv *prev;      /* the same as a value; NULL: not known */
+	bool torn;            /* there is an entry that cannot be read */
 	bool has_interface;   /* the namespace is there, and the interface in it */
 };
 
@@ -24,7 +26,7 @@ static void removing_clear(struct removing *w)
 	jv_free(&w->prev);
 }
 
-/* I5.  A torn entry is as good as none. */
+/* I5.  A torn entry is nearly as good as none. */
 static enum err_kind read_cache(struct removing *w, const struct net_name *network,
 				const struct conflist *l, const struct attachment *a, struct err *e)
 {
@@ -34,6 +36,7 @@ static enum err_kind read_cache(struct removing *w, const struct net_name *netwo
 
 	w->list = l;
 	w->attachment = *a;
+	w->torn = k == ERR_CORRUPT;
 	if (k == ERR_NOT_FOUND || k == ERR_CORRUPT)
 		return ERR_OK;
 	if (k != ERR_OK)
@@ -108,6 +111,39 @@ static enum err_kind look_at_namespace(struct removing *w, struct err *e)
 	return netns_has_interface(path, &w->attachment.ifname, &w->has_interface, e);
 }
 
+static enum err_kind take_address(void *arg, const struct ip_net *address, struct err *e)
+{
+	char text[IP_TEXT_MAX];
+
+	return jv_append(
+		   arg, jv_pack("{s:i,s:s}", "interface", 0, "address", ip_net_text(address, text)))
+		   ? ERR_OK
+		   : err_set(e, ERR_NO_MEMORY, __func__, "no memory for a result");
+}
+
+/* What plugins need of a result that was torn: the addresses, as the interface still has them. */
+static enum err_kind read_interface(struct removing *w, struct err *e)
+{
+	const struct attachment *a = &w->attachment;
+	AUTO_JV *ips = jv_new_array();
+	AUTO_NL s = { .fd = -1 };
+	struct link l;
+	enum err_kind k = netns_netlink(a->netns, NETLINK_ROUTE, &s, e);
+
+	if (k == ERR_OK)
+		k = link_find(&s, a->ifname.s, &l, e);
+	if (k == ERR_OK)
+		k = link_each_address(&s, l.index, take_address, ips, e);
+	if (k != ERR_OK)
+		return k;
+	w->entry.result =
+	    jv_pack("{s:s,s:[{s:s,s:s}],s:o}", "cniVersion", cni_version_text(CNI_1_0_0),
+		    "interfaces", "name", a->ifname.s, "sandbox", a->netns, "ips", TAKE(ips));
+	return w->entry.result
+		   ? cni_cached_result(&w->entry, w->list->version, &w->result, &w->prev, e)
+		   : err_set(e, ERR_NO_MEMORY, __func__, "no memory for a result");
+}
+
 static bool is_on(const struct jv *plugin, const char *key)
 {
 	bool on = false;
@@ -171,6 +207,8 @@ static enum err_kind del(struct removing *w, const struct net_name *network, int
 	k = disown_interface(w, network, e);
 	if (k == ERR_OK)
 		k = look_at_namespace(w, e);
+	if (k == ERR_OK && w->torn && w->has_interface)
+		k = read_interface(w, e);
 	if (k == ERR_OK)
 		k = del_all(w, lock_fd, all, e);
 	if (k == ERR_OK)

@@ -202,3 +202,37 @@ enum err_kind link_each_network(struct nl *s, link_network_fn *fn, void *arg, st
 	nl_begin(&rq, RTM_GETROUTE, 0, &route, sizeof(route));
 	return nl_dump(s, &rq, "list routes", read_network, &to, e);
 }
+
+struct addresses {
+	uint32_t index;
+	struct networks to;
+};
+
+static enum err_kind read_address(void *arg, const struct nlmsghdr *m, struct err *e)
+{
+	const struct addresses *w = arg;
+	const struct ifaddrmsg *address = NLMSG_DATA(m);
+	struct nl_attrs rest = nl_attrs_of(m, sizeof(*address));
+	struct nl_attr a;
+	enum err_kind k = ERR_OK;
+
+	if (address->ifa_index != w->index || address->ifa_scope >= RT_SCOPE_LINK)
+		return ERR_OK;
+	/* IFA_LOCAL is the own one of a pair, where there is one. */
+	while (k == ERR_OK && nl_attr_next(&rest, &a)) {
+		if (a.type == (address->ifa_family == AF_INET ? IFA_LOCAL : IFA_ADDRESS))
+			k = report(&w->to, &a, address->ifa_prefixlen, e);
+	}
+	return k;
+}
+
+enum err_kind link_each_address(struct nl *s, uint32_t index, link_network_fn *fn, void *arg,
+				struct err *e)
+{
+	const struct ifaddrmsg address = { .ifa_family = AF_UNSPEC };
+	struct addresses w = { index, { fn, arg } };
+	struct nl_request rq;
+
+	nl_begin(&rq, RTM_GETADDR, 0, &address, sizeof(address));
+	return nl_dump(s, &rq, "list addresses", read_address, &w, e);
+}

@@ -25,11 +25,14 @@ MUST_CHECK enum err_kind link_add_veth(struct nl *s, const char *name, const cha
 				       struct err *e);
 MUST_CHECK enum err_kind link_add_address(struct nl *s, uint32_t index, const struct ip_net *ip,
 					  struct err *e);
+/* Calls fn with each address of the interface but those that the kernel makes for the link. */
+typedef enum err_kind link_network_fn(void *arg, const struct ip_net *network, struct err *e);
+MUST_CHECK enum err_kind link_each_address(struct nl *s, uint32_t index, link_network_fn *fn,
+					   void *arg, struct err *e);
 /* Interfaces that are enslaved to this one. */
 MUST_CHECK enum err_kind link_count_ports(struct nl *s, uint32_t index, unsigned *ret,
 					  struct err *e);
 
 /* Calls fn with each network that an address or a route of the namespace is about. */
-typedef enum err_kind link_network_fn(void *arg, const struct ip_net *network, struct err *e);
 MUST_CHECK enum err_kind link_each_network(struct nl *s, link_network_fn *fn, void *arg,
 					   struct err *e);
