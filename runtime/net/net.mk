@@ -29,3 +29,7 @@ $(O)/tests/fuzz/replay_cni_%: $(O)/tests/fuzz/cni_%.o $(O)/tests/lib/replay.o $(
 build/fuzz/cni_%: tests/fuzz/cni_%.c $(NET_SOURCES) $(wildcard base/*.c)
 	@mkdir -p $(@D)
 	$(Q)clang-14 $(LANG_FLAGS) -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) $(LIBS)
+
+.PHONY: deps-cilium
+deps-cilium: deps-test ## build cilium's network plugin for its test: 75 MB, and minutes
+	@etc/deps/cilium.sh build/tools
