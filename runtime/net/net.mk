@@ -33,15 +33,16 @@ build/fuzz/cni_%: tests/fuzz/cni_%.c $(NET_SOURCES) $(wildcard base/*.c)
 # The integration tests run in network namespaces of their own; also with a berth-net that has sanitizers.
 NET_INTEG := $(sort $(wildcard tests/integ/9*-*.py))
 INTEG := $(filter-out $(NET_INTEG),$(INTEG))
+NET_UNIT := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/unit/test_cni_*.c))
 
 .PHONY: check-net check-net-asan
-check-net: all $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/unit/test_cni_*.c)) ## the tests of networks alone
-	@$(RUN) -t 1800 $(filter %/test_cni_%,$^) $(NET_INTEG)
+check-net: all $(NET_UNIT) ## the tests of networks alone
+	@$(RUN) -t 1800 $(NET_UNIT) $(NET_INTEG)
 
 check-net-asan: deps-test ## the same under address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory MODE=asan unit-programs build/asan/bin/berth-net
 	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 BERTH_NET=$(CURDIR)/build/asan/bin/berth-net \
-		$(RUN) -t 3600 $(wildcard build/asan/tests/unit/test_cni_*[a-z]) $(NET_INTEG)
+		$(RUN) -t 3600 $(NET_UNIT:build/release/%=build/asan/%) $(NET_INTEG)
 
 .PHONY: deps-cilium
 deps-cilium: deps-test ## build cilium's network plugin for its test: 75 MB, and minutes
