@@ -455,3 +455,28 @@ enum err_kind upload_reap(struct store *st, uint64_t *ret, struct err *e)
 	} while (n == REAP_PAGE);
 	return ERR_OK;
 }
+
+struct summing {
+	struct store *st;
+	uint64_t bytes;
+};
+
+static enum err_kind add_size(void *arg, const char *name, struct err *e)
+{
+	struct summing *s = arg;
+	struct stat file;
+
+	(void)e;
+	if (fstatat(s->st->uploads_fd, name, &file, AT_SYMLINK_NOFOLLOW) == 0) /* else it is over */
+		s->bytes += (uint64_t)file.st_size;
+	return ERR_OK;
+}
+
+enum err_kind upload_bytes(struct store *st, uint64_t *ret, struct err *e)
+{
+	struct summing s = { .st = st };
+	enum err_kind k = fd_list_dir(st->uploads_fd, ".", add_size, &s, e);
+
+	*ret = s.bytes;
+	return k;
+}

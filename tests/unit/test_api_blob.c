@@ -319,7 +319,7 @@ static void test_ping(void **state)
 	begin(&s, state);
 	expect_reply(&s, "GET", "/v2/", NULL, NOTHING, 200, "{}");
 	expect_reply(&s, "HEAD", "/v2", NULL, NOTHING, 200, "{}");
-	expect_reply(&s, "GET", "/healthz", NULL, NOTHING, 200, "{}");
+	expect_reply(&s, "GET", "/healthz", NULL, NOTHING, 200, "ok\n");
 	test_server_stop(&s);
 }
 
