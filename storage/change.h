@@ -65,7 +65,11 @@ struct change {
 	struct digest digest;
 	uint64_t size_bytes;   /* BLOB_LINK: of the file; BLOB_MOUNT: filled in */
 	struct repo_name from; /* BLOB_MOUNT: source, len 0 for any; filled in */
-	bool from_trash;       /* BLOB_MOUNT: of content that is there, though nobody may have it */
+	/*
+	 * BLOB_MOUNT: of content that is there, though nobody may have it.  MANIFEST_PUT: ERR_IN_USE if a tag points
+	 * somewhere already; content that is damaged counts as there.
+	 */
+	bool from_trash;
 	const struct manifest
 	    *manifest;      /* MANIFEST_PUT; was_absent of its references is filled in */
 	struct str bytes;   /* MANIFEST_PUT: what was pushed */
