@@ -21,7 +21,7 @@ void gc_forget_leases(struct store *st)
 	MUST(leases_new(st->options.lease_ms, 0, &st->leases, &e) == ERR_OK);
 }
 
-struct store *gc_store_of(const char *root, uint64_t trash_keep_ms)
+struct store *gc_store_open(const char *root, uint64_t trash_keep_ms)
 {
 	struct store_options o = store_options_of(root);
 	struct store_recovery found;
@@ -34,6 +34,13 @@ struct store *gc_store_of(const char *root, uint64_t trash_keep_ms)
 	if (store_open(&o, &st, &found, &e) != ERR_OK)
 		(void)fprintf(stderr, "# %s\n", e.msg);
 	MUST(st);
+	return st;
+}
+
+struct store *gc_store_of(const char *root, uint64_t trash_keep_ms)
+{
+	struct store *st = gc_store_open(root, trash_keep_ms);
+
 	gc_forget_leases(st);
 	return st;
 }

@@ -13,7 +13,9 @@
 #define GC_LEASE_MS (3600u * 1000) /* no test lasts as long */
 #define GC_TRASH_MS (24u * 3600 * 1000)
 
-/* A store with a committer of its own; what a start leases is forgotten (gc_forget_leases). */
+/* A store with a committer of its own. */
+struct store *gc_store_open(const char *root, uint64_t trash_keep_ms);
+/* The same; what the start leases is forgotten (gc_forget_leases). */
 struct store *gc_store_of(const char *root, uint64_t trash_keep_ms);
 /* As if the lease time had passed since the start and since anybody was told of anything. */
 void gc_forget_leases(struct store *st);
