@@ -462,6 +462,7 @@ static enum err_kind (*const appliers[CHANGE_KIND_N])(struct index_txn *, struct
 	[CHANGE_CLOSED] = apply_closed,
 	[CHANGE_MEND] = apply_mend,
 	[CHANGE_DAMAGE] = apply_damage,
+	[CHANGE_FOUND] = apply_found,
 	[CHANGE_SCRUBBED] = apply_scrubbed,
 };
 
