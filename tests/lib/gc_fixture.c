@@ -78,12 +78,10 @@ enum verdict gc_collect(struct store *st, const struct digest *d)
 {
 	struct collect_item items[COLLECT_MAX];
 	enum verdict found = VERDICT_N;
-	struct err e = { .msg = "" };
 	size_t n = gc_due(st, items);
+	struct err e;
 
-	if (store_collect(st, items, n, &e) != ERR_OK)
-		(void)fprintf(stderr, "# %s\n", e.msg);
-	MUST(e.msg[0] == '\0');
+	MUST(store_collect(st, items, n, &e) == ERR_OK);
 	for (size_t i = 0; i < n; i++) {
 		if (digest_eq(&items[i].row.digest, d))
 			found = items[i].verdict;
@@ -251,9 +249,9 @@ static bool add_name(void *arg, const struct fsck_fault *f)
 	struct sbuf *b = arg;
 	size_t n = strlen(f->name);
 
-	if (b->n >= n && strcmp(b->p + b->n - n, f->name) == 0)
-		return true;
-	sbuf_addf(b, "%s%s", b->n ? " " : "", f->name);
+	if (b->n < n || strcmp(b->p + b->n - n, f->name) != 0 ||
+	    (b->n > n && b->p[b->n - n - 1] != ' '))
+		sbuf_addf(b, "%s%s", b->n ? " " : "", f->name);
 	return true;
 }
 
@@ -261,13 +259,15 @@ struct sbuf gc_faults(struct store *st, bool repair)
 {
 	struct fsck_result result;
 	struct sbuf b;
-	struct err e = { .msg = "" };
+	struct err e;
+	enum err_kind k;
 
 	sbuf_init(&b, BLOB_MAX);
 	sbuf_add(&b, "", 0);
-	if (store_fsck(st, repair, add_name, &b, &result, &e) != ERR_OK)
+	k = store_fsck(st, repair, add_name, &b, &result, &e);
+	if (k != ERR_OK)
 		(void)fprintf(stderr, "# fsck: %s\n", e.msg);
-	MUST(!b.failed && e.msg[0] == '\0');
+	MUST(!b.failed && k == ERR_OK);
 	return b;
 }
 
