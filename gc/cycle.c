@@ -11,7 +11,9 @@ struct gc {
 	bool has_thread;
 	pthread_t thread;
 	bool stopping;           /* under mu */
+	bool parked;             /* under mu: what earlier rules kept is still to be looked at */
 	_Atomic bool stop_run;   /* read by the run */
+	_Atomic bool ending;     /* the same for a dry run, which a pause lets be */
 	struct gc_status status; /* under mu */
 };
 
@@ -23,6 +25,7 @@ enum err_kind gc_new(struct store *st, const struct gc_options *o, struct gc **r
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for gc");
 	g->st = st;
 	g->options = *o;
+	g->parked = o->untagged_keep_ms != UINT64_MAX || o->retention;
 	lock_init(&g->mu, LOCK_GC);
 	cond_init(&g->changed);
 	*ret = g;
@@ -52,19 +55,24 @@ static void add(struct gc_result *sum, const struct gc_result *r)
 	sum->took_ms += r->took_ms;
 }
 
-/* Waits for its turn; false if there is none to come. */
-static bool begin(struct gc *g)
+/* Waits for its turn.  ERR_IN_USE if there is none to come. */
+static enum err_kind begin(struct gc *g, bool even_paused, bool *ret_parked, struct err *e)
 {
-	bool go;
+	enum err_kind k = ERR_OK;
 
 	lock_get(&g->mu);
 	while (g->status.running && !g->stopping)
 		(void)lock_wait(&g->mu, &g->changed, 0);
-	go = !g->stopping;
-	if (go)
+	if (g->stopping)
+		k = err_set(e, ERR_IN_USE, __func__, "the daemon is about to end");
+	else if (g->status.paused && !even_paused)
+		k = err_set(e, ERR_IN_USE, __func__,
+			    "collection is paused: \"berthd gc resume\" ends that");
+	if (k == ERR_OK)
 		g->status.running = true;
+	*ret_parked = g->parked;
 	lock_put(&g->mu);
-	return go;
+	return k;
 }
 
 static void end(struct gc *g, const struct run *r, enum err_kind k, const struct err *e)
@@ -80,6 +88,8 @@ static void end(struct gc *g, const struct run *r, enum err_kind k, const struct
 			       sizeof(g->status.last_error));
 		if (!r->result.braked)
 			add(&g->status.total, &r->result);
+		if (k == ERR_OK && !r->result.braked && !*r->stop)
+			g->parked = false;
 	}
 	(void)pthread_cond_broadcast(&g->changed);
 	lock_put(&g->mu);
@@ -87,7 +97,10 @@ static void end(struct gc *g, const struct run *r, enum err_kind k, const struct
 
 bool gc_hold(struct gc *g)
 {
-	return begin(g);
+	struct err ignored;
+	bool parked;
+
+	return begin(g, true, &parked, &ignored) == ERR_OK;
 }
 
 void gc_release(struct gc *g)
@@ -132,13 +145,13 @@ enum err_kind gc_run(struct gc *g, enum gc_mode mode, gc_action_fn *report, void
 	struct run r = { .st = g->st,
 			 .options = &g->options,
 			 .mode = mode,
-			 .stop = &g->stop_run,
+			 .stop = mode == GC_DRY_RUN ? &g->ending : &g->stop_run,
 			 .report = report,
 			 .arg = arg };
-	enum err_kind k;
+	enum err_kind k = begin(g, mode == GC_DRY_RUN, &r.parked, e);
 
-	if (!begin(g))
-		return err_set(e, ERR_IN_USE, __func__, "the daemon is about to end");
+	if (k != ERR_OK)
+		return k;
 	k = run_cycle(&r, e);
 	end(g, &r, k, e);
 	if (mode != GC_DRY_RUN)
@@ -184,7 +197,7 @@ void gc_stop(struct gc *g)
 {
 	lock_get(&g->mu);
 	g->stopping = true;
-	g->stop_run = true;
+	g->stop_run = g->ending = true;
 	(void)pthread_cond_broadcast(&g->changed);
 	while (g->status.running)
 		(void)lock_wait(&g->mu, &g->changed, 0);

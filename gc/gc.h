@@ -4,7 +4,8 @@
  *
  * G1  A dry run tells what a cycle would do, by the same decisions.
  * G2  A cycle that would remove more than max_share percent of the store removes nothing until it is confirmed.
- * G3  Work is proportional to what is due and, with retention rules, to the tags of the repositories they are for.
+ * G3  Work is proportional to what is due and, with retention rules, to the tags of the repositories they are for; in the
+ *     first cycle after a start, whose rules may be others than before, to the manifests that earlier rules kept, too.
  * Lifecycle  gc_new -> gc_start (a thread of its own) -> gc_stop -> gc_free; or gc_new -> gc_run -> gc_free.
  * Threads    gc_run, gc_pause, gc_resume and gc_status from any thread; runs happen one at a time.
  */
@@ -52,7 +53,10 @@ MUST_CHECK enum err_kind gc_new(struct store *st, const struct gc_options *o, st
 				struct err *e);
 void gc_free(struct gc **g);
 
-/* Runs a cycle and returns when it is done.  report (may be NULL) is called for each action. */
+/*
+ * Runs a cycle and returns when it is done.  report (may be NULL) is called for each action.  ERR_IN_USE if the daemon is
+ * about to end, or collection is paused, unless it is a dry run.
+ */
 MUST_CHECK enum err_kind gc_run(struct gc *g, enum gc_mode mode, gc_action_fn *report, void *arg,
 				struct gc_result *ret, struct err *e);
 
@@ -61,7 +65,7 @@ MUST_CHECK enum err_kind gc_start(struct gc *g, struct err *e);
 /* A cycle under way ends after its batch. */
 void gc_stop(struct gc *g);
 
-/* No cycle of the thread begins, and one under way stops after its batch, until gc_resume. */
+/* No cycle begins, and one under way stops after its batch, until gc_resume. */
 void gc_pause(struct gc *g);
 void gc_resume(struct gc *g);
 

@@ -81,15 +81,21 @@ static void tell(struct run *r, const struct review_row *row, enum verdict v,
 /* Gives all that is due to fn, batch by batch. */
 typedef enum err_kind batch_fn(struct run *r, struct collect_item *items, size_t n, struct err *e);
 
-static enum err_kind each_due(struct run *r, batch_fn *fn, struct err *e)
+/* What is due, with what becomes due meanwhile; or what is parked. */
+static enum err_kind each_row(struct run *r, bool parked, batch_fn *fn, struct err *e)
 {
+	const struct review_row before_parked = { .due_ms = REVIEW_PARKED - 1,
+						  .repo = UINT64_MAX,
+						  .digest = { .alg = DIGEST_SHA512 } };
+	const struct review_row *after = parked ? &before_parked : NULL;
 	struct review_row rows[COLLECT_MAX], last;
 	struct collect_item items[COLLECT_MAX];
 	size_t n = 0;
 
-	for (bool first = true; !*r->stop; first = false) {
-		enum err_kind k = index_review_page(store_index(r->st), first ? NULL : &last,
-						    steady_ms(), COLLECT_MAX, rows, &n, e);
+	while (!*r->stop) {
+		enum err_kind k = index_review_page(store_index(r->st), after,
+						    parked ? REVIEW_PARKED : steady_ms(),
+						    COLLECT_MAX, rows, &n, e);
 
 		for (size_t i = 0; i < n && k == ERR_OK; i++) {
 			items[i] = (struct collect_item){ .row = rows[i] };
@@ -100,8 +106,16 @@ static enum err_kind each_due(struct run *r, batch_fn *fn, struct err *e)
 		if (k != ERR_OK || n == 0)
 			return k;
 		last = rows[n - 1];
+		after = &last;
 	}
 	return ERR_OK;
+}
+
+static enum err_kind each_due(struct run *r, batch_fn *fn, struct err *e)
+{
+	enum err_kind k = r->parked ? each_row(r, true, fn, e) : ERR_OK;
+
+	return k == ERR_OK ? each_row(r, false, fn, e) : k;
 }
 
 static enum err_kind look(struct run *r, struct collect_item *items, size_t n, struct err *e)
@@ -264,8 +278,11 @@ static enum err_kind empty_trash(struct run *r, struct err *e)
 	size_t n = TRASH_BATCH;
 	enum err_kind k = ERR_OK;
 
+	if (r->mode == GC_DRY_RUN || r->report)
+		k = look_at_trash(r, before, e);
 	if (r->mode == GC_DRY_RUN)
-		return look_at_trash(r, before, e);
+		return k;
+	r->result.trash = 0;
 	while (k == ERR_OK && n == TRASH_BATCH && !*r->stop) {
 		uint64_t began = mono_us();
 

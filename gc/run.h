@@ -14,6 +14,7 @@ struct run {
 	const struct gc_options *options;
 	enum gc_mode mode;
 	const _Atomic bool *stop; /* ends the run after its batch */
+	bool parked;              /* looks at what earlier rules have kept, too: these may not */
 	gc_action_fn *report;     /* may be NULL */
 	void *arg;
 	struct gc_result result;
