@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/step.h"
 #include "storage/store_impl.h"
 
 #define REHASH_BYTES (1024u * 1024)
@@ -376,6 +377,7 @@ enum err_kind upload_finish(struct upload **take, const struct digest *want, str
 	k = blob_publish(u->st, u->fd, &u->id, want, &p, e);
 	if (k == ERR_OK)
 		k = commit_change(u->st->committer, &c, e);
+	STEP("publish.committed");
 	if (k == ERR_OK) {
 		blob_settle(u->st, &p, BLOB_COMMITTED);
 		finish_session(u);
