@@ -1,6 +1,6 @@
 # berth: make help lists the targets.
 #
-# Objects go to build/MODE/ (release, asan, tsan, fault), programs of MODE=release to build/bin/.
+# Objects go to build/MODE/ (release, asan, tsan, cov, fault), programs of MODE=release to build/bin/.
 
 MODE ?= release
 O := build/$(MODE)
@@ -24,8 +24,10 @@ FLAGS_release := -O2 $(HARDEN)
 FLAGS_fault := -O2 $(HARDEN) -DBERTH_FAULT
 FLAGS_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 FLAGS_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread
+FLAGS_cov := -O0 --coverage -fprofile-update=atomic
 LINK_asan := -fsanitize=address,undefined
 LINK_tsan := -fsanitize=thread
+LINK_cov := --coverage
 
 PC := PKG_CONFIG_PATH=build/deps/lib/pkgconfig pkg-config
 MHD_CFLAGS = $(shell $(PC) --cflags 'libmicrohttpd >= 1.0.5')
@@ -37,10 +39,12 @@ LIBS := -llmdb -ljansson -lcrypto -lpthread
 
 BASE := $(patsubst %.c,$(O)/%.o,$(wildcard base/*.c))
 STORAGE := $(patsubst %.c,$(O)/%.o,$(wildcard storage/*.c))
+GC := $(patsubst %.c,$(O)/%.o,$(wildcard gc/*.c))
 SERVER := $(patsubst %.c,$(O)/%.o,$(wildcard server/*.c))
 # What tests link of the server: everything but main and the library in front of it.
 SERVER_TESTED := $(filter-out $(O)/server/main.o $(O)/server/http.o $(O)/server/watch.o,$(SERVER))
 
+UNIT_LIB := $(patsubst %,$(O)/tests/lib/%.o,unit fixture index_fixture index_check sync_hook exchange)
 UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 REPLAY := $(patsubst %,$(O)/tests/fuzz/replay_%,$(FUZZ))
@@ -84,27 +88,28 @@ $(O)/%.o: %.c $(O)/.flags
 $(O)/server/http.o: build/deps/lib/libmicrohttpd.a
 $(O)/server/http.o: EXTRA = $(MHD_CFLAGS)
 
-$(BIN)/berthd: $(SERVER) $(STORAGE) $(BASE)
+$(BIN)/berthd: $(SERVER) $(GC) $(STORAGE) $(BASE)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(MHD_LIBS) -lyaml $(LIBS)
 
-$(O)/tests/unit/%: $(O)/tests/unit/%.o $(SERVER_TESTED) $(STORAGE) $(BASE)
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(UNIT_LIB) $(SERVER_TESTED) $(GC) $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lyaml $(LIBS)
 
-$(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/%.o $(O)/tests/lib/replay.o $(SERVER_TESTED) $(STORAGE) $(BASE)
+$(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/%.o $(O)/tests/lib/replay.o $(SERVER_TESTED) $(GC) $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lyaml $(LIBS)
 
-$(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(STORAGE) $(BASE)
+$(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(O)/tests/fault/disk.o $(O)/tests/lib/fixture.o \
+		$(GC) $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS)
 
 $(O)/tests/bench/load: $(O)/tests/bench/load.o
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcrypto -lpthread
 
-.PRECIOUS: $(O)/%.o
+.PRECIOUS: $(O)/%.o build/fuzz/%
 -include $(shell find build/$(MODE) -name '*.d' 2>/dev/null)
 
 include runtime/runtime.mk
@@ -116,4 +121,4 @@ install: all ## install below DESTDIR and PREFIX
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/berth/README.md
 
 clean: ## remove what was built, but not dependencies
-	rm -rf build/release build/asan build/tsan build/fault build/fuzz build/bin
+	rm -rf build/release build/asan build/tsan build/cov build/fault build/fuzz build/bin

@@ -10,7 +10,7 @@ static const struct {
 
 bool digest_alg_parse(enum digest_alg *ret, struct str in)
 {
-	for (uint8_t a = DIGEST_SHA256; a < ARRAY_LEN(algs); a++) {
+	for (unsigned a = DIGEST_SHA256; a < ARRAY_LEN(algs); a++) {
 		if (str_eq(in, str_of(algs[a].name))) {
 			*ret = (enum digest_alg)a;
 			return true;

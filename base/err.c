@@ -1,5 +1,6 @@
 #include "base/err.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 
@@ -14,6 +15,7 @@ static const char *const kind_names[ERR_KIND_N] = {
 	[ERR_TOO_LARGE] = "too-large",
 	[ERR_TOO_MANY] = "too-many",
 	[ERR_DENIED] = "denied",
+	[ERR_LOGIN] = "login",
 	[ERR_IN_USE] = "in-use",
 	[ERR_REFS] = "refs",
 	[ERR_NO_SPACE] = "no-space",
@@ -29,11 +31,12 @@ const char *err_kind_text(enum err_kind k)
 	return k < ERR_KIND_N ? kind_names[k] : "?";
 }
 
-enum err_kind err_set(struct err *e, enum err_kind k, const char *where, const char *fmt, ...)
+enum err_kind(err_set)(struct err *e, enum err_kind k, const char *where, const char *fmt, ...)
 {
 	int saved = errno;
 	va_list ap;
 
+	assert(k != ERR_OK);
 	e->kind = k;
 	e->sys = 0;
 	e->where = where;
@@ -65,7 +68,7 @@ enum err_kind err_kind_of_errno(int sys)
 	}
 }
 
-enum err_kind err_sys(struct err *e, const char *where, const char *fmt, ...)
+enum err_kind(err_sys)(struct err *e, const char *where, const char *fmt, ...)
 {
 	int saved = errno;
 	char text[64], what[ERR_MSG_MAX - sizeof(text)];
@@ -83,7 +86,7 @@ enum err_kind err_sys(struct err *e, const char *where, const char *fmt, ...)
 	return e->kind;
 }
 
-enum err_kind err_wrap(struct err *e, const char *fmt, ...)
+enum err_kind(err_wrap)(struct err *e, const char *fmt, ...)
 {
 	int saved = errno;
 	char inner[ERR_MSG_MAX], outer[ERR_MSG_MAX];

@@ -3,6 +3,7 @@
  *
  * E1  A function that fails returns a kind other than ERR_OK and fills *e; on success *e is left alone.
  * E2  Reporting an error never allocates and never changes errno.
+ * E3  What reports an error never returns ERR_OK.  The macros below tell that to compilers and analysers.
  * Ownership  struct err lives on the caller's stack; `where` points to static text.
  * Threads    no shared state.
  */
@@ -21,6 +22,7 @@ enum err_kind {
 	ERR_TOO_LARGE,   /* over a limit of ours */
 	ERR_TOO_MANY,    /* over a limit of ours that passes with time */
 	ERR_DENIED,      /* known, but not allowed */
+	ERR_LOGIN,       /* who asks is not known, or not well enough */
 	ERR_IN_USE,      /* something else refers to it or works on it */
 	ERR_REFS,        /* a manifest refers to content that is not there */
 	ERR_NO_SPACE,    /* disk or quota full */
@@ -49,6 +51,16 @@ enum err_kind err_sys(struct err *e, const char *where, const char *fmt, ...) PR
 
 /* Prefixes context, "context: message"; the kind stays.  Returns e->kind. */
 enum err_kind err_wrap(struct err *e, const char *fmt, ...) PRINTF(2, 3);
+
+static inline enum err_kind err_reported(enum err_kind k)
+{
+	if (k == ERR_OK)
+		__builtin_unreachable();
+	return k;
+}
+#define err_set(...) err_reported(err_set(__VA_ARGS__))
+#define err_sys(...) err_reported(err_sys(__VA_ARGS__))
+#define err_wrap(...) err_reported(err_wrap(__VA_ARGS__))
 
 /* The kind that stands for an errno. */
 enum err_kind err_kind_of_errno(int sys);

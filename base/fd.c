@@ -1,6 +1,8 @@
 #include "base/fd.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 
 void fd_close(int *fd)
 {
@@ -82,9 +84,11 @@ enum err_kind fd_read_file(int dir, const char *name, struct sbuf *b, struct err
 		return err_sys(e, __func__, "stat %s", name);
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, ERR_CORRUPT, __func__, "%s is not a regular file", name);
-	if (!sbuf_reserve(b, (size_t)st.st_size))
+	if ((uint64_t)st.st_size > b->max - b->n)
 		return err_set(e, ERR_TOO_LARGE, __func__, "%s has %lld bytes, more than %zu", name,
 			       (long long)st.st_size, b->max);
+	if (!sbuf_reserve(b, (size_t)st.st_size))
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for %s", name);
 	k = fd_pread_exact(fd, b->p + b->n, (size_t)st.st_size, 0, name, e);
 	if (k != ERR_OK)
 		return k;
@@ -114,6 +118,29 @@ enum err_kind fd_read_rest(int fd, struct sbuf *b, const char *what, struct err 
 	return sbuf_reserve(b, 0) ? ERR_OK : err_set(e, ERR_NO_MEMORY, __func__, "%s", what);
 }
 
+enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_t mode,
+			      struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	char new_name[NAME_MAX + 1];
+	enum err_kind k;
+
+	if (snprintf(new_name, sizeof(new_name), "%s.new", name) >= (int)sizeof(new_name))
+		return err_set(e, ERR_INVALID, __func__, "the name %.100s is too long", name);
+	k = fd_open_at(dir, new_name, O_WRONLY | O_CREAT | O_TRUNC, 0600, &fd, e);
+	if (k == ERR_OK)
+		k = fd_write_all(fd, bytes.p, bytes.n, new_name, e);
+	if (k == ERR_OK && (sys_fchmod(fd, mode) < 0 || sys_fsync(fd) < 0))
+		k = err_sys(e, __func__, "write %s", new_name);
+	if (k == ERR_OK && sys_renameat(dir, new_name, dir, name) < 0)
+		k = err_sys(e, __func__, "rename %s", new_name);
+	if (k != ERR_OK) {
+		(void)sys_unlinkat(dir, new_name, 0);
+		return k;
+	}
+	return fd_sync_dir(dir, ".", e);
+}
+
 enum err_kind fd_open_at(int dir, const char *name, int flags, mode_t mode, int *ret, struct err *e)
 {
 	int fd;
@@ -132,6 +159,30 @@ enum err_kind fd_mkdir_at(int dir, const char *name, mode_t mode, struct err *e)
 	if (sys_mkdirat(dir, name, mode) < 0 && errno != EEXIST)
 		return err_sys(e, __func__, "make directory %s", name);
 	return ERR_OK;
+}
+
+enum err_kind fd_list_dir(int dir, const char *name, fd_name_fn *fn, void *arg, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	struct dirent *entry;
+	DIR *d;
+	enum err_kind k = fd_open_at(dir, name, O_RDONLY | O_DIRECTORY, 0, &fd, e);
+
+	if (k != ERR_OK)
+		return k;
+	d = fdopendir(fd);
+	if (!d)
+		return err_sys(e, __func__, "list directory %s", name);
+	(void)TAKE_FD(fd); /* closedir closes it */
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): the stream is ours alone */
+	for (errno = 0; k == ERR_OK && (entry = readdir(d)) != NULL; errno = 0) {
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+			k = fn(arg, entry->d_name, e);
+	}
+	if (k == ERR_OK && errno)
+		k = err_sys(e, __func__, "list directory %s", name);
+	(void)closedir(d);
+	return k;
 }
 
 enum err_kind fd_sync_dir(int dir, const char *name, struct err *e)

@@ -29,10 +29,21 @@ MUST_CHECK enum err_kind fd_read_file(int dir, const char *name, struct sbuf *b,
 /* What is left to read of fd, to its end: for pipes and for files of the kernel, which have no size. */
 MUST_CHECK enum err_kind fd_read_rest(int fd, struct sbuf *b, const char *what, struct err *e);
 
+/*
+ * Makes these bytes the file's whole content, durable when ERR_OK comes back; any reader sees all of the old or all of the
+ * new.  name.new must not be anybody else's.
+ */
+MUST_CHECK enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_t mode,
+					 struct err *e);
+
 /* openat with O_CLOEXEC | O_NOFOLLOW added. */
 MUST_CHECK enum err_kind fd_open_at(int dir, const char *name, int flags, mode_t mode, int *ret,
 				    struct err *e);
 /* mkdirat that takes an existing directory for success. */
 MUST_CHECK enum err_kind fd_mkdir_at(int dir, const char *name, mode_t mode, struct err *e);
+/* Calls fn for each name in a directory but . and .., until it fails; e is fn's to fill. */
+typedef enum err_kind fd_name_fn(void *arg, const char *name, struct err *e);
+MUST_CHECK enum err_kind fd_list_dir(int dir, const char *name, fd_name_fn *fn, void *arg,
+				     struct err *e);
 /* Opens the directory and makes its entries durable. */
 MUST_CHECK enum err_kind fd_sync_dir(int dir, const char *name, struct err *e);

@@ -66,8 +66,10 @@ enum err_kind hash_bytes(enum digest_alg alg, const void *p, size_t n, struct di
 {
 	struct digest d = { .alg = (uint8_t)alg };
 
-	if (EVP_Digest(p, n, d.bytes, NULL, md_of(alg), NULL) != 1)
-		return err_set(e, ERR_BUG, __func__, "digest failed");
+	if (EVP_Digest(p, n, d.bytes, NULL, md_of(alg), NULL) !=
+	    1) /* it makes a state of its own */
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a %s state",
+			       digest_alg_text((uint8_t)alg));
 	*ret = d;
 	return ERR_OK;
 }

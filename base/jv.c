@@ -16,6 +16,25 @@ static struct jv *own(json_t *j)
 	return (struct jv *)j;
 }
 
+/*
+ * Without memory jansson (2.14) tells of a syntax error, or leaves a byte out of a string and tells nothing.  So its
+ * allocations are watched, and what was parsed while one failed does not count.
+ */
+static _Thread_local bool no_memory;
+
+static void *watched_malloc(size_t n)
+{
+	void *p = malloc(n);
+
+	no_memory = no_memory || !p;
+	return p;
+}
+
+__attribute__((constructor)) static void watch_memory(void)
+{
+	json_set_alloc_funcs(watched_malloc, free);
+}
+
 /* jansson recurses per level, so depth is bounded before it sees the text. */
 static bool depth_is_within(struct str in, unsigned depth_max)
 {
@@ -50,7 +69,12 @@ enum err_kind jv_parse_object(struct str in, unsigned depth_max, struct jv **ret
 	if (!depth_is_within(in, depth_max))
 		return err_set(e, ERR_INVALID, __func__, "JSON is nested deeper than %u",
 			       depth_max);
+	no_memory = false;
 	j = json_loadb(in.n ? in.p : "", in.n, JSON_REJECT_DUPLICATES, &why);
+	if (no_memory) {
+		json_decref(j);
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory to parse JSON");
+	}
 	if (!j)
 		return err_set(e, ERR_INVALID, __func__, "not valid JSON at byte %d: %.100s",
 			       why.position, why.text);
@@ -138,9 +162,9 @@ enum err_kind jv_parse_object_u64(struct str in, unsigned depth_max, struct jv *
 	return jv_parse_object((struct str){ wide.p, wide.n }, depth_max, ret, e);
 }
 
-void jv_free(struct jv **v)
+void jv_free(struct jv **take)
 {
-	json_decref(raw(TAKE(*v)));
+	json_decref(raw(TAKE(*take)));
 }
 
 const struct jv *jv_member(const struct jv *object, const char *key)
@@ -245,6 +269,11 @@ const char *jv_type(const struct jv *v)
 		return "null";
 	}
 	return "?";
+}
+
+bool jv_is_true(const struct jv *v)
+{
+	return json_is_true(raw(v));
 }
 
 bool jv_next(const struct jv *object, void **iter, const char **key, const struct jv **value)

@@ -22,7 +22,8 @@ static struct {
 	struct lock mu;
 	pthread_cond_t wake;
 	pthread_t writer;
-	char *queue;   /* under mu; the writer swaps it for its own buffer */
+	bool is_ready; /* mu and wake are made */
+	char *queue;   /* under mu; the writer swaps it for its own buffer, NULL without a writer */
 	size_t n;      /* under mu */
 	bool stopping; /* under mu */
 	_Atomic bool is_async;
@@ -51,19 +52,24 @@ bool log_level_parse(enum log_level *ret, struct str in)
 	return false;
 }
 
-/* One byte is kept for the newline, three for the mark of a cut. */
+/* Kept free at the end: two bytes that mark a cut, and the newline. */
+#define RESERVED 3
+
+static size_t room(const struct log_line *l)
+{
+	return l->cut ? 0 : sizeof(l->s) - RESERVED - l->n;
+}
+
+static void cut(struct log_line *l, const char mark[static 2])
+{
+	memcpy(l->s + l->n, mark, 2);
+	l->n += 2;
+	l->cut = true;
+}
+
+/* The caller looked for room. */
 static void put(struct log_line *l, const char *p, size_t n)
 {
-	size_t room = sizeof(l->s) - 4 - l->n;
-
-	if (l->n > sizeof(l->s) - 4)
-		return;
-	if (n > room) {
-		memcpy(l->s + l->n, p, room);
-		memcpy(l->s + l->n + room, "~\"", 2);
-		l->n = sizeof(l->s) - 2;
-		return;
-	}
 	memcpy(l->s + l->n, p, n);
 	l->n += n;
 }
@@ -71,6 +77,23 @@ static void put(struct log_line *l, const char *p, size_t n)
 static void put_z(struct log_line *l, const char *z)
 {
 	put(l, z, strlen(z));
+}
+
+/* False, and the line ends here, unless n bytes of value fit behind the key. */
+static bool put_key(struct log_line *l, const char *key, size_t n)
+{
+	size_t n_key = strlen(key);
+
+	if (l->cut)
+		return false;
+	if (n_key + 2 + n > room(l)) {
+		cut(l, " ~");
+		return false;
+	}
+	put(l, " ", 1);
+	put(l, key, n_key);
+	put(l, "=", 1);
+	return true;
 }
 
 static bool is_plain(struct str v)
@@ -84,24 +107,36 @@ static bool is_plain(struct str v)
 	return v.n > 0;
 }
 
+/* A byte as it stands between quotes; buf has room for an escape. */
+static size_t quoted_byte(unsigned char c, char buf[static 4])
+{
+	buf[0] = (char)c;
+	if (c >= ' ' && c < 0x7f && c != '"' && c != '\\')
+		return 1;
+	memcpy(buf, "\\x", 2);
+	hex_lower(&c, 1, buf + 2);
+	return 4;
+}
+
+/* As much as fits, in whole escapes. */
 static void put_quoted(struct log_line *l, struct str v)
 {
-	char esc[5] = "\\x00";
-	size_t from = 0;
+	char one[4];
 
 	put(l, "\"", 1);
 	for (size_t i = 0; i < v.n; i++) {
-		unsigned char c = (unsigned char)v.p[i];
+		size_t n = quoted_byte((unsigned char)v.p[i], one);
 
-		if (c >= ' ' && c < 0x7f && c != '"' && c != '\\')
-			continue;
-		put(l, v.p + from, i - from);
-		hex_lower(&c, 1, esc + 2);
-		put(l, esc, 4);
-		from = i + 1;
+		if (n > room(l)) {
+			cut(l, "~\"");
+			return;
+		}
+		put(l, one, n);
 	}
-	put(l, v.p + from, v.n - from);
-	put(l, "\"", 1);
+	if (room(l))
+		put(l, "\"", 1);
+	else
+		cut(l, "~\""); /* nothing is missing, but the mark has the quote */
 }
 
 void log_begin(struct log_line *l, enum log_level level, const char *event)
@@ -110,6 +145,7 @@ void log_begin(struct log_line *l, enum log_level level, const char *event)
 
 	l->level = level;
 	l->n = 0;
+	l->cut = false;
 	put_z(l, "ts=");
 	put_z(l, time_text(wall_ms(), ts));
 	put_z(l, " level=");
@@ -120,10 +156,11 @@ void log_begin(struct log_line *l, enum log_level level, const char *event)
 
 void log_str(struct log_line *l, const char *key, struct str value)
 {
-	put(l, " ", 1);
-	put_z(l, key);
-	put(l, "=", 1);
-	if (is_plain(value))
+	bool plain = is_plain(value);
+
+	if (!put_key(l, key, 1))
+		return;
+	if (plain && value.n <= room(l))
 		put(l, value.p, value.n);
 	else
 		put_quoted(l, value);
@@ -137,10 +174,8 @@ void log_num(struct log_line *l, const char *key, uint64_t value)
 	do
 		text[--i] = (char)('0' + value % 10);
 	while (value /= 10);
-	put(l, " ", 1);
-	put_z(l, key);
-	put(l, "=", 1);
-	put(l, text + i, sizeof(text) - i);
+	if (put_key(l, key, sizeof(text) - i))
+		put(l, text + i, sizeof(text) - i);
 }
 
 static void write_out(const char *p, size_t n)
@@ -161,6 +196,8 @@ static void write_out(const char *p, size_t n)
 
 void log_end(struct log_line *l)
 {
+	bool gone;
+
 	if (!log_is_on(l->level))
 		return;
 	l->s[l->n++] = '\n';
@@ -169,7 +206,10 @@ void log_end(struct log_line *l)
 		return;
 	}
 	lock_get(&log_state.mu);
-	if (l->n > QUEUE_BYTES - log_state.n) {
+	gone = !log_state.queue;
+	if (gone) {
+		/* the writer ended since we looked */
+	} else if (l->n > QUEUE_BYTES - log_state.n) {
 		log_state.lost++;
 	} else {
 		memcpy(log_state.queue + log_state.n, l->s, l->n);
@@ -178,12 +218,15 @@ void log_end(struct log_line *l)
 		log_state.n += l->n;
 	}
 	lock_put(&log_state.mu);
+	if (gone)
+		write_out(l->s, l->n);
 }
 
 void log_event(enum log_level level, const char *event, const char *fmt, ...)
 {
 	struct log_line l;
-	char msg[512];
+	char msg
+	    [LOG_LINE_MAX]; /* what does not fit in it does not fit in the line, and is marked there */
 	va_list ap;
 
 	if (!log_is_on(level))
@@ -196,50 +239,56 @@ void log_event(enum log_level level, const char *event, const char *fmt, ...)
 	log_end(&l);
 }
 
+/* Swaps buffers under the lock and writes without it; at the end takes the queue away for good. */
 static void *writer_main(void *spare)
 {
 	char *mine = spare;
+	bool stop;
 
-	for (;;) {
-		size_t n;
+	do {
 		char *full;
-		bool stop;
+		size_t n;
 
 		lock_get(&log_state.mu);
 		while (log_state.n == 0 && !log_state.stopping)
 			(void)lock_wait(&log_state.mu, &log_state.wake, 0);
+		stop = log_state.stopping;
 		full = log_state.queue;
 		n = log_state.n;
-		log_state.queue = mine;
+		log_state.queue = stop ? NULL : mine;
 		log_state.n = 0;
-		stop = log_state.stopping;
 		lock_put(&log_state.mu);
 		write_out(full, n);
-		mine = full;
 		if (stop)
-			break;
-	}
+			free(mine);
+		mine = full;
+	} while (!stop);
 	free(mine);
 	return NULL;
 }
 
 bool log_start(void)
 {
-	char *spare = malloc(QUEUE_BYTES);
+	char *spare = malloc(QUEUE_BYTES), *queue = malloc(QUEUE_BYTES);
 
-	log_state.queue = malloc(QUEUE_BYTES);
+	if (!log_state
+		 .is_ready) { /* once: a late line may still hold the lock when the log starts again */
+		lock_init(&log_state.mu, LOCK_LOG);
+		cond_init(&log_state.wake);
+		log_state.is_ready = true;
+	}
+	lock_get(&log_state.mu);
+	log_state.queue = queue;
 	log_state.n = 0;
 	log_state.stopping = false;
-	lock_init(&log_state.mu, LOCK_LOG);
-	cond_init(&log_state.wake);
-	if (!spare || !log_state.queue ||
-	    pthread_create(&log_state.writer, NULL, writer_main, spare) != 0) {
+	lock_put(&log_state.mu);
+	log_state.is_async =
+	    spare && queue && pthread_create(&log_state.writer, NULL, writer_main, spare) == 0;
+	if (!log_state.is_async) {
 		free(spare);
 		free(TAKE(log_state.queue));
-		return false;
 	}
-	log_state.is_async = true;
-	return true;
+	return log_state.is_async;
 }
 
 void log_stop(void)
@@ -252,7 +301,6 @@ void log_stop(void)
 	(void)pthread_cond_signal(&log_state.wake);
 	lock_put(&log_state.mu);
 	(void)pthread_join(log_state.writer, NULL);
-	free(TAKE(log_state.queue));
 }
 
 uint64_t log_lost(void)

@@ -4,7 +4,7 @@
  * G1  Values from outside are quoted and escaped: a line never holds a raw control byte, one event is one line.
  * G2  A log that cannot be written loses lines and counts them; it never stops or slows the caller for long.
  * Lifecycle  usable at once, synchronously; log_start() adds a writer thread, log_stop() flushes and ends it.
- * Threads    all functions from any thread.
+ * Threads    start and stop by one thread; all else from any, at any time.
  */
 #pragma once
 
@@ -16,9 +16,10 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_LEVEL_N };
 
 #define LOG_LINE_MAX 2048
 
-/* A line being built on the caller's stack; what does not fit is cut, and the cut is marked. */
+/* A line being built on the caller's stack; what does not fit is cut, and a "~" marks the cut. */
 struct log_line {
 	enum log_level level;
+	bool cut; /* takes no more */
 	size_t n;
 	char s[LOG_LINE_MAX];
 };

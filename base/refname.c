@@ -5,13 +5,11 @@ static bool is_alnum_lower(char c)
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
 }
 
-/* Length of one separator (".", "_", "__" or a run of "-") at the start of s, 0 if there is none. */
+/* Length of one separator (".", "_", "__" or a run of "-") at the start of s, which is not empty; 0 if there is none. */
 static size_t separator_len(struct str s)
 {
 	size_t n = 0;
 
-	if (s.n == 0)
-		return 0;
 	if (s.p[0] == '.')
 		return 1;
 	if (s.p[0] == '_')

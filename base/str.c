@@ -1,7 +1,6 @@
 #include "base/str.h"
 
 #include <stdarg.h>
-#include <strings.h>
 
 struct str str_of(const char *z)
 {
@@ -13,9 +12,20 @@ bool str_eq(struct str a, struct str b)
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
+static int lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
+}
+
 bool str_eq_nocase(struct str a, struct str b)
 {
-	return a.n == b.n && (a.n == 0 || strncasecmp(a.p, b.p, a.n) == 0);
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++) {
+		if (lower(a.p[i]) != lower(b.p[i]))
+			return false;
+	}
+	return true;
 }
 
 bool str_starts(struct str s, struct str prefix)
@@ -142,9 +152,38 @@ bool percent_decode(struct str in, bool plus_is_space, char *buf, size_t cap, si
 	return true;
 }
 
+size_t utf8_len(struct str s)
+{
+	const uint8_t *p = (const uint8_t *)s.p;
+	uint8_t low = 0x80,
+		high = 0xbf; /* bounds of the second byte: no overlong form, no surrogate */
+	size_t n;
+
+	if (s.n == 0 || p[0] < 0x80)
+		return s.n > 0;
+	if (p[0] < 0xc2 || p[0] > 0xf4)
+		return 0;
+	n = p[0] < 0xe0 ? 2 : (p[0] < 0xf0 ? 3 : 4);
+	if (p[0] == 0xe0)
+		low = 0xa0;
+	else if (p[0] == 0xed)
+		high = 0x9f;
+	else if (p[0] == 0xf0)
+		low = 0x90;
+	else if (p[0] == 0xf4)
+		high = 0x8f;
+	if (s.n < n || p[1] < low || p[1] > high)
+		return 0;
+	for (size_t i = 2; i < n; i++) {
+		if (p[i] < 0x80 || p[i] > 0xbf)
+			return 0;
+	}
+	return n;
+}
+
 void sbuf_init(struct sbuf *b, size_t max)
 {
-	*b = (struct sbuf){ .max = max };
+	*b = (struct sbuf){ .max = MIN(max, SBUF_MAX) };
 }
 
 void sbuf_clear(struct sbuf *b)
@@ -158,10 +197,11 @@ bool sbuf_reserve(struct sbuf *b, size_t n)
 	size_t need, cap;
 	char *p;
 
-	if (b->failed || n > b->max - b->n || __builtin_add_overflow(b->n, n + 1, &need)) {
+	if (b->failed || n > b->max - b->n) {
 		b->failed = true;
 		return false;
 	}
+	need = b->n + n + 1; /* SBUF_MAX leaves room */
 	if (need <= b->cap)
 		return true;
 	cap = b->cap ? b->cap : 64;

@@ -45,13 +45,18 @@ void hex_lower(const uint8_t *bytes, size_t n, char *out); /* writes 2n characte
 /* Percent-decodes into buf (cap bytes).  False on a bad escape or if it does not fit. */
 bool percent_decode(struct str in, bool plus_is_space, char *buf, size_t cap, size_t *ret_n);
 
+/* Bytes of the well-formed UTF-8 sequence (RFC 3629) at the start of s, 0 if there is none. */
+size_t utf8_len(struct str s);
+
+#define SBUF_MAX (SIZE_MAX / 2) /* "no limit": no size below overflows when it is doubled */
+
 struct sbuf {
 	char *p; /* owned; NUL after n bytes when not NULL */
 	size_t n, cap, max;
 	bool failed; /* over max or out of memory: contents are not to be used */
 };
 
-void sbuf_init(struct sbuf *b, size_t max);
+void sbuf_init(struct sbuf *b, size_t max); /* more than SBUF_MAX is SBUF_MAX */
 void sbuf_clear(struct sbuf *b);
 #define AUTO_SBUF CLEANUP(sbuf_clear) struct sbuf
 /* Makes room for n more bytes at once; a known final size spares the copies of growing. */

@@ -15,6 +15,7 @@ static struct {
 	enum fault_mode mode;
 	int trace_fd;
 	_Atomic bool armed, fired;
+	fault_observer *observer;
 	_Atomic unsigned long calls;
 } plan = { .trace_fd = -1 };
 
@@ -37,6 +38,28 @@ bool fault_disarm(void)
 unsigned long fault_count(void)
 {
 	return plan.calls;
+}
+
+void fault_observe(fault_observer *fn)
+{
+	plan.observer = fn;
+}
+
+/* Tells of a call that succeeded, with everything else switched off meanwhile. */
+static void observed(const char *name, int fd)
+{
+	fault_observer *fn = plan.observer;
+	bool armed = plan.armed;
+	int saved = errno;
+
+	if (!fn)
+		return;
+	plan.observer = NULL;
+	plan.armed = false;
+	fn(name, fd);
+	plan.armed = armed;
+	plan.observer = fn;
+	errno = saved;
 }
 
 static void die(void)
@@ -85,6 +108,8 @@ static bool fails(enum fault_mode m)
 #define FD_mkdirat dir
 #define PATH_renameat b
 #define FD_renameat to
+#define PATH_renameat2 b
+#define FD_renameat2 to
 #define PATH_linkat b
 #define FD_linkat to
 #define PATH_unlinkat path
@@ -99,16 +124,21 @@ static bool fails(enum fault_mode m)
 #define FD_fsync fd
 #define PATH_fdatasync NULL
 #define FD_fdatasync fd
+#define PATH_syncfs NULL
+#define FD_syncfs fd
 #define REAL_openat(dir, path, flags, mode) syscall(SYS_openat, dir, path, flags, mode)
 #define REAL_mkdirat(dir, path, mode) syscall(SYS_mkdirat, dir, path, mode)
 #define REAL_renameat(from, a, to, b) syscall(SYS_renameat, from, a, to, b)
+#define REAL_renameat2(from, a, to, b, flags) syscall(SYS_renameat2, from, a, to, b, flags)
 #define REAL_linkat(from, a, to, b, flags) syscall(SYS_linkat, from, a, to, b, flags)
 #define REAL_unlinkat(dir, path, flags) syscall(SYS_unlinkat, dir, path, flags)
 #define REAL_fchmod(fd, mode) syscall(SYS_fchmod, fd, mode)
-#define REAL_fchmodat(dir, path, mode, flags) ((void)(flags), syscall(SYS_fchmodat, dir, path, mode))
+#define REAL_fchmodat(dir, path, mode, flags)                                                      \
+	((void)(flags), syscall(SYS_fchmodat, dir, path, mode))
 #define REAL_ftruncate(fd, size) syscall(SYS_ftruncate, fd, size)
 #define REAL_fsync(fd) syscall(SYS_fsync, fd)
 #define REAL_fdatasync(fd) syscall(SYS_fdatasync, fd)
+#define REAL_syncfs(fd) syscall(SYS_syncfs, fd)
 #define REAL_write(fd, p, n) syscall(SYS_write, fd, p, n)
 #define REAL_pwrite(fd, p, n, at) syscall(SYS_pwrite64, fd, p, n, at)
 #define REAL_pread(fd, p, n, at) syscall(SYS_pread64, fd, p, n, at)
@@ -124,6 +154,8 @@ static bool fails(enum fault_mode m)
 		r = (result)REAL_##name args;                                                      \
 		if (m == FAULT_KILL_AFTER || m == FAULT_KILL_HALF)                                 \
 			die();                                                                     \
+		if (r >= 0)                                                                        \
+			observed(#name, FD_##name);                                                \
 		return r;                                                                          \
 	}
 SYS_CALLS(X)
@@ -142,6 +174,8 @@ SYS_CALLS(X)
 		r = (result)REAL_##name args;                                                      \
 		if (m == FAULT_KILL_AFTER || m == FAULT_KILL_HALF)                                 \
 			die();                                                                     \
+		if (r >= 0)                                                                        \
+			observed(#name, fd);                                                       \
 		return r;                                                                          \
 	}
 SYS_TRANSFERS(X)
@@ -177,6 +211,8 @@ ssize_t lmdb_writev(int fd, const struct iovec *iov, int count)
 	r = syscall(SYS_writev, fd, iov, count);
 	if (m == FAULT_KILL_AFTER || m == FAULT_KILL_HALF)
 		die();
+	if (r >= 0)
+		observed("writev", fd);
 	return r;
 }
 

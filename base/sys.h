@@ -21,6 +21,8 @@
 	  (dir, path, flags, mode))                                                                \
 	X(int, mkdirat, (int dir, const char *path, mode_t mode), (dir, path, mode))               \
 	X(int, renameat, (int from, const char *a, int to, const char *b), (from, a, to, b))       \
+	X(int, renameat2, (int from, const char *a, int to, const char *b, unsigned flags),        \
+	  (from, a, to, b, flags))                                                                 \
 	X(int, linkat, (int from, const char *a, int to, const char *b, int flags),                \
 	  (from, a, to, b, flags))                                                                 \
 	X(int, unlinkat, (int dir, const char *path, int flags), (dir, path, flags))               \
@@ -29,7 +31,8 @@
 	  (dir, path, mode, flags))                                                                \
 	X(int, ftruncate, (int fd, off_t size), (fd, size))                                        \
 	X(int, fsync, (int fd), (fd))                                                              \
-	X(int, fdatasync, (int fd), (fd))
+	X(int, fdatasync, (int fd), (fd))                                                          \
+	X(int, syncfs, (int fd), (fd))
 
 /* The same, for calls that may do a part of the work. */
 #define SYS_TRANSFERS(X)                                                                           \
@@ -68,6 +71,10 @@ void fault_arm(unsigned long n, int sys_errno, enum fault_mode mode);
 /* Stops the plan; true if it was reached. */
 bool fault_disarm(void);
 unsigned long fault_count(void); /* calls since fault_arm */
+
+/* Called after each call that succeeded; calls that it makes itself are neither counted nor told.  NULL ends it. */
+typedef void fault_observer(const char *call, int fd);
+void fault_observe(fault_observer *fn);
 
 /*
  * Takes a plan from BERTH_FAULT="N:ERRNO:MODE" (mode as the enum in lower case: once from kill kill_after

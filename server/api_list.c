@@ -45,7 +45,7 @@ static void send_list(struct request *rq, struct jv *take)
 	AUTO_JV *doc = take;
 	AUTO_SBUF b;
 
-	sbuf_init(&b, SIZE_MAX / 2);
+	sbuf_init(&b, SBUF_MAX);
 	jv_dump(doc, &b);
 	reply_body(&rq->reply, 200, MEDIA_JSON, &b);
 }

@@ -8,7 +8,7 @@
 static enum err_kind send_manifest(struct request *rq, struct manifest_info *m, struct err *e)
 {
 	AUTO_CLOSE fd = -1;
-	AUTO_SBUF b = { .max = SIZE_MAX / 2 };
+	AUTO_SBUF b = { .max = SBUF_MAX };
 	enum err_kind k;
 
 	if (m->bytes) {
@@ -34,11 +34,12 @@ enum err_kind api_manifest_get(struct request *rq, struct err *e)
 	enum err_kind k;
 
 	rq->about = RES_MANIFEST;
-	k = index_manifest_find(store_index(rq->server->store), &p->repo,
-				p->has_digest ? NULL : &p->tag, p->has_digest ? &p->digest : NULL,
-				&m, e);
+	k = repo_manifest_find(rq->server->store, &p->repo, p->has_digest ? NULL : &p->tag,
+			       p->has_digest ? &p->digest : NULL, &m, e);
 	if (k != ERR_OK)
 		return k;
+	if (!p->has_digest && rq->method == METHOD_GET)
+		store_note_pull(rq->server->store, m.repo, &p->tag);
 	api_content_headers(rq, &m.digest);
 	if (!api_not_modified(rq, &m.digest))
 		k = send_manifest(rq, &m, e);

@@ -73,7 +73,7 @@ static void send_listing(struct request *rq, struct listing *l)
 {
 	AUTO_SBUF b;
 
-	sbuf_init(&b, SIZE_MAX / 2);
+	sbuf_init(&b, SBUF_MAX);
 	sbuf_add_str(
 	    &b, STR("{\"schemaVersion\":2,\"mediaType\":\"" MEDIA_OCI_INDEX "\",\"manifests\":["));
 	if (l->text.p)
@@ -91,7 +91,7 @@ static enum err_kind list(struct request *rq, struct str type, const struct refe
 	bool more = false;
 	enum err_kind k;
 
-	sbuf_init(&l.text, SIZE_MAX / 2);
+	sbuf_init(&l.text, SBUF_MAX);
 	k = index_referrers(store_index(rq->server->store), &rq->path.repo, &rq->path.digest, type,
 			    after, add_descriptor, &l, &more, &last, e);
 	if (k == ERR_OK || k == ERR_NOT_FOUND) { /* no repository: no referrers either */

@@ -2,10 +2,22 @@
 
 #include <stddef.h>
 
+#include "base/quantity.h"
+
 #define KEY_MAX 64
 #define TEXT_MAX 4096
 
-enum conf_type { CONF_TEXT, CONF_COUNT, CONF_SIZE, CONF_DURATION, CONF_FLAG, CONF_CHOICE };
+enum conf_type {
+	CONF_TEXT,
+	CONF_COUNT,
+	CONF_PERCENT, /* with or without its sign */
+	CONF_SIZE,
+	CONF_DURATION,
+	CONF_KEEP, /* a duration, or never */
+	CONF_FLAG,
+	CONF_CHOICE,
+	CONF_LIST,
+};
 
 struct option {
 	const char *key;
@@ -50,7 +62,7 @@ static const struct option options[] = {
 	  "span over which the rate is measured", NULL },
 	{ "http.target_max", CONF_SIZE, AT(http_target_max), 1024, 64 * K, "8K",
 	  "bytes of a request-target", NULL },
-	{ "http.head_max", CONF_SIZE, AT(http_head_max), 16 * K, 512 * K, "96K",
+	{ "http.head_max", CONF_SIZE, AT(http_head_max), 16 * K, 512 * K, "64K",
 	  "bytes of memory for the head of a request and for buffers", NULL },
 	{ "http.drain", CONF_DURATION, AT(http_drain_ms), 0, DAY, "10s",
 	  "time that running requests have to end after SIGTERM", NULL },
@@ -58,7 +70,7 @@ static const struct option options[] = {
 	  "serve plain HTTP to anybody on an address that is not loopback", NULL },
 	{ "manifest.size_max", CONF_SIZE, AT(manifest_size_max), 1024, 64 * M, "4M",
 	  "bytes of a manifest", NULL },
-	{ "manifest.json_depth_max", CONF_COUNT, AT(manifest_json_depth_max), 8, 2048, "64",
+	{ "manifest.json_depth_max", CONF_COUNT, AT(manifest_json_depth_max), 8, MANIFEST_DEPTH_MAX, "64",
 	  "nesting of a manifest", NULL },
 	{ "manifest.sparse", CONF_CHOICE, AT(manifest_sparse), 0, 0, "index",
 	  "what may refer to content that is not there: nothing, an index, or images as well", SPARSE_CHOICES },
@@ -72,8 +84,24 @@ static const struct option options[] = {
 	  "bytes of one answer of referrers", NULL },
 	{ "index.map_size", CONF_SIZE, AT(index_map_size), M, 1024 * 1024 * M, "1G",
 	  "first size of the index's memory map; it grows by itself", NULL },
+	{ "gc.enabled", CONF_FLAG, AT(gc_enabled), 0, 0, "true",
+	  "collect garbage while serving", NULL },
+	{ "gc.interval", CONF_DURATION, AT(gc_interval_ms), SECOND, 365 * DAY, "10m",
+	  "time between collections", NULL },
 	{ "gc.lease", CONF_DURATION, AT(gc_lease_ms), 0, 365 * DAY, "24h",
 	  "how long content that nothing refers to is kept for a push under way", NULL },
+	{ "gc.max_share", CONF_PERCENT, AT(gc_max_share), 1, 100, "30",
+	  "percent of the store that one collection may remove without being asked to", NULL },
+	{ "gc.untagged_keep", CONF_KEEP, AT(gc_untagged_keep_ms), 0, 3650 * DAY, "never",
+	  "after which a manifest without a tag is garbage; never: it stays until it is deleted", NULL },
+	{ "trash.keep", CONF_DURATION, AT(trash_keep_ms), 0, 365 * DAY, "24h",
+	  "how long what was deleted or collected can be restored; 0: not at all", NULL },
+	{ "scrub.rate", CONF_SIZE, AT(scrub_rate), 0, 1024 * 1024 * M, "8M",
+	  "bytes a second that are read again and checked; 0: none", NULL },
+	{ "scrub.interval", CONF_DURATION, AT(scrub_interval_ms), 0, 3650 * DAY, "7d",
+	  "time between the starts of two rounds over everything", NULL },
+	{ "retention", CONF_LIST, AT(retention), 0, 0, "[]",
+	  "which tags are kept, by repository: see the documentation of retention", NULL },
 	{ "log.level", CONF_CHOICE, AT(log_level), 0, 0, "info",
 	  "least important events that are written", LEVEL_CHOICES },
 	{ "log.access", CONF_FLAG, AT(log_access), 0, 0, "true",
@@ -81,40 +109,14 @@ static const struct option options[] = {
 };
 /* clang-format on */
 
-struct unit {
-	const char *suffix;
-	uint64_t factor;
-};
-static const struct unit durations[] = {
-	{ "ms", 1 }, { "s", SECOND }, { "m", 60 * SECOND }, { "h", 3600 * SECOND }, { "d", DAY },
-};
-static const struct unit sizes[] = {
-	{ "", 1 }, { "K", K }, { "M", M }, { "G", K *M }, { "T", M *M },
-};
-#define UNITS 5
-_Static_assert(ARRAY_LEN(durations) == UNITS && ARRAY_LEN(sizes) == UNITS, "walked alike");
-
-static const struct unit *units_of(enum conf_type type)
-{
-	return type == CONF_DURATION ? durations : sizes;
-}
-
+/* A duration, a size, or NEVER. */
 static bool parse_scaled(enum conf_type type, struct str in, uint64_t *ret)
 {
-	const struct unit *units = units_of(type);
-	uint64_t v;
-
-	if (!scan_u64(&in, UINT64_MAX, &v))
-		return false;
-	if (v == 0 && in.n == 0) { /* nothing is nothing in any unit */
-		*ret = 0;
+	if (type == CONF_KEEP && str_eq(in, STR("never"))) {
+		*ret = UINT64_MAX;
 		return true;
 	}
-	for (size_t i = 0; i < UNITS; i++) {
-		if (str_eq(in, str_of(units[i].suffix)))
-			return !__builtin_mul_overflow(v, units[i].factor, ret);
-	}
-	return false;
+	return type == CONF_SIZE ? size_parse(in, ret) : duration_parse(in, ret);
 }
 
 static bool parse_flag(struct str in, bool *ret)
@@ -153,40 +155,60 @@ static bool parse_choice(const struct option *o, struct str in, unsigned *ret)
 	return false;
 }
 
-/* In the largest unit that leaves no remainder. */
-static void format_scaled(enum conf_type type, uint64_t v, char *buf, size_t cap)
+/* As it would have to be written. */
+static const char *format_number(enum conf_type type, uint64_t v,
+				 char buf[static QUANTITY_TEXT_MAX])
 {
-	const struct unit *units = units_of(type);
-	size_t i = UNITS - 1;
+	if (type == CONF_COUNT || type == CONF_PERCENT)
+		(void)snprintf(buf, QUANTITY_TEXT_MAX, "%llu", (unsigned long long)v);
+	else if (type == CONF_KEEP && v == UINT64_MAX)
+		(void)snprintf(buf, QUANTITY_TEXT_MAX, "never");
+	else if (type == CONF_SIZE)
+		(void)size_text(v, buf);
+	else
+		(void)duration_text(v, buf);
+	return buf;
+}
 
-	while (i && (v == 0 || v % units[i].factor))
-		i--;
-	(void)snprintf(buf, cap, "%llu%s", (unsigned long long)(v / units[i].factor),
-		       units[i].suffix);
+/* What an option takes, for a message. */
+static const char *type_text(enum conf_type type)
+{
+	switch ((int)type) {
+	case CONF_DURATION:
+		return "a duration (ms s m h d)";
+	case CONF_KEEP:
+		return "never or a duration (ms s m h d)";
+	case CONF_SIZE:
+		return "a size (K M G T)";
+	default:
+		return "a number";
+	}
 }
 
 static enum err_kind set_number(const struct option *o, uint64_t *field, struct str value,
 				const char *where, struct err *e)
 {
-	char min[32], max[32];
-	enum conf_type shown = o->type == CONF_COUNT ? CONF_SIZE : o->type;
+	char min[QUANTITY_TEXT_MAX], max[QUANTITY_TEXT_MAX];
 	struct str in = value;
 	uint64_t v;
-	bool ok = o->type == CONF_COUNT ? scan_u64(&in, UINT64_MAX, &v) && scan_end(&in)
-					: parse_scaled(o->type, value, &v);
+	bool ok;
 
-	if (ok && v >= o->min && v <= o->max) {
+	if (o->type == CONF_COUNT || o->type == CONF_PERCENT) {
+		ok = scan_u64(&in, UINT64_MAX, &v);
+		if (o->type == CONF_PERCENT)
+			(void)scan_char(&in, '%');
+		ok = ok && scan_end(&in);
+	} else {
+		ok = parse_scaled(o->type, value, &v);
+	}
+
+	if (ok && v >= o->min && (v <= o->max || (o->type == CONF_KEEP && v == UINT64_MAX))) {
 		*field = v;
 		return ERR_OK;
 	}
-	format_scaled(shown, o->min, min, sizeof(min));
-	format_scaled(shown, o->max, max, sizeof(max));
 	return err_set(e, ERR_INVALID, __func__, "%s: %s is \"%.60s\": it must be %s from %s to %s",
-		       where, o->key, value.p,
-		       o->type == CONF_DURATION
-			   ? "a duration (ms s m h d)"
-			   : (o->type == CONF_SIZE ? "a size (K M G T)" : "a number"),
-		       min, max);
+		       where, o->key, value.p, type_text(o->type),
+		       format_number(o->type, o->min, min), format_number(o->type, o->max, max));
 }
 
 static enum err_kind set_text(const struct option *o, struct sbuf *field, struct str value,
@@ -202,6 +224,22 @@ static enum err_kind set_text(const struct option *o, struct sbuf *field, struct
 			     : ERR_OK;
 }
 
+static enum err_kind set_list(const struct option *o, struct jv **field, struct str value,
+			      const char *where, struct err *e)
+{
+	char place[640];
+	struct jv *list;
+	enum err_kind k;
+
+	(void)snprintf(place, sizeof(place), "%s: %s", where, o->key);
+	k = conf_parse_list(value, place, &list, e);
+	if (k != ERR_OK)
+		return k;
+	jv_free(field);
+	*field = list;
+	return ERR_OK;
+}
+
 static enum err_kind set_option(struct conf *c, const struct option *o, struct str value,
 				const char *where, struct err *e)
 {
@@ -211,8 +249,10 @@ static enum err_kind set_option(struct conf *c, const struct option *o, struct s
 	case CONF_TEXT:
 		return set_text(o, field, value, where, e);
 	case CONF_COUNT:
+	case CONF_PERCENT:
 	case CONF_SIZE:
 	case CONF_DURATION:
+	case CONF_KEEP:
 		return set_number(o, field, value, where, e);
 	case CONF_FLAG:
 		if (parse_flag(value, field))
@@ -226,23 +266,54 @@ static enum err_kind set_option(struct conf *c, const struct option *o, struct s
 		return err_set(e, ERR_INVALID, __func__,
 			       "%s: %s is \"%.60s\": it must be one of %s", where, o->key, value.p,
 			       o->choices);
+	case CONF_LIST:
+		return set_list(o, field, value, where, e);
 	}
 	return err_set(e, ERR_BUG, __func__, "option %s has no type", o->key);
+}
+
+static const struct option *find_option(struct str key)
+{
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		if (str_eq(key, str_of(options[i].key)))
+			return &options[i];
+	}
+	return NULL;
+}
+
+static enum err_kind no_option(struct str key, const char *where, struct err *e)
+{
+	return err_set(e, ERR_INVALID, __func__, "%s: there is no option \"%.*s\"", where,
+		       (int)MIN(key.n, (size_t)KEY_MAX), key.p);
+}
+
+enum err_kind conf_set_list(struct conf *c, struct str key, struct jv *take, const char *where,
+			    struct err *e)
+{
+	const struct option *o = find_option(key);
+	struct jv **field;
+
+	if (!o || o->type != CONF_LIST) {
+		jv_free(&take);
+		return o ? err_set(e, ERR_INVALID, __func__, "%s: %s is no list", where, o->key)
+			 : no_option(key, where, e);
+	}
+	field = (struct jv **)((char *)c + o->offset);
+	jv_free(field);
+	*field = take;
+	return ERR_OK;
 }
 
 enum err_kind conf_set(struct conf *c, struct str key, struct str value, const char *where,
 		       struct err *e)
 {
+	const struct option *o = find_option(key);
 	char text[TEXT_MAX + 1];
 
 	if (!str_copy(value, text, sizeof(text)))
-		return err_set(e, ERR_INVALID, __func__, "%s: value too long", where);
-	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-		if (str_eq(key, str_of(options[i].key)))
-			return set_option(c, &options[i], str_of(text), where, e);
-	}
-	return err_set(e, ERR_INVALID, __func__, "%s: there is no option \"%.*s\"", where,
-		       (int)MIN(key.n, (size_t)KEY_MAX), key.p);
+		return err_set(e, ERR_INVALID, __func__,
+			       "%s: the value is too long or has a NUL in it", where);
+	return o ? set_option(c, o, str_of(text), where, e) : no_option(key, where, e);
 }
 
 static enum err_kind set_presets(struct conf *c, struct err *e)
@@ -276,7 +347,7 @@ static enum err_kind read_environment(struct conf *c, struct err *e)
 		const char *value;
 
 		environment_name(options[i].key, name);
-		value = getenv(name);
+		value = getenv(name); /* NOLINT(concurrency-mt-unsafe): no thread runs yet */
 		if (value)
 			k = set_option(c, &options[i], str_of(value), name, e);
 	}
@@ -285,11 +356,16 @@ static enum err_kind read_environment(struct conf *c, struct err *e)
 
 static bool is_flag(struct str key)
 {
-	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-		if (str_eq(key, str_of(options[i].key)))
-			return options[i].type == CONF_FLAG;
-	}
-	return false;
+	const struct option *o = find_option(key);
+
+	return o && o->type == CONF_FLAG;
+}
+
+bool conf_takes_value(struct str name)
+{
+	const struct option *o = find_option(name);
+
+	return (o && o->type != CONF_FLAG) || str_eq(name, STR("config"));
 }
 
 struct arg {
@@ -363,25 +439,72 @@ void conf_clear(struct conf *c)
 {
 	sbuf_clear(&c->root);
 	sbuf_clear(&c->listen);
+	jv_free(&c->retention);
+}
+
+/* In YAML's double quotes. */
+static void dump_text(struct str text, struct sbuf *b)
+{
+	sbuf_add(b, "\"", 1);
+	for (size_t i = 0; i < text.n; i++) {
+		unsigned char c = (unsigned char)text.p[i];
+
+		if (c < ' ' || c == 0x7f)
+			sbuf_addf(b, "\\x%02x", c);
+		else
+			sbuf_addf(b, c == '"' || c == '\\' ? "\\%c" : "%c", c);
+	}
+	sbuf_add(b, "\"", 1);
+}
+
+/* In YAML's flow style, which is JSON's; lines are not part of the value. */
+static void dump_node(const struct jv *v, struct sbuf *b)
+{
+	const char *key, *comma = "";
+	const struct jv *member;
+	void *iter = NULL;
+	struct str text;
+
+	if (jv_text(v, &text)) {
+		dump_text(text, b);
+	} else if (jv_is_array(v)) {
+		sbuf_add(b, "[", 1);
+		for (size_t i = 0; i < jv_count(v); i++) {
+			sbuf_addf(b, "%s", i ? ", " : "");
+			dump_node(jv_at(v, i), b);
+		}
+		sbuf_add(b, "]", 1);
+	} else {
+		sbuf_add(b, "{", 1);
+		while (jv_next(v, &iter, &key, &member)) {
+			if (strcmp(key, CONF_LINE) == 0)
+				continue;
+			sbuf_addf(b, "%s", comma);
+			dump_text(str_of(key), b);
+			sbuf_addf(b, ": ");
+			dump_node(member, b);
+			comma = ", ";
+		}
+		sbuf_add(b, "}", 1);
+	}
 }
 
 static void dump_value(const struct conf *c, const struct option *o, struct sbuf *b)
 {
 	const void *field = (const char *)c + o->offset;
 	struct str word = { "", 0 };
-	char text[32];
+	char text[QUANTITY_TEXT_MAX];
 
 	switch (o->type) {
 	case CONF_TEXT:
-		sbuf_addf(b, "\"%s\"", ((const struct sbuf *)field)->p);
+		dump_text(str_of(((const struct sbuf *)field)->p), b);
 		break;
 	case CONF_COUNT:
-		sbuf_addf(b, "%llu", (unsigned long long)*(const uint64_t *)field);
-		break;
+	case CONF_PERCENT:
 	case CONF_SIZE:
 	case CONF_DURATION:
-		format_scaled(o->type, *(const uint64_t *)field, text, sizeof(text));
-		sbuf_addf(b, "%s", text);
+	case CONF_KEEP:
+		sbuf_addf(b, "%s", format_number(o->type, *(const uint64_t *)field, text));
 		break;
 	case CONF_FLAG:
 		sbuf_addf(b, "%s", *(const bool *)field ? "true" : "false");
@@ -389,6 +512,9 @@ static void dump_value(const struct conf *c, const struct option *o, struct sbuf
 	case CONF_CHOICE:
 		(void)choice_at(o, *(const unsigned *)field, &word);
 		sbuf_add_str(b, word);
+		break;
+	case CONF_LIST:
+		dump_node(*(struct jv *const *)field, b);
 		break;
 	}
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "base/err.h"
+#include "base/form.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "storage/change.h"
@@ -29,10 +30,21 @@ struct conf {
 	uint64_t uploads_idle_ms, uploads_sessions_max;
 	uint64_t list_page_max, referrers_page_bytes_max;
 	uint64_t index_map_size;
-	uint64_t gc_lease_ms;
+	bool gc_enabled;
+	uint64_t gc_interval_ms, gc_lease_ms, gc_max_share;
+	uint64_t gc_untagged_keep_ms; /* UINT64_MAX: for ever */
+	uint64_t trash_keep_ms;
+	uint64_t scrub_rate, scrub_interval_ms;
+	struct jv *retention;
 	enum log_level log_level;
 	bool log_access;
 };
+
+/*
+ * The value of a list option is an array of objects, lists and texts.  Each object has its line as member CONF_LINE; no
+ * other name has an @.
+ */
+#define CONF_LINE FORM_LINE
 
 /*
  * args are those after the command: --name=value, --name value, --flag, --config FILE.  ERR_INVALID names the option,
@@ -40,12 +52,20 @@ struct conf {
  */
 MUST_CHECK enum err_kind conf_load(int n_args, char *const *args, struct conf *ret, struct err *e);
 void conf_clear(struct conf *c);
+/* Is "--name" an option that the next argument belongs to? */
+bool conf_takes_value(struct str name);
 
 /* Sets one option; where is what a message says about the place it was given. */
 MUST_CHECK enum err_kind conf_set(struct conf *c, struct str key, struct str value,
 				  const char *where, struct err *e);
+/* The same for a list, which is consumed. */
+MUST_CHECK enum err_kind conf_set_list(struct conf *c, struct str key, struct jv *take,
+				       const char *where, struct err *e);
 /* Every option with its meaning and value, as a configuration file. */
 void conf_dump(const struct conf *c, struct sbuf *b);
 
 /* conf_file.c: reads a YAML file into c. */
 MUST_CHECK enum err_kind conf_read_file(struct conf *c, const char *name, struct err *e);
+/* conf_file.c: a list as YAML or JSON text. */
+MUST_CHECK enum err_kind conf_parse_list(struct str text, const char *where, struct jv **ret,
+					 struct err *e);

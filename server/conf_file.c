@@ -7,17 +7,22 @@
 #define FILE_MAX (1024u * 1024)
 #define PREFIX_MAX 64
 
-/* A configuration is mappings of mappings of scalars; nothing else of YAML is accepted. */
+#define LIST_DEPTH_MAX 6
+
+/* A configuration is mappings of mappings of scalars and lists; anchors and tags of YAML are not accepted. */
 struct reader {
-	struct conf *c;
+	struct conf *c; /* NULL for conf_parse_list */
 	const char *name;
 	yaml_parser_t parser;
 	char prefix[PREFIX_MAX]; /* "http." inside of http: */
+	size_t n_prefix;
 };
 
 static enum err_kind refuse(const struct reader *r, const yaml_mark_t *at, const char *what,
 			    struct err *e)
 {
+	if (!r->c) /* a value by itself, whose name says where it was given */
+		return err_set(e, ERR_INVALID, __func__, "%s: %s", r->name, what);
 	return err_set(e, ERR_INVALID, __func__, "%s:%zu: %s", r->name, at->line + 1, what);
 }
 
@@ -34,17 +39,145 @@ static struct str scalar(const yaml_event_t *ev)
 	return (struct str){ (const char *)ev->data.scalar.value, ev->data.scalar.length };
 }
 
+static enum err_kind read_node(struct reader *r, const yaml_event_t *first, unsigned depth,
+			       struct jv **ret, struct err *e);
+
+static enum err_kind no_memory(struct err *e)
+{
+	return err_set(e, ERR_NO_MEMORY, __func__, "no memory for options");
+}
+
+/* After the start of a list, through its end. */
+static enum err_kind read_items(struct reader *r, unsigned depth, struct jv **ret, struct err *e)
+{
+	AUTO_JV *list = jv_new_array();
+	enum err_kind k = list ? ERR_OK : no_memory(e);
+	bool over = false;
+
+	while (k == ERR_OK && !over) {
+		yaml_event_t ev;
+		struct jv *item = NULL;
+
+		k = next_event(r, &ev, e);
+		if (k != ERR_OK)
+			return k;
+		over = ev.type == YAML_SEQUENCE_END_EVENT;
+		if (!over)
+			k = read_node(r, &ev, depth + 1, &item, e);
+		yaml_event_delete(&ev);
+		if (k == ERR_OK && !over && !jv_append(list, item))
+			k = no_memory(e);
+	}
+	if (k == ERR_OK)
+		*ret = TAKE(list);
+	return k;
+}
+
+static enum err_kind read_member(struct reader *r, const yaml_event_t *key, unsigned depth,
+				 struct jv *object, struct err *e)
+{
+	yaml_event_t value;
+	struct jv *v = NULL;
+	struct str name = scalar(key);
+	enum err_kind k;
+
+	if (key->type != YAML_SCALAR_EVENT || memchr(name.p, '@', name.n) ||
+	    strlen(name.p) != name.n)
+		return refuse(r, &key->start_mark, "a name is wanted here", e);
+	if (jv_member(object, name.p))
+		return refuse(r, &key->start_mark, "this name was given before", e);
+	k = next_event(r, &value, e);
+	if (k != ERR_OK)
+		return k;
+	k = read_node(r, &value, depth + 1, &v, e);
+	yaml_event_delete(&value);
+	if (k == ERR_OK && !jv_set(object, name.p, v))
+		k = no_memory(e);
+	return k;
+}
+
+/* After the start of a mapping at line, through its end. */
+static enum err_kind read_object(struct reader *r, size_t line, unsigned depth, struct jv **ret,
+				 struct err *e)
+{
+	AUTO_JV *object = jv_pack("{s:I}", CONF_LINE, (long long)line);
+	enum err_kind k = object ? ERR_OK : no_memory(e);
+	bool over = false;
+
+	while (k == ERR_OK && !over) {
+		yaml_event_t key;
+
+		k = next_event(r, &key, e);
+		if (k != ERR_OK)
+			return k;
+		over = key.type == YAML_MAPPING_END_EVENT;
+		if (!over)
+			k = read_member(r, &key, depth, object, e);
+		yaml_event_delete(&key);
+	}
+	if (k == ERR_OK)
+		*ret = TAKE(object);
+	return k;
+}
+
+/* Any value of a list: text, list or object.  first is its first event. */
+static enum err_kind read_node(struct reader *r, const yaml_event_t *first, unsigned depth,
+			       struct jv **ret, struct err *e)
+{
+	struct str text;
+
+	if (depth > LIST_DEPTH_MAX)
+		return refuse(r, &first->start_mark, "this is nested too deeply", e);
+	if (first->type == YAML_SEQUENCE_START_EVENT)
+		return read_items(r, depth, ret, e);
+	if (first->type == YAML_MAPPING_START_EVENT)
+		return read_object(r, first->start_mark.line + 1, depth, ret, e);
+	if (first->type != YAML_SCALAR_EVENT)
+		return refuse(r, &first->start_mark, "a value is wanted here", e);
+	text = scalar(first);
+	*ret = jv_pack("s%", text.p, text.n);
+	return *ret ? ERR_OK : refuse(r, &first->start_mark, "this is not UTF-8", e);
+}
+
 static enum err_kind read_mapping(struct reader *r, unsigned depth, struct err *e);
+
+/* The option's name in full, and where it stands. */
+struct place {
+	char key[2 * PREFIX_MAX], where[512];
+	size_t n_key;
+};
+
+static void find_place(const struct reader *r, struct str key, const yaml_mark_t *at,
+		       struct place *ret)
+{
+	size_t n = MIN(key.n, (size_t)PREFIX_MAX); /* no option has so long a name */
+
+	memcpy(ret->key, r->prefix, r->n_prefix);
+	memcpy(ret->key + r->n_prefix, key.p, n);
+	ret->n_key = r->n_prefix + n;
+	(void)snprintf(ret->where, sizeof(ret->where), "%.400s:%zu", r->name, at->line + 1);
+}
+
+static enum err_kind set_list(struct reader *r, struct str key, const yaml_event_t *first,
+			      struct err *e)
+{
+	struct place p;
+	struct jv *list = NULL;
+	enum err_kind k = read_node(r, first, 0, &list, e);
+
+	if (k != ERR_OK)
+		return k;
+	find_place(r, key, &first->start_mark, &p);
+	return conf_set_list(r->c, (struct str){ p.key, p.n_key }, list, p.where, e);
+}
 
 static enum err_kind set_value(struct reader *r, struct str key, const yaml_event_t *value,
 			       struct err *e)
 {
-	char full[2 * PREFIX_MAX], where[512];
+	struct place p;
 
-	(void)snprintf(full, sizeof(full), "%s%.*s", r->prefix, (int)MIN(key.n, (size_t)PREFIX_MAX),
-		       key.p);
-	(void)snprintf(where, sizeof(where), "%.400s:%zu", r->name, value->start_mark.line + 1);
-	return conf_set(r->c, str_of(full), scalar(value), where, e);
+	find_place(r, key, &value->start_mark, &p);
+	return conf_set(r->c, (struct str){ p.key, p.n_key }, scalar(value), p.where, e);
 }
 
 static enum err_kind read_value(struct reader *r, struct str key, unsigned depth, struct err *e)
@@ -56,12 +189,16 @@ static enum err_kind read_value(struct reader *r, struct str key, unsigned depth
 		return k;
 	if (ev.type == YAML_SCALAR_EVENT) {
 		k = set_value(r, key, &ev, e);
-	} else if (ev.type != YAML_MAPPING_START_EVENT || depth != 0 || key.n + 2 > PREFIX_MAX) {
+	} else if (ev.type == YAML_SEQUENCE_START_EVENT) {
+		k = set_list(r, key, &ev, e);
+	} else if (ev.type != YAML_MAPPING_START_EVENT || depth != 0 || key.n + 1 > PREFIX_MAX) {
 		k = refuse(r, &ev.start_mark, "a value or a group of options is wanted here", e);
 	} else {
-		(void)snprintf(r->prefix, sizeof(r->prefix), "%.*s.", STR_FMT(key));
+		memcpy(r->prefix, key.p, key.n);
+		r->prefix[key.n] = '.';
+		r->n_prefix = key.n + 1;
 		k = read_mapping(r, depth + 1, e);
-		r->prefix[0] = '\0';
+		r->n_prefix = 0;
 	}
 	yaml_event_delete(&ev);
 	return k;
@@ -109,6 +246,38 @@ static enum err_kind read_document(struct reader *r, struct err *e)
 		if (k != ERR_OK || type == YAML_STREAM_END_EVENT)
 			return k;
 	}
+}
+
+enum err_kind conf_parse_list(struct str text, const char *where, struct jv **ret, struct err *e)
+{
+	struct reader r = { .name = where };
+	enum err_kind k = ERR_OK;
+	bool over = false;
+
+	*ret = NULL;
+	if (!yaml_parser_initialize(&r.parser))
+		return no_memory(e);
+	yaml_parser_set_input_string(&r.parser, (const unsigned char *)text.p, text.n);
+	while (k == ERR_OK && !over) {
+		yaml_event_t ev;
+
+		k = next_event(&r, &ev, e);
+		if (k != ERR_OK)
+			break;
+		over = ev.type == YAML_STREAM_END_EVENT;
+		if (ev.type == YAML_SEQUENCE_START_EVENT && !*ret)
+			k = read_items(&r, 0, ret, e);
+		else if (!over && ev.type != YAML_STREAM_START_EVENT &&
+			 ev.type != YAML_DOCUMENT_START_EVENT && ev.type != YAML_DOCUMENT_END_EVENT)
+			k = refuse(&r, &ev.start_mark, "one list is wanted here", e);
+		yaml_event_delete(&ev);
+	}
+	yaml_parser_delete(&r.parser);
+	if (k == ERR_OK && !*ret)
+		k = err_set(e, ERR_INVALID, __func__, "%s: a list is wanted, such as []", where);
+	if (k != ERR_OK)
+		jv_free(ret);
+	return k;
 }
 
 enum err_kind conf_read_file(struct conf *c, const char *name, struct err *e)

@@ -18,4 +18,4 @@ const char *http_address(const struct http *h);
 /* Serves for up to ms milliseconds on the calling thread; for conf.threads 1. */
 void http_poll(struct http *h, unsigned ms);
 /* Accepts nothing more, lets running requests end for http.drain, then cuts the rest off. */
-void http_drain(struct http **h);
+void http_drain(struct http **take);

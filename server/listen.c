@@ -17,11 +17,17 @@ static enum err_kind resolve(const char *text, struct addrinfo **ret, struct err
 					.ai_flags = AI_PASSIVE | AI_NUMERICSERV };
 	const char *colon = strrchr(text, ':');
 	char host[LISTEN_MAX];
-	struct str h;
+	struct str h, port = str_of(colon ? colon + 1 : NULL);
+	uint64_t number;
 	int r;
 
 	if (!colon)
 		return err_set(e, ERR_INVALID, __func__, "listen: \"%.80s\" is not ADDRESS:PORT",
+			       text);
+	/* getaddrinfo takes 65537 for 1, and "" for 0 */
+	if (!scan_u64(&port, UINT16_MAX, &number) || !scan_end(&port))
+		return err_set(e, ERR_INVALID, __func__,
+			       "listen: \"%.80s\": the port must be a number from 0 to 65535",
 			       text);
 	h = (struct str){ text, (size_t)(colon - text) };
 	if (h.n >= 2 && h.p[0] == '[' && h.p[h.n - 1] == ']')

@@ -1,10 +1,13 @@
 #include "server/range.h"
 
+/* in is digits only. */
 static bool parse_suffix(struct str in, uint64_t size, uint64_t *first, uint64_t *last)
 {
 	uint64_t n;
 
-	if (!scan_u64(&in, UINT64_MAX, &n) || !scan_end(&in) || n == 0 || size == 0)
+	if (!scan_u64(&in, UINT64_MAX, &n))
+		n = UINT64_MAX; /* longer than everything, so everything is meant */
+	if (n == 0 || size == 0)
 		return false;
 	*first = n < size ? size - n : 0;
 	*last = size - 1;

@@ -34,6 +34,7 @@ static const struct {
 	{ ERR_TOO_LARGE, RES_PATH, { 414, "NAME_INVALID" } },
 	{ ERR_TOO_LARGE, RES_ANY, { 413, "SIZE_INVALID" } },
 	{ ERR_TOO_MANY, RES_ANY, { 429, "TOOMANYREQUESTS" } },
+	{ ERR_LOGIN, RES_ANY, { 401, "UNAUTHORIZED" } },
 	{ ERR_DENIED, RES_ANY, { 403, "DENIED" } },
 	{ ERR_IN_USE, RES_BLOB, { 409, "DENIED" } },
 	{ ERR_IN_USE, RES_UPLOAD, { 409, "BLOB_UPLOAD_INVALID" } },
@@ -76,20 +77,24 @@ void reply_clear(struct reply *r)
 
 void reply_header(struct reply *r, const char *name, const char *fmt, ...)
 {
-	size_t room = sizeof(r->text) - r->text_n;
+	size_t room = sizeof(r->text) - r->text_n, i = 0;
 	va_list ap;
 	int n;
 
 	va_start(ap, fmt);
 	n = vsnprintf(r->text + r->text_n, room, fmt, ap);
 	va_end(ap);
-	if (n < 0 || (size_t)n >= room || r->n_headers == REPLY_HEADERS_MAX) {
+	while (i < r->n_headers && strcmp(r->headers[i].name, name) != 0)
+		i++;
+	if (n < 0 || (size_t)n >= room || i == REPLY_HEADERS_MAX) {
 		r->overflow = true;
 		return;
 	}
-	r->headers[r->n_headers].name = name;
-	r->headers[r->n_headers++].value = r->text + r->text_n;
+	r->headers[i].name = name;
+	r->headers[i].value = r->text + r->text_n;
 	r->text_n += (size_t)n + 1;
+	if (i == r->n_headers)
+		r->n_headers++;
 }
 
 void reply_body(struct reply *r, unsigned status, const char *type, struct sbuf *take)
@@ -131,6 +136,8 @@ static struct jv *error_document(const char *code, const char *message, struct j
 
 	if (!list)
 		return NULL;
+	if (jv_is_array(all) && jv_count(all) == 0)
+		jv_free(&all);
 	if (!jv_is_array(all)) {
 		if (!jv_append(list, one_error(code, message, TAKE(all))))
 			return NULL;
@@ -161,14 +168,40 @@ static const char *public_message(const struct err *e)
 	}
 }
 
+/* A message may quote bytes of a client, and may be cut in the middle of a letter; JSON takes UTF-8 only. */
+static void make_utf8(const char *message, char buf[static ERR_MSG_MAX])
+{
+	struct str in = str_of(message);
+
+	in.n = MIN(in.n, (size_t)ERR_MSG_MAX - 1);
+	memcpy(buf, in.p, in.n);
+	buf[in.n] = '\0';
+	while (in.n) {
+		size_t n = utf8_len(in);
+
+		if (n == 0) {
+			buf[in.p - message] = '?';
+			n = 1;
+		}
+		in = (struct str){ in.p + n, in.n - n };
+	}
+}
+
 void reply_error(struct reply *r, const struct err *e, enum resource res, struct jv *detail)
 {
 	struct error_code as = error_code_of(e->kind, res);
-	AUTO_JV *doc = error_document(as.code, public_message(e), detail);
+	char message[ERR_MSG_MAX];
+	AUTO_JV *doc = NULL;
 	AUTO_SBUF b;
 
 	sbuf_init(&b, ERRORS_MAX);
+	make_utf8(public_message(e), message);
+	doc = error_document(as.code, message, detail);
 	reply_clear(r);
+	if (r->overflow) {
+		r->n_headers = r->text_n = 0;
+		r->overflow = false;
+	}
 	r->status = as.status;
 	jv_dump(doc, &b);
 	if (b.failed)

@@ -37,7 +37,7 @@ struct reply {
 		const char *name, *value;
 	} headers[REPLY_HEADERS_MAX];
 	size_t text_n;
-	bool overflow; /* a header did not fit: becomes 500 */
+	bool overflow; /* a header did not fit: becomes 500 by reply_error, which takes it back */
 	char *body;
 	size_t body_n;
 	int fd; /* -1, or the file of which length bytes from fd_at are the body */
@@ -50,6 +50,7 @@ struct reply {
 void reply_init(struct reply *r);
 void reply_clear(struct reply *r);
 
+/* A header that is set again has the later value. */
 void reply_header(struct reply *r, const char *name, const char *fmt, ...) PRINTF(3, 4);
 /* Consumes the buffer's bytes. */
 void reply_body(struct reply *r, unsigned status, const char *type, struct sbuf *take);
@@ -64,7 +65,7 @@ struct error_code {
 struct error_code error_code_of(enum err_kind kind, enum resource res);
 
 /*
- * Replaces whatever the reply held by the error document; headers set before stay.  detail (may be NULL) is consumed:
- * an array gives one error for each of its values.
+ * Replaces whatever the reply held by the error document; headers set before stay, unless they did not fit.  detail
+ * (may be NULL) is consumed: an array gives one error for each of its values.
  */
 void reply_error(struct reply *r, const struct err *e, enum resource res, struct jv *detail);

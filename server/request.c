@@ -46,7 +46,7 @@ static void fail(struct request *rq, const struct err *e)
 	if (e->kind == ERR_CORRUPT || e->kind == ERR_IO || e->kind == ERR_BUG ||
 	    e->kind == ERR_NO_SPACE || e->kind == ERR_NO_MEMORY)
 		log_event(e->kind == ERR_NO_MEMORY ? LOG_WARN : LOG_ERROR, "request.failed",
-			  "%s %s: %s: %s", rq->method_text, rq->raw, e->where, e->msg);
+			  "%s: %s: %s %s", e->where, e->msg, rq->method_text, rq->raw);
 	reply_error(&rq->reply, e, rq->about, TAKE(rq->detail));
 }
 
@@ -134,27 +134,27 @@ static enum err_kind check_length(struct request *rq, struct err *e)
 
 static enum err_kind open_request(struct request *rq, struct err *e)
 {
-	enum err_kind k = find_route(rq, e);
+	enum err_kind k = check_length(rq, e);
 
 	if (k == ERR_OK)
-		k = check_length(rq, e);
+		k = find_route(rq, e);
 	if (k == ERR_OK)
 		k = authorise(rq, e);
 	if (k == ERR_OK && rq->route->flags & ROUTE_BODY)
-		sbuf_init(&rq->body, rq->server->conf->manifest_size_max + 1);
+		sbuf_init(&rq->body, rq->server->conf->manifest_size_max);
 	if (k != ERR_OK)
 		return k;
 	rq->about = RES_ANY;
 	return rq->route->open ? rq->route->open(rq, e) : ERR_OK;
 }
 
-/* A refused body that is not too long is read to its end, because clients that only write miss an early answer. */
+/*
+ * A refused body that is not too long is read to its end, because clients that only write miss an early answer, and
+ * because an answer before the end costs the connection.
+ */
 static bool worth_reading(const struct request *rq)
 {
-	if (request_header(rq, "Expect"))
-		return false;
-	return rq->has_length ? rq->length <= DISCARD_MAX
-			      : request_header(rq, "Transfer-Encoding") != NULL;
+	return !request_header(rq, "Expect") && rq->length <= DISCARD_MAX;
 }
 
 bool request_open(struct request *rq, const char *method, const struct request_host *host)
@@ -204,11 +204,16 @@ static size_t gather(struct request *rq, const void *p, size_t n)
 	uint64_t max = rq->server->conf->manifest_size_max;
 	struct err e;
 
+	if (n > max - rq->body.n) {
+		(void)request_fail(rq, &e, ERR_TOO_LARGE, RES_MANIFEST,
+				   "a manifest may have %llu bytes at most",
+				   (unsigned long long)max);
+		return refuse_body(rq, &e, n);
+	}
 	sbuf_add(&rq->body, p, n);
-	if (!rq->body.failed && rq->body.n <= max)
+	if (!rq->body.failed)
 		return n;
-	(void)request_fail(rq, &e, ERR_TOO_LARGE, RES_MANIFEST,
-			   "a manifest may have %llu bytes at most", (unsigned long long)max);
+	(void)err_set(&e, ERR_NO_MEMORY, __func__, "no memory for a manifest");
 	return refuse_body(rq, &e, n);
 }
 
@@ -349,11 +354,9 @@ size_t request_receive(struct request *rq, const void *p, size_t n)
 {
 	size_t took;
 
-	if (rq->stage != REQUEST_BODY)
-		took = discard(rq, n);
-	else if (rq->route->flags & ROUTE_BODY)
+	if (rq->stage == REQUEST_BODY && rq->route->flags & ROUTE_BODY)
 		took = gather(rq, p, n);
-	else if (rq->route->flags & ROUTE_STREAM)
+	else if (rq->stage == REQUEST_BODY && rq->route->flags & ROUTE_STREAM)
 		took = stream(rq, p, n);
 	else
 		took = discard(rq, n);

@@ -3,9 +3,12 @@
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #define PHASE_MASK 3u
+#define STATE_CLOSE_WAIT                                                                           \
+	8 /* TCP_CLOSE_WAIT of <netinet/tcp.h>, which cannot stand beside <linux/tcp.h> */
 
 void watch_init(struct watch *w, uint64_t head_timeout_ms, uint64_t grace_ms, uint64_t min_rate)
 {
@@ -45,6 +48,8 @@ void watch_leave(struct watch *w, struct watched *c)
 
 void watch_phase(struct watched *c, enum watch_phase phase)
 {
+	if ((c->phase & PHASE_MASK) == (unsigned)phase)
+		return; /* more of the same: the rate is measured over all of it */
 	c->phase = ((c->phase & ~PHASE_MASK) + PHASE_MASK + 1) | (unsigned)phase;
 }
 
@@ -68,6 +73,18 @@ static void restart(struct watched *c, const struct tcp_info *info, uint64_t now
 	c->since_ms = now;
 	c->received = info->tcpi_bytes_received;
 	c->acked = info->tcpi_bytes_acked;
+}
+
+/* In the middle of a request, twice in a row: the rest of it will not come. */
+static bool is_cut_off(struct watched *c, const struct tcp_info *info)
+{
+	int unread = 0;
+	bool before = c->ended;
+
+	c->ended = info->tcpi_state == STATE_CLOSE_WAIT &&
+		   (c->seen_phase & PHASE_MASK) == WATCH_BODY &&
+		   ioctl(c->fd, FIONREAD, &unread) == 0 && unread == 0;
+	return c->ended && before;
 }
 
 static bool is_stuck(const struct watch *w, struct watched *c, const struct tcp_info *info,
@@ -102,16 +119,17 @@ void watch_tick(struct watch *w, uint64_t now_mono_ms)
 	for (struct watched *c = w->first; c; c = c->next) {
 		struct tcp_info info;
 		unsigned phase = c->phase;
-		bool fresh = c->seen_phase == PHASE_MASK;
+		bool first_head = c->seen_phase == PHASE_MASK && phase == WATCH_HEAD;
 
 		if (!get_info(c, &info))
 			continue;
 		if (phase != c->seen_phase) {
 			c->seen_phase = phase;
+			c->ended = false;
 			restart(c, &info, now_mono_ms);
-			if (fresh)
-				c->received = 0; /* its first head may be here in part */
-		} else if (is_stuck(w, c, &info, now_mono_ms)) {
+			if (first_head)
+				c->received = 0; /* it may be here in part */
+		} else if (is_cut_off(c, &info) || is_stuck(w, c, &info, now_mono_ms)) {
 			(void)shutdown(c->fd,
 				       SHUT_RDWR); /* the poll thread sees it and cleans up */
 		}

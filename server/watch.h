@@ -1,6 +1,7 @@
 /*
  * watch - closes connections that hold on to us without moving: heads that never end, bodies that crawl, readers that
- * do not read.  libmicrohttpd's own time-out sees only connections on which nothing moves at all.
+ * do not read, clients that are gone.  libmicrohttpd's own time-out sees only connections on which nothing moves at all,
+ * and it misses the end of a stream that comes together with its last bytes.
  *
  * What moved is read from the kernel (TCP_INFO), so no poll thread counts anything.
  * Threads  enter, leave and phase by the connection's poll thread; tick by one thread.
@@ -30,6 +31,7 @@ struct watched {
 	/* The ticking thread's. */
 	unsigned seen_phase;
 	uint64_t since_ms, received, acked;
+	bool ended; /* at the last look the client had ended its side, and all it sent was read */
 };
 
 void watch_init(struct watch *w, uint64_t head_timeout_ms, uint64_t grace_ms, uint64_t min_rate);

@@ -1,12 +1,15 @@
 #include "storage/blob.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "base/fd.h"
 #include "base/hash.h"
+#include "base/step.h"
 #include "storage/store_impl.h"
 
-#define PATH_MAX_BYTES (sizeof("ab/") + DIGEST_HEX_MAX)
+#define VERIFY_BYTES (1024u * 1024)
+#define VERIFY_ALIGN 4096
 
 const char *upload_id_text(const struct upload_id *id, char buf[static UPLOAD_ID_TEXT_MAX])
 {
@@ -76,38 +79,56 @@ bool blob_pending_parse(struct str name, struct digest *ret, struct upload_id *r
 	struct str alg, hex, id;
 
 	if (!str_cut(name, '.', &name, &id) || !str_cut(name, '-', &alg, &hex) ||
-	    alg.n + hex.n + 2 > sizeof(text))
+	    !str_copy(name, text, sizeof(text)))
 		return false;
-	(void)snprintf(text, sizeof(text), "%.*s:%.*s", STR_FMT(alg), STR_FMT(hex));
-	return digest_parse(ret, str_of(text)) && upload_id_parse(ret_id, id);
+	text[alg.n] = ':';
+	return digest_parse(ret, (struct str){ text, name.n }) && upload_id_parse(ret_id, id);
 }
 
-static void blob_path(const struct digest *d, char buf[static PATH_MAX_BYTES])
+void blob_path(const struct digest *d, char buf[static BLOB_PATH_MAX])
 {
 	char hex[DIGEST_HEX_MAX + 1];
 
 	digest_hex(d, hex);
-	(void)snprintf(buf, PATH_MAX_BYTES, "%.2s/%s", hex, hex);
+	(void)snprintf(buf, BLOB_PATH_MAX, "%.2s/%s", hex, hex);
+}
+
+static struct publisher *publisher_of(struct store *st, const struct digest *d)
+{
+	struct publisher *p = st->publishers;
+
+	while (p && !digest_eq(&p->digest, d))
+		p = p->next;
+	return p;
 }
 
 static void publisher_enter(struct store *st, struct publisher *p)
 {
-	struct publisher *other;
-
 	lock_get(&st->publishers_mu);
-	for (;;) {
-		for (other = st->publishers; other && !digest_eq(&other->digest, &p->digest);)
-			other = other->next;
-		if (!other)
-			break;
+	while (publisher_of(st, &p->digest))
 		(void)lock_wait(&st->publishers_mu, &st->published, 0);
-	}
 	p->next = st->publishers;
 	st->publishers = p;
 	lock_put(&st->publishers_mu);
+	STEP("publish.claimed");
 }
 
-static void publisher_leave(struct store *st, struct publisher *p)
+bool blob_claim(struct store *st, const struct digest *d, struct publisher *p)
+{
+	bool free_now;
+
+	*p = (struct publisher){ .digest = *d };
+	lock_get(&st->publishers_mu);
+	free_now = !publisher_of(st, d);
+	if (free_now) {
+		p->next = st->publishers;
+		st->publishers = p;
+	}
+	lock_put(&st->publishers_mu);
+	return free_now;
+}
+
+void blob_unclaim(struct store *st, struct publisher *p)
 {
 	struct publisher **at;
 
@@ -119,11 +140,35 @@ static void publisher_leave(struct store *st, struct publisher *p)
 	lock_put(&st->publishers_mu);
 }
 
+/*
+ * Two names change files, so that a change which fails can be undone to the byte.  Where a file system cannot do that
+ * the old file goes for good, and with it what a session would go on with.
+ */
+static int swap(struct store *st, const struct publisher *p, const char *path)
+{
+	return sys_renameat2(st->uploads_fd, p->name, st->blobs_fd[p->digest.alg], path,
+			     RENAME_EXCHANGE);
+}
+
+static enum err_kind replace(struct store *st, struct publisher *p, const char *path, struct err *e)
+{
+	if (swap(st, p, path) == 0) {
+		p->swapped = true;
+		return ERR_OK;
+	}
+	if (errno != EINVAL && errno != ENOSYS && errno != EOPNOTSUPP)
+		return err_sys(e, __func__, "replace %s", path);
+	if (sys_renameat(st->uploads_fd, p->name, st->blobs_fd[p->digest.alg], path) < 0)
+		return err_sys(e, __func__, "replace %s", path);
+	return ERR_OK;
+}
+
 /* P1's straight line: bytes, then name, then the directory that holds it; no early success (B2). */
-static enum err_kind link_durably(struct store *st, int fd, struct publisher *p, struct err *e)
+static enum err_kind place_durably(struct store *st, int fd, struct publisher *p, struct err *e)
 {
 	int blobs = st->blobs_fd[p->digest.alg];
-	char path[PATH_MAX_BYTES], shard[3];
+	char path[BLOB_PATH_MAX], shard[3];
+	enum err_kind k;
 
 	blob_path(&p->digest, path);
 	(void)snprintf(shard, sizeof(shard), "%.2s", path);
@@ -134,34 +179,106 @@ static enum err_kind link_durably(struct store *st, int fd, struct publisher *p,
 	if (sys_linkat(st->uploads_fd, p->name, blobs, path, 0) < 0) {
 		if (errno != EEXIST)
 			return err_sys(e, __func__, "link %s", path);
-		if (sys_renameat(st->uploads_fd, p->name, blobs, path) < 0)
-			return err_sys(e, __func__, "replace %s", path);
+		k = replace(st, p, path, e);
+		if (k != ERR_OK)
+			return k;
 	}
 	p->placed = true;
 	return fd_sync_dir(blobs, shard, e);
 }
 
+/* A file that is there may be durable, so only one that is as durable replaces it, and only if it must. */
+static enum err_kind place_later(struct store *st, int fd, struct publisher *p, struct str bytes,
+				 struct err *e)
+{
+	char path[BLOB_PATH_MAX];
+	bool same = false;
+	enum err_kind k;
+
+	blob_path(&p->digest, path);
+	if (sys_fchmod(fd, 0444) < 0)
+		return err_sys(e, __func__, "protect %s", path);
+	if (sys_linkat(st->uploads_fd, p->name, st->blobs_fd[p->digest.alg], path, 0) == 0) {
+		p->placed = true;
+		return ERR_OK;
+	}
+	if (errno != EEXIST)
+		return err_sys(e, __func__, "link %s", path);
+	k = blob_holds(st, &p->digest, bytes, &same, e);
+	return k != ERR_OK || same ? k : place_durably(st, fd, p, e);
+}
+
 enum err_kind blob_publish(struct store *st, int fd, const struct upload_id *id,
-			   const struct digest *d, bool is_named, struct publisher *p,
-			   struct err *e)
+			   const struct digest *d, struct publisher *p, struct err *e)
 {
 	char open_name[UPLOAD_ID_TEXT_MAX];
 	enum err_kind k = ERR_OK;
 
-	*p = (struct publisher){ .digest = *d };
+	*p = (struct publisher){ .digest = *d, .id = *id };
 	blob_pending_name(d, id, p->name);
 	upload_id_text(id, open_name);
 	publisher_enter(st, p);
-	if (!is_named && sys_renameat(st->uploads_fd, open_name, st->uploads_fd, p->name) < 0)
+	if (sys_renameat(st->uploads_fd, open_name, st->uploads_fd, p->name) < 0)
 		k = err_sys(e, __func__, "rename %s", open_name);
 	if (k == ERR_OK)
-		k = link_durably(st, fd, p, e);
+		k = place_durably(st, fd, p, e);
 	return k == ERR_OK ? k : err_wrap(e, "publish");
+}
+
+/* The file first, under a name that tells the next start what it is if this one does not get further. */
+static enum err_kind write_pending(struct store *st, const char *name, struct str bytes, int *ret,
+				   struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	enum err_kind k =
+	    fd_open_at(st->uploads_fd, name, O_WRONLY | O_CREAT | O_EXCL, 0600, &fd, e);
+
+	if (k != ERR_OK)
+		return k;
+	k = fd_write_all(fd, bytes.p, bytes.n, "manifest", e);
+	if (k != ERR_OK) {
+		(void)sys_unlinkat(st->uploads_fd, name, 0); /* else the next start's */
+		return k;
+	}
+	*ret = TAKE_FD(fd);
+	return ERR_OK;
+}
+
+enum err_kind blob_publish_bytes(struct store *st, const struct digest *d, struct str bytes,
+				 enum publish_how how, struct publisher *p, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	enum err_kind k;
+
+	*p = (struct publisher){ .digest = *d };
+	upload_id_new(&p->id);
+	blob_pending_name(d, &p->id, p->name);
+	k = write_pending(st, p->name, bytes, &fd, e);
+	if (k != ERR_OK)
+		return k;
+	publisher_enter(st, p);
+	k = how == PUBLISH_SYNCED ? place_durably(st, fd, p, e) : place_later(st, fd, p, bytes, e);
+	if (k == ERR_OK)
+		return k;
+	blob_settle(st, p, BLOB_DROPPED);
+	return err_wrap(e, "publish");
+}
+
+enum err_kind blob_banish(struct store *st, const struct digest *d, struct err *e)
+{
+	char path[BLOB_PATH_MAX], name[BLOB_FILE_NAME_MAX], hex[DIGEST_HEX_MAX + 1];
+
+	blob_path(d, path);
+	(void)snprintf(name, sizeof(name), "trash/%s-%s", digest_alg_text(d->alg),
+		       digest_hex(d, hex));
+	if (sys_renameat(st->blobs_fd[d->alg], path, st->root_fd, name) < 0 && errno != ENOENT)
+		return err_sys(e, __func__, "move %s to the trash", path);
+	return ERR_OK;
 }
 
 enum err_kind blob_discard(struct store *st, const struct digest *d, struct err *e)
 {
-	char path[PATH_MAX_BYTES];
+	char path[BLOB_PATH_MAX];
 
 	blob_path(d, path);
 	if (sys_unlinkat(st->blobs_fd[d->alg], path, 0) < 0 && errno != ENOENT)
@@ -169,37 +286,67 @@ enum err_kind blob_discard(struct store *st, const struct digest *d, struct err 
 	return ERR_OK;
 }
 
-/* The way back of a change that failed.  What does not work here is done by the next start (B4). */
-static void take_back(struct store *st, struct publisher *p, const struct upload_id *id, bool keep)
+/* A session goes on with its file. */
+static void give_back(struct store *st, const struct publisher *p, const struct upload_id *id)
 {
-	struct err ignored;
 	char open_name[UPLOAD_ID_TEXT_MAX];
-	enum err_kind k = p->placed ? index_object_exists(st->index, &p->digest, &ignored) : ERR_OK;
 
-	if (k == ERR_NOT_FOUND)
-		k = blob_discard(st, &p->digest, &ignored);
-	if (k == ERR_OK && keep)
+	if (sys_fchmodat(st->uploads_fd, p->name, 0600, 0) == 0)
 		(void)sys_renameat(st->uploads_fd, p->name, st->uploads_fd,
 				   upload_id_text(id, open_name));
+}
+
+/* The way back of a change that failed.  What does not work here is done by the next start (B4). */
+static void take_back(struct store *st, struct publisher *p, bool keep)
+{
+	struct err ignored;
+	char path[BLOB_PATH_MAX];
+	struct object_row object;
+	enum err_kind k = ERR_OK;
+
+	blob_path(&p->digest, path);
+	if (p->swapped && keep) {
+		if (swap(st, p, path) < 0)
+			return;
+	} else if (p->placed) {
+		k = index_object_find(st->index, &p->digest, &object, NULL, &ignored);
+		if (k == ERR_NOT_FOUND)
+			k = blob_discard(st, &p->digest, &ignored);
+		else
+			keep = false; /* others have it: nobody may write to these bytes any more */
+	}
+	if (k == ERR_OK && keep)
+		give_back(st, p, &p->id);
 	else if (k == ERR_OK)
 		(void)sys_unlinkat(st->uploads_fd, p->name, 0);
 }
 
-void blob_settle(struct store *st, struct publisher *p, const struct upload_id *id,
-		 enum blob_outcome outcome)
+void blob_settle(struct store *st, struct publisher *p, enum blob_outcome outcome)
 {
 	if (outcome == BLOB_COMMITTED)
 		(void)sys_unlinkat(st->uploads_fd, p->name, 0); /* else the next start's */
 	else
-		take_back(st, p, id, outcome == BLOB_KEPT);
-	publisher_leave(st, p);
+		take_back(st, p, outcome == BLOB_KEPT);
+	blob_unclaim(st, p);
+}
+
+enum err_kind blob_rewrite(struct store *st, const struct digest *d, struct str bytes,
+			   enum publish_how how, struct err *e)
+{
+	struct publisher p;
+	enum err_kind k = blob_publish_bytes(st, d, bytes, how, &p, e);
+
+	if (k == ERR_OK)
+		blob_settle(st, &p,
+			    BLOB_DROPPED); /* which keeps the file of what the index knows */
+	return k;
 }
 
 enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_bytes, int *ret_fd,
 			struct err *e)
 {
 	AUTO_CLOSE fd = -1;
-	char path[PATH_MAX_BYTES];
+	char path[BLOB_PATH_MAX];
 	struct stat s;
 	enum err_kind k;
 
@@ -217,4 +364,150 @@ enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_
 			       (long long)s.st_size, (unsigned long long)size_bytes);
 	*ret_fd = TAKE_FD(fd);
 	return ERR_OK;
+}
+
+/* --- all files --- */
+
+struct listing {
+	blob_name_fn *fn;
+	void *arg;
+	enum digest_alg alg;
+	unsigned byte; /* of the directory */
+};
+
+static bool name_parse(const struct listing *l, const char *name, struct digest *ret)
+{
+	char text[DIGEST_TEXT_MAX];
+	int n = snprintf(text, sizeof(text), "%s:%s", digest_alg_text(l->alg), name);
+
+	return n > 0 && (size_t)n < sizeof(text) &&
+	       digest_parse(ret, (struct str){ text, (size_t)n }) && ret->bytes[0] == l->byte;
+}
+
+static enum err_kind list_name(void *arg, const char *name, struct err *e)
+{
+	const struct listing *l = arg;
+	char path[NAME_MAX + 16];
+	struct digest d;
+
+	(void)snprintf(path, sizeof(path), "%s/%02x/%s", digest_alg_text(l->alg), l->byte, name);
+	return l->fn(l->arg, name_parse(l, name, &d) ? &d : NULL, path, e);
+}
+
+enum err_kind blob_list(struct store *st, blob_name_fn *fn, void *arg, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	for (unsigned alg = DIGEST_SHA256; alg <= DIGEST_SHA512; alg++) {
+		for (unsigned byte = 0; byte < 256 && k == ERR_OK; byte++) {
+			struct listing l = {
+				.fn = fn, .arg = arg, .alg = (enum digest_alg)alg, .byte = byte
+			};
+			char dir[3];
+
+			(void)snprintf(dir, sizeof(dir), "%02x", byte);
+			k = fd_list_dir(st->blobs_fd[alg], dir, list_name, &l, e);
+		}
+	}
+	return k;
+}
+
+bool blob_exists(struct store *st, const struct digest *d)
+{
+	char path[BLOB_PATH_MAX];
+
+	blob_path(d, path);
+	return faccessat(st->blobs_fd[d->alg], path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+enum err_kind blob_read(struct store *st, const struct digest *d, uint64_t size_bytes,
+			struct sbuf *b, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	enum err_kind k = blob_open(st, d, size_bytes, &fd, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (size_bytes > b->max || !sbuf_reserve(b, (size_t)size_bytes))
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a blob");
+	k = fd_pread_exact(fd, b->p + b->n, (size_t)size_bytes, 0, "blob", e);
+	if (k != ERR_OK)
+		return k;
+	b->n += (size_t)size_bytes;
+	b->p[b->n] = '\0';
+	return ERR_OK;
+}
+
+/*
+ * The next bytes, as the disk has them: past the page cache, which may hide what the disk has lost, and which is for who
+ * pulls.  Where that is not possible, or not at this offset, through it.
+ */
+static ssize_t read_from_disk(int fd, void *buf, uint64_t at)
+{
+	for (;;) {
+		ssize_t n = sys_pread(fd, buf, VERIFY_BYTES, (off_t)at);
+
+		if (n >= 0 || (errno != EINTR && errno != EINVAL))
+			return n;
+		if (errno == EINVAL &&
+		    (!(fcntl(fd, F_GETFL) & O_DIRECT) || fcntl(fd, F_SETFL, 0) < 0))
+			return n;
+	}
+}
+
+static enum err_kind hash_file(int fd, uint64_t size_bytes, struct hash *h, blob_pace_fn *pace,
+			       void *arg, struct err *e)
+{
+	AUTO_FREE uint8_t *buf = aligned_alloc(VERIFY_ALIGN, VERIFY_BYTES);
+
+	if (!buf)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory to verify a blob");
+	(void)fcntl(fd, F_SETFL, O_DIRECT);
+	for (uint64_t at = 0; at < size_bytes;) {
+		ssize_t n = read_from_disk(fd, buf, at);
+		enum err_kind k;
+
+		if (n < 0 && errno == EIO)
+			return err_set(e, ERR_CORRUPT, __func__, "the disk cannot read a blob");
+		if (n < 0)
+			return err_sys(e, __func__, "read a blob");
+		if (n == 0 || (uint64_t)n > size_bytes - at)
+			return err_set(e, ERR_CORRUPT, __func__, "a blob has another size");
+		k = hash_update(h, buf, (size_t)n, e);
+		if (k != ERR_OK)
+			return k;
+		at += (uint64_t)n;
+		if (pace && !pace(arg, (size_t)n))
+			return err_set(e, ERR_IN_USE, __func__, "the check was stopped");
+	}
+	return ERR_OK;
+}
+
+enum err_kind blob_verify(struct store *st, const struct digest *d, uint64_t size_bytes,
+			  blob_pace_fn *pace, void *arg, bool *ret, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	AUTO_HASH *h = NULL;
+	struct digest got;
+	enum err_kind k = blob_open(st, d, size_bytes, &fd, e);
+
+	*ret = false;
+	if (k == ERR_OK)
+		k = hash_new((enum digest_alg)d->alg, &h, e);
+	if (k == ERR_OK)
+		k = hash_file(fd, size_bytes, h, pace, arg, e);
+	if (k == ERR_OK)
+		k = hash_final(h, &got, e);
+	*ret = k == ERR_OK && digest_eq(&got, d);
+	return k == ERR_CORRUPT ? ERR_OK : k;
+}
+
+enum err_kind blob_holds(struct store *st, const struct digest *d, struct str bytes, bool *ret,
+			 struct err *e)
+{
+	AUTO_SBUF found = { .max = bytes.n + 1 };
+	enum err_kind k = blob_read(st, d, bytes.n, &found, e);
+
+	*ret = k == ERR_OK && str_eq((struct str){ found.p, found.n }, bytes);
+	return k == ERR_CORRUPT ? ERR_OK : k;
 }

@@ -4,15 +4,6 @@
 
 static const struct str version_key = { "format", 6 };
 
-struct key index_key_of(uint64_t repo, const struct digest *d)
-{
-	struct key k = { 0 };
-
-	key_u64(&k, repo);
-	key_digest(&k, d);
-	return k;
-}
-
 enum err_kind index_bad_value(struct err *e, const char *table)
 {
 	return err_set(e, ERR_CORRUPT, __func__, "index: a value in table %s breaks its format",
@@ -74,6 +65,11 @@ void index_close(struct index **ix)
 	free(p);
 }
 
+enum err_kind index_copy(struct index *ix, int fd, struct err *e)
+{
+	return kv_copy(ix->kv, fd, e);
+}
+
 enum err_kind index_stat(struct index *ix, struct kv_stat *ret, struct err *e)
 {
 	return kv_stat(ix->kv, ret, e);
@@ -106,35 +102,109 @@ enum err_kind index_get_tag(struct kv_txn *t, uint64_t repo, const struct tag_na
 }
 
 enum err_kind index_get_manifest(struct kv_txn *t, uint64_t repo, const struct digest *d,
-				 struct manifest_row *ret, struct err *e)
+				 struct manifest_row *ret, struct str *ret_refs, struct err *e)
 {
-	struct key key = index_key_of(repo, d);
+	struct key key = entry_key(repo, d, ENTRY_MANIFEST);
 	struct str v;
-	enum err_kind k = kv_get(t, KV_MANIFEST, key_str(&key), &v, e);
+	enum err_kind k = kv_get(t, KV_ENTRY, key_str(&key), &v, e);
 
-	if (k == ERR_OK && !manifest_row_unpack(v, ret))
-		return index_bad_value(e, "manifest");
+	if (k == ERR_OK && !manifest_row_unpack(v, ret, ret_refs))
+		return index_bad_value(e, "entry");
 	return k;
 }
 
 enum err_kind index_has_link(struct kv_txn *t, uint64_t repo, const struct digest *d, struct err *e)
 {
-	struct key key = index_key_of(repo, d);
+	struct key key = entry_key(repo, d, ENTRY_LINK);
 	struct str v;
 
-	return kv_get(t, KV_LINK, key_str(&key), &v, e);
+	return kv_get(t, KV_ENTRY, key_str(&key), &v, e);
 }
 
-enum err_kind index_get_size(struct kv_txn *t, const struct digest *d, uint64_t *ret, struct err *e)
+enum err_kind index_get_repo_name(struct kv_txn *t, uint64_t repo, struct repo_name *ret,
+				  struct err *e)
 {
 	struct key key = { 0 };
 	struct str v;
 	enum err_kind k;
 
-	key_digest(&key, d);
-	k = kv_get(t, KV_OBJECT, key_str(&key), &v, e);
-	if (k == ERR_OK && !u64_unpack(v, ret))
-		return index_bad_value(e, "object");
+	key_u64(&key, repo);
+	k = kv_get(t, KV_REPO_NAME, key_str(&key), &v, e);
+	if (k == ERR_OK && !repo_name_parse(ret, v))
+		return index_bad_value(e, "repo-name");
+	return k;
+}
+
+enum err_kind index_first(struct kv_txn *t, enum kv_table table, const struct key *prefix,
+			  struct key *ret_first, struct err *e)
+{
+	AUTO_KV_CURSOR *c = NULL;
+	struct str key, value;
+	enum err_kind k = kv_cursor_open(t, table, &c, e);
+
+	if (k == ERR_OK)
+		k = kv_seek(c, key_str(prefix), &key, &value, e);
+	if (k != ERR_OK)
+		return k;
+	if (!str_starts(key, key_str(prefix)))
+		return ERR_NOT_FOUND;
+	if (ret_first) {
+		ret_first->n = 0;
+		key_text(ret_first, key);
+	}
+	return ERR_OK;
+}
+
+enum err_kind index_get_totals(struct kv_txn *t, struct totals *ret, struct err *e)
+{
+	struct str v;
+	enum err_kind k = kv_get(t, KV_META, TOTALS_KEY, &v, e);
+
+	*ret = (struct totals){ 0 };
+	if (k == ERR_OK && !totals_unpack(v, ret))
+		return index_bad_value(e, "meta");
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
+}
+
+/* Is there an entry of the digest of a kind between the two? */
+static enum err_kind has_kind(struct kv_txn *t, uint64_t repo, const struct digest *d,
+			      enum entry_kind first, enum entry_kind last, bool *ret, struct err *e)
+{
+	AUTO_KV_CURSOR *c = NULL;
+	struct key from = entry_key(repo, d, first);
+	struct str key, value, prefix = { (const char *)from.b, from.n - 1 };
+	enum err_kind k = kv_cursor_open(t, KV_ENTRY, &c, e);
+
+	*ret = false;
+	if (k == ERR_OK)
+		k = kv_seek(c, key_str(&from), &key, &value, e);
+	if (k != ERR_OK)
+		return k == ERR_NOT_FOUND ? ERR_OK : k;
+	*ret = str_starts(key, prefix) && key.n > prefix.n && (uint8_t)key.p[prefix.n] <= last;
+	return ERR_OK;
+}
+
+enum err_kind index_has_entry(struct kv_txn *t, uint64_t repo, const struct digest *d, bool *ret,
+			      struct err *e)
+{
+	return has_kind(t, repo, d, ENTRY_LINK, ENTRY_MANIFEST, ret, e);
+}
+
+enum err_kind index_is_held(struct kv_txn *t, uint64_t repo, const struct digest *d, bool *ret,
+			    struct err *e)
+{
+	return has_kind(t, repo, d, ENTRY_TAGGED, ENTRY_HELD, ret, e);
+}
+
+enum err_kind index_get_object(struct kv_txn *t, const struct digest *d, struct object_row *ret,
+			       struct err *e)
+{
+	struct key key = content_key(d, CONTENT_OBJECT);
+	struct str v;
+	enum err_kind k = kv_get(t, KV_CONTENT, key_str(&key), &v, e);
+
+	if (k == ERR_OK && !object_row_unpack(v, ret))
+		return index_bad_value(e, "content");
 	return k;
 }
 
@@ -156,25 +226,24 @@ static enum err_kind begin_in_repo(struct index *ix, const struct repo_name *rep
 	return k == ERR_NOT_FOUND ? no_repo(e, repo) : k;
 }
 
-static enum err_kind read_bytes(struct kv_txn *t, struct manifest_info *info, struct err *e)
+/* A copy, or NULL for a manifest too large for the index. */
+static enum err_kind read_bytes(struct kv_txn *t, const struct digest *d, uint64_t size, char **ret,
+				struct err *e)
 {
-	struct key key = { 0 };
+	struct key key = content_key(d, CONTENT_BYTES);
 	struct str v;
-	enum err_kind k;
+	enum err_kind k = kv_get(t, KV_CONTENT, key_str(&key), &v, e);
 
-	key_digest(&key, &info->digest);
-	k = kv_get(t, KV_BYTES, key_str(&key), &v, e);
-	if (k == ERR_NOT_FOUND)
-		return ERR_OK; /* too large for the index: the caller reads the file */
+	*ret = NULL;
 	if (k != ERR_OK)
-		return k;
-	if (v.n != info->size_bytes)
-		return index_bad_value(e, "bytes");
-	info->bytes = malloc(v.n + 1);
-	if (!info->bytes)
+		return k == ERR_NOT_FOUND ? ERR_OK : k;
+	if (v.n != size)
+		return index_bad_value(e, "content");
+	*ret = malloc(v.n + 1);
+	if (!*ret)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a manifest");
-	memcpy(info->bytes, v.p, v.n);
-	info->bytes[v.n] = '\0';
+	memcpy(*ret, v.p, v.n);
+	(*ret)[v.n] = '\0';
 	return ERR_OK;
 }
 
@@ -187,6 +256,7 @@ enum err_kind index_manifest_find(struct index *ix, const struct repo_name *repo
 	struct tag_row tr;
 	struct manifest_row mr;
 	struct manifest_info info = { 0 };
+	struct str refs;
 	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
 
 	if (k != ERR_OK)
@@ -199,25 +269,32 @@ enum err_kind index_manifest_find(struct index *ix, const struct repo_name *repo
 			return k;
 		d = &tr.digest;
 	}
-	k = index_get_manifest(t, r.id, d, &mr, e);
+	k = index_get_manifest(t, r.id, d, &mr, &refs, e);
 	if (k == ERR_NOT_FOUND)
 		return err_set(e, k, __func__, "no such manifest in %s", repo->s);
 	if (k != ERR_OK)
 		return k;
+	info.repo = r.id;
 	info.digest = *d;
 	info.size_bytes = mr.size_bytes;
 	info.pushed_ms = mr.pushed_ms;
 	memcpy(info.media_type, mr.media_type, sizeof(info.media_type));
-	k = read_bytes(t, &info, e);
+	info.held = tag != NULL;
+	if (!tag)
+		k = index_is_held(t, r.id, d, &info.held, e);
+	if (k == ERR_OK)
+		k = read_bytes(t, d, info.size_bytes, &info.bytes, e);
 	if (k == ERR_OK)
 		*ret = info;
 	return k;
 }
 
 enum err_kind index_blob_find(struct index *ix, const struct repo_name *repo,
-			      const struct digest *d, uint64_t *ret_size, struct err *e)
+			      const struct digest *d, struct blob_info *ret, struct err *e)
 {
 	AUTO_KV_TXN *t = NULL;
+	struct object_row object = { 0 };
+	struct blob_info info;
 	struct repo_row r;
 	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
 
@@ -228,8 +305,17 @@ enum err_kind index_blob_find(struct index *ix, const struct repo_name *repo,
 	}
 	if (k != ERR_OK)
 		return k;
-	k = index_get_size(t, d, ret_size, e);
-	return k == ERR_NOT_FOUND ? index_bad_value(e, "object") : k;
+	info.repo = r.id;
+	k = index_get_object(t, d, &object, e);
+	if (k == ERR_NOT_FOUND)
+		return index_bad_value(e, "content");
+	info.size_bytes = object.size_bytes;
+	info.is_damaged = object.damaged_ms != 0;
+	if (k == ERR_OK)
+		k = index_is_held(t, r.id, d, &info.held, e);
+	if (k == ERR_OK)
+		*ret = info;
+	return k;
 }
 
 enum err_kind index_repo_exists(struct index *ix, const struct repo_name *repo, struct err *e)
@@ -315,6 +401,42 @@ enum err_kind index_repo_page(struct index *ix, struct str after, size_t n, stru
 	return page_of(t, KV_REPO, (struct str){ "", 0 }, after, n, p, e);
 }
 
+enum err_kind index_tag_rows(struct index *ix, const struct repo_name *repo,
+			     const struct tag_name *after, size_t n, struct tag_item *ret,
+			     size_t *ret_n, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	AUTO_KV_CURSOR *c = NULL;
+	struct repo_row r;
+	struct key from = { 0 };
+	struct str key, value;
+	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
+
+	*ret_n = 0;
+	if (k == ERR_OK)
+		k = kv_cursor_open(t, KV_TAG, &c, e);
+	if (k != ERR_OK)
+		return k;
+	key_u64(&from, r.id);
+	if (after)
+		key_text(&from, tag_name_str(after));
+	k = kv_seek(c, key_str(&from), &key, &value, e);
+	if (k == ERR_OK && after && str_eq(key, key_str(&from)))
+		k = kv_next(c, &key, &value, e);
+	for (; k == ERR_OK && *ret_n < n; k = kv_next(c, &key, &value, e)) {
+		struct tag_item *item = &ret[*ret_n];
+		uint64_t id;
+
+		if (!unpack_u64(&key, &id) || !tag_name_parse(&item->name, key) ||
+		    !tag_row_unpack(value, &item->row))
+			return index_bad_value(e, "tag");
+		if (id != r.id)
+			break;
+		(*ret_n)++;
+	}
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
+}
+
 /* Splits what follows repository and subject in a key of the referrer table. */
 static bool unpack_mark(struct str rest, struct referrer_mark *ret)
 {
@@ -347,7 +469,7 @@ static enum err_kind scan_referrers(struct kv_cursor *c, const struct key *from,
 			rest = (struct str){ rest.p - 8, rest.n + 8 };
 		}
 		if (!unpack_mark(rest, &at) || !referrer_unpack(value, &type, &descriptor))
-			return index_bad_value(e, "referrer");
+			return index_bad_value(e, "entry");
 		if (s->type.n && !str_eq(type, s->type))
 			continue;
 		if (!s->add(s->arg, descriptor)) {
@@ -374,10 +496,10 @@ enum err_kind index_referrers(struct index *ix, const struct repo_name *repo,
 	*ret_more = false;
 	if (k != ERR_OK)
 		return k;
-	k = kv_cursor_open(t, KV_REFERRER, &c, e);
+	k = kv_cursor_open(t, KV_ENTRY, &c, e);
 	if (k != ERR_OK)
 		return k;
-	prefix = index_key_of(r.id, subject);
+	prefix = entry_key(r.id, subject, ENTRY_REFERRER);
 	from = prefix;
 	if (type.n)
 		key_u64(&prefix, artifact_type_hash(type));
@@ -440,28 +562,56 @@ enum err_kind index_upload_page(struct index *ix, const struct upload_id *after,
 	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }
 
-enum err_kind index_object_exists(struct index *ix, const struct digest *d, struct err *e)
+enum err_kind index_object_find(struct index *ix, const struct digest *d, struct object_row *ret,
+				char **ret_bytes, struct err *e)
 {
 	AUTO_KV_TXN *t = NULL;
-	uint64_t size;
 	enum err_kind k = kv_read_begin(ix->kv, &t, e);
 
-	return k == ERR_OK ? index_get_size(t, d, &size, e) : k;
+	if (k == ERR_OK)
+		k = index_get_object(t, d, ret, e);
+	return k == ERR_OK && ret_bytes ? read_bytes(t, d, ret->size_bytes, ret_bytes, e) : k;
 }
 
-enum err_kind index_mark_read(struct index *ix, struct reflog_mark *ret, struct err *e)
+static enum err_kind read_mark(struct index *ix, struct str key, struct reflog_mark *ret,
+			       struct err *e)
 {
 	AUTO_KV_TXN *t = NULL;
 	struct str v;
 	enum err_kind k = kv_read_begin(ix->kv, &t, e);
 
 	if (k == ERR_OK)
-		k = kv_get(t, KV_META, REFLOG_MARK_KEY, &v, e);
+		k = kv_get(t, KV_META, key, &v, e);
 	if (k == ERR_NOT_FOUND) {
 		*ret = (struct reflog_mark){ .segment = 1 };
 		return ERR_OK;
 	}
 	if (k == ERR_OK && !reflog_mark_unpack(v, ret))
+		return index_bad_value(e, "meta");
+	return k;
+}
+
+enum err_kind index_mark_read(struct index *ix, struct reflog_mark *ret, struct err *e)
+{
+	return read_mark(ix, REFLOG_MARK_KEY, ret, e);
+}
+
+enum err_kind index_settled_read(struct index *ix, struct reflog_mark *ret, struct err *e)
+{
+	return read_mark(ix, SETTLED_MARK_KEY, ret, e);
+}
+
+enum err_kind index_closed_read(struct index *ix, struct closed_row *ret, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct str v;
+	enum err_kind k = kv_read_begin(ix->kv, &t, e);
+
+	if (k == ERR_OK)
+		k = kv_get(t, KV_META, CLOSED_KEY, &v, e);
+	if (k == ERR_NOT_FOUND)
+		return err_set(e, k, __func__, "the last process did not end in order");
+	if (k == ERR_OK && !closed_row_unpack(v, ret))
 		return index_bad_value(e, "meta");
 	return k;
 }

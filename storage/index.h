@@ -26,9 +26,14 @@ MUST_CHECK enum err_kind index_open(const char *dir, uint64_t map_bytes, struct 
 void index_close(struct index **ix);
 MUST_CHECK enum err_kind index_stat(struct index *ix, struct kv_stat *ret, struct err *e);
 
+/* Writes the index as of one moment to fd, an empty data.mdb of an index to be. */
+MUST_CHECK enum err_kind index_copy(struct index *ix, int fd, struct err *e);
+
 /* --- Reads.  ERR_NOT_FOUND is an answer: *e then says what was not there. --- */
 
 struct manifest_info {
+	uint64_t repo; /* number of the repository */
+	bool held;     /* a tag or a manifest of the repository refers to it */
 	struct digest digest;
 	uint64_t size_bytes, pushed_ms;
 	char media_type[MEDIA_TYPE_MAX + 1];
@@ -39,8 +44,14 @@ struct manifest_info {
 MUST_CHECK enum err_kind index_manifest_find(struct index *ix, const struct repo_name *repo,
 					     const struct tag_name *tag, const struct digest *d,
 					     struct manifest_info *ret, struct err *e);
+struct blob_info {
+	uint64_t repo, size_bytes;
+	bool held;
+	bool is_damaged; /* its file does not hash to its digest */
+};
 MUST_CHECK enum err_kind index_blob_find(struct index *ix, const struct repo_name *repo,
-					 const struct digest *d, uint64_t *ret_size, struct err *e);
+					 const struct digest *d, struct blob_info *ret,
+					 struct err *e);
 MUST_CHECK enum err_kind index_repo_exists(struct index *ix, const struct repo_name *repo,
 					   struct err *e);
 
@@ -53,7 +64,7 @@ struct name_page {
 #define NAME_PAGE_INIT                                                                             \
 	(struct name_page)                                                                         \
 	{                                                                                          \
-		.names = {.max = SIZE_MAX / 2 }                                                    \
+		.names = {.max = SBUF_MAX }                                                        \
 	}
 void name_page_clear(struct name_page *p);
 #define AUTO_NAME_PAGE CLEANUP(name_page_clear) struct name_page
@@ -83,9 +94,12 @@ MUST_CHECK enum err_kind index_referrers(struct index *ix, const struct repo_nam
 					 void *arg, bool *ret_more, struct referrer_mark *ret_last,
 					 struct err *e);
 
-/* Is content of this digest, which some repository had once, known and not yet collected? */
-MUST_CHECK enum err_kind index_object_exists(struct index *ix, const struct digest *d,
-					     struct err *e);
+/*
+ * Content that some repository had once and that is not collected yet.  *ret_bytes (may be NULL) is a copy to free, or
+ * NULL where the bytes are in the file only.
+ */
+MUST_CHECK enum err_kind index_object_find(struct index *ix, const struct digest *d,
+					   struct object_row *ret, char **ret_bytes, struct err *e);
 MUST_CHECK enum err_kind index_upload_find(struct index *ix, const struct upload_id *id,
 					   struct upload_row *ret, struct err *e);
 /* Up to n sessions after *after (NULL: from the start), in order of id; *ret_n says how many. */
@@ -110,9 +124,111 @@ void index_abort(struct index_txn **t);
 
 /* The mark as of the last commit. */
 MUST_CHECK enum err_kind index_mark_read(struct index *ix, struct reflog_mark *ret, struct err *e);
+/* Up to which record the files of manifests are on stable storage, and not only their bytes in the index. */
+MUST_CHECK enum err_kind index_settled_read(struct index *ix, struct reflog_mark *ret,
+					    struct err *e);
 /* After a failed commit: opens the index anew, with or without that commit.  No transaction may be open. */
 MUST_CHECK enum err_kind index_recover(struct index *ix, struct err *e);
 
 /* True if the failure was a full map: abort, index_grow, apply again. */
 bool index_is_full(const struct err *e);
 MUST_CHECK enum err_kind index_grow(struct index *ix, struct err *e);
+
+/* Up to n tags of a repository after *after (NULL: from the first), in byte order. */
+struct tag_item {
+	struct tag_name name;
+	struct tag_row row;
+};
+MUST_CHECK enum err_kind index_tag_rows(struct index *ix, const struct repo_name *repo,
+					const struct tag_name *after, size_t n,
+					struct tag_item *ret, size_t *ret_n, struct err *e);
+
+/* ERR_NOT_FOUND unless the last process that used the index ended in order. */
+MUST_CHECK enum err_kind index_closed_read(struct index *ix, struct closed_row *ret, struct err *e);
+
+/* --- Checking --- */
+
+#define INDEX_FAULT_TEXT_MAX 512
+/* An invariant of FORMAT.md section 4 that one row shows to be broken. */
+struct index_fault {
+	const char *name;
+	enum kv_table table;
+	struct key key;                  /* the row's */
+	bool can_mend;                   /* CHANGE_MEND of the row does it */
+	char what[INDEX_FAULT_TEXT_MAX]; /* what it is about, for people */
+};
+struct index_faults {
+	struct index_fault *at;
+	size_t n;
+};
+void index_faults_clear(struct index_faults *f);
+#define AUTO_INDEX_FAULTS CLEANUP(index_faults_clear) struct index_faults
+
+/*
+ * Checks up to n rows of a table after *after (NULL: from the first) in one consistent look; faults are appended.  *ret_n
+ * says how many rows there were, *ret_last is the last one.  now_ms and due_ms, steady clock, are of review rows that
+ * are missing.
+ */
+MUST_CHECK enum err_kind index_check_page(struct index *ix, enum kv_table table,
+					  const struct key *after, size_t n, uint64_t now_ms,
+					  uint64_t due_ms, struct index_faults *ret,
+					  struct key *ret_last, size_t *ret_n, struct err *e);
+/* Counts all content, and tells whether that is what the totals say. */
+MUST_CHECK enum err_kind index_check_totals(struct index *ix, bool *ret_right, struct err *e);
+
+struct object_item {
+	struct digest digest;
+	struct object_row row;
+};
+/* Up to n objects after *after (NULL: from the first), in order of digest. */
+MUST_CHECK enum err_kind index_object_page(struct index *ix, const struct digest *after, size_t n,
+					   struct object_item *ret, size_t *ret_n, struct err *e);
+
+/* All zero before the first round. */
+MUST_CHECK enum err_kind index_scrub_read(struct index *ix, struct scrub_row *ret, struct err *e);
+
+/* --- Collection --- */
+
+MUST_CHECK enum err_kind index_totals(struct index *ix, struct totals *ret, struct err *e);
+
+/* Up to n rows that are due by until_ms, after *after (NULL: from the first), the earliest first. */
+MUST_CHECK enum err_kind index_review_page(struct index *ix, const struct review_row *after,
+					   uint64_t until_ms, size_t n, struct review_row *ret,
+					   size_t *ret_n, struct err *e);
+
+/* By which rules all of the queue was last reviewed (CHANGE_RULES); 0: by none yet. */
+MUST_CHECK enum err_kind index_rules_read(struct index *ix, uint64_t *ret, struct err *e);
+
+/* ERR_NOT_FOUND if no repository has the number. */
+MUST_CHECK enum err_kind index_repo_by_id(struct index *ix, uint64_t repo, struct repo_name *ret,
+					  struct err *e);
+
+/* What CHANGE_COLLECT would do with a row now. */
+struct review_finding {
+	enum verdict verdict;
+	struct repo_name repo; /* empty for content */
+	uint64_t size_bytes;
+	uint64_t
+	    share_bytes; /* what the repository loses: with a manifest the blobs that only it refers to */
+};
+MUST_CHECK enum err_kind index_review_look(struct index *ix, const struct review_row *r,
+					   const struct review_policy *p,
+					   struct review_finding *ret, struct err *e);
+
+/* Up to n digests of collected content whose file may still be there, after *after (NULL: from the first). */
+MUST_CHECK enum err_kind index_doomed_page(struct index *ix, const struct digest *after, size_t n,
+					   struct digest *ret, size_t *ret_n, struct err *e);
+
+/* One row of the trash with what went with it. */
+struct trash_item {
+	struct trash_row row;
+	struct sbuf tags, refs; /* tag_pack, refs_pack */
+};
+void trash_item_clear(struct trash_item *i);
+#define AUTO_TRASH_ITEM CLEANUP(trash_item_clear) struct trash_item
+/* The row numbered *id or the first after it; ERR_NOT_FOUND if there is none. */
+MUST_CHECK enum err_kind index_trash_next(struct index *ix, uint64_t id, struct trash_item *ret,
+					  struct err *e);
+/* The newest row that holds a manifest of the repository by this digest; ERR_NOT_FOUND. */
+MUST_CHECK enum err_kind index_trash_find(struct index *ix, const struct repo_name *repo,
+					  const struct digest *d, uint64_t *ret_id, struct err *e);

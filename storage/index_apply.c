@@ -1,153 +1,9 @@
 #include "storage/index_impl.h"
 
-#define NEXT_REPO_KEY STR("next-repo")
-
-/* What a repository has of a digest: bits in the place table, values in the review queue. */
-enum place_bit { PLACE_LINK = 1, PLACE_MANIFEST = 2 };
-
 bool index_refused(enum err_kind k)
 {
 	return k == ERR_NOT_FOUND || k == ERR_REFS || k == ERR_INVALID || k == ERR_IN_USE ||
 	       k == ERR_TOO_MANY;
-}
-
-static enum err_kind refuse(struct err *e, enum err_kind kind, const char *what,
-			    const struct digest *d, const struct repo_name *repo)
-{
-	char text[DIGEST_TEXT_MAX];
-
-	return err_set(e, kind, __func__, "%s %.80s in %.100s", what, digest_text(d, text),
-		       repo->s);
-}
-
-/* --- small pieces --- */
-
-static enum err_kind put(struct index_txn *t, enum kv_table table, const struct key *key,
-			 struct str value, struct err *e)
-{
-	return kv_put(t->kv, table, key_str(key), value, e);
-}
-
-/* Deleting what is not there is no failure: the callers undo what may be partly undone. */
-static enum err_kind drop(struct index_txn *t, enum kv_table table, const struct key *key,
-			  struct err *e)
-{
-	enum err_kind k = kv_delete(t->kv, table, key_str(key), e);
-
-	return k == ERR_NOT_FOUND ? ERR_OK : k;
-}
-
-/* ERR_OK if some key starts with prefix, ERR_NOT_FOUND with e untouched if none does. */
-static enum err_kind any_with(struct index_txn *t, enum kv_table table, const struct key *prefix,
-			      struct key *ret_first, struct err *e)
-{
-	AUTO_KV_CURSOR *c = NULL;
-	struct str key, value;
-	enum err_kind k = kv_cursor_open(t->kv, table, &c, e);
-
-	if (k == ERR_OK)
-		k = kv_seek(c, key_str(prefix), &key, &value, e);
-	if (k != ERR_OK)
-		return k;
-	if (!str_starts(key, key_str(prefix)))
-		return ERR_NOT_FOUND;
-	if (ret_first) {
-		ret_first->n = 0;
-		key_text(ret_first, key);
-	}
-	return ERR_OK;
-}
-
-static enum err_kind repo_get_or_make(struct index_txn *t, const struct change *c, uint64_t *ret,
-				      struct err *e)
-{
-	struct repo_row r;
-	struct row v;
-	struct str found;
-	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
-
-	if (k != ERR_NOT_FOUND) {
-		if (k == ERR_OK)
-			*ret = r.id;
-		return k;
-	}
-	r = (struct repo_row){ .id = 1, .created_ms = c->at_ms };
-	k = kv_get(t->kv, KV_META, NEXT_REPO_KEY, &found, e);
-	if (k == ERR_OK && !u64_unpack(found, &r.id))
-		return index_bad_value(e, "meta");
-	if (k != ERR_OK && k != ERR_NOT_FOUND)
-		return k;
-	repo_row_pack(&v, &r);
-	k = kv_put(t->kv, KV_REPO, repo_name_str(&c->repo), row_str(&v), e);
-	if (k != ERR_OK)
-		return k;
-	*ret = r.id;
-	u64_pack(&v, r.id + 1);
-	return kv_put(t->kv, KV_META, NEXT_REPO_KEY, row_str(&v), e);
-}
-
-static struct key place_key(const struct digest *d, uint64_t repo)
-{
-	struct key k = { 0 };
-
-	key_digest(&k, d);
-	key_u64(&k, repo);
-	return k;
-}
-
-/* Sets and clears bits of what a repository has of a digest; the row goes with its last bit. */
-static enum err_kind place_update(struct index_txn *t, const struct change *c, uint64_t repo,
-				  const struct digest *d, uint8_t set, uint8_t clear, struct err *e)
-{
-	struct key key = place_key(d, repo), value = { 0 };
-	uint8_t bits = 0;
-	struct str v;
-	enum err_kind k = kv_get(t->kv, KV_PLACE, key_str(&key), &v, e);
-
-	if (k == ERR_OK && !unpack_u8(&v, &bits))
-		return index_bad_value(e, "place");
-	if (k != ERR_OK && k != ERR_NOT_FOUND)
-		return k;
-	bits = (uint8_t)((bits | set) & ~clear);
-	if (bits == 0)
-		return drop(t, KV_PLACE, &key, e);
-	key_text(&value, (struct str){ (const char *)&bits, 1 });
-	key_text(&value, repo_name_str(&c->repo));
-	return put(t, KV_PLACE, &key, key_str(&value), e);
-}
-
-static enum err_kind review_add(struct index_txn *t, const struct change *c, uint64_t repo,
-				const struct digest *d, struct err *e)
-{
-	struct key key = { 0 };
-
-	key_u64(&key, c->review_at_ms);
-	key_u64(&key, repo);
-	key_digest(&key, d);
-	return put(t, KV_REVIEW, &key, (struct str){ "", 0 }, e);
-}
-
-/* Queues what neither a tag nor a manifest of the repository refers to (I4). */
-static enum err_kind review_if_free(struct index_txn *t, const struct change *c, uint64_t repo,
-				    const struct digest *d, struct err *e)
-{
-	struct key prefix = index_key_of(repo, d);
-	enum err_kind k = any_with(t, KV_TAGGED, &prefix, NULL, e);
-
-	if (k == ERR_NOT_FOUND)
-		k = any_with(t, KV_HELD, &prefix, NULL, e);
-	return k == ERR_NOT_FOUND ? review_add(t, c, repo, d, e) : k;
-}
-
-static enum err_kind object_put(struct index_txn *t, const struct digest *d, uint64_t size,
-				struct err *e)
-{
-	struct key key = { 0 };
-	struct row v;
-
-	key_digest(&key, d);
-	u64_pack(&v, size);
-	return put(t, KV_OBJECT, &key, row_str(&v), e);
 }
 
 /* --- blobs --- */
@@ -157,24 +13,7 @@ static enum err_kind upload_drop(struct index_txn *t, const struct upload_id *id
 	struct key key = { 0 };
 
 	key_upload(&key, id);
-	return drop(t, KV_UPLOAD, &key, e);
-}
-
-static enum err_kind link_put(struct index_txn *t, const struct change *c, struct err *e)
-{
-	struct key key;
-	struct row v;
-	uint64_t repo = 0;
-	enum err_kind k = repo_get_or_make(t, c, &repo, e);
-
-	if (k != ERR_OK)
-		return k;
-	key = index_key_of(repo, &c->digest);
-	u64_pack(&v, c->at_ms);
-	k = put(t, KV_LINK, &key, row_str(&v), e);
-	if (k == ERR_OK)
-		k = place_update(t, c, repo, &c->digest, PLACE_LINK, 0, e);
-	return k == ERR_OK ? review_if_free(t, c, repo, &c->digest, e) : k;
+	return row_drop(t, KV_UPLOAD, &key, e);
 }
 
 static enum err_kind apply_blob_link(struct index_txn *t, struct change *c, struct err *e)
@@ -190,18 +29,17 @@ static enum err_kind apply_blob_link(struct index_txn *t, struct change *c, stru
 static enum err_kind find_source(struct index_txn *t, struct change *c, struct err *e)
 {
 	AUTO_KV_CURSOR *cur = NULL;
-	struct key prefix = { 0 };
+	struct key prefix = content_key(&c->digest, CONTENT_PLACE);
 	struct str key, value;
 	uint8_t bits;
-	enum err_kind k = kv_cursor_open(t->kv, KV_PLACE, &cur, e);
+	enum err_kind k = kv_cursor_open(t->kv, KV_CONTENT, &cur, e);
 
 	if (k != ERR_OK)
 		return k;
-	key_digest(&prefix, &c->digest);
 	for (k = kv_seek(cur, key_str(&prefix), &key, &value, e);
 	     k == ERR_OK && str_starts(key, key_str(&prefix)); k = kv_next(cur, &key, &value, e)) {
 		if (!unpack_u8(&value, &bits) || !repo_name_parse(&c->from, value))
-			return index_bad_value(e, "place");
+			return index_bad_value(e, "content");
 		if (bits & PLACE_LINK)
 			return ERR_OK;
 	}
@@ -210,27 +48,31 @@ static enum err_kind find_source(struct index_txn *t, struct change *c, struct e
 
 static enum err_kind apply_blob_mount(struct index_txn *t, struct change *c, struct err *e)
 {
+	struct object_row object = { 0 };
 	struct repo_row from;
-	enum err_kind k;
+	enum err_kind k = ERR_OK;
 
-	if (c->from.len == 0) {
+	if (c->from_trash) {
+		/* any content that is there */
+	} else if (c->from.len == 0) {
 		k = find_source(t, c, e);
 	} else {
 		k = index_get_repo(t->kv, &c->from, &from, e);
 		if (k == ERR_OK)
 			k = index_has_link(t->kv, from.id, &c->digest, e);
 	}
-	if (k == ERR_NOT_FOUND)
-		return refuse(e, k, "no source to mount", &c->digest, &c->from);
 	if (k == ERR_OK)
-		k = index_get_size(t->kv, &c->digest, &c->size_bytes, e);
-	if (k == ERR_NOT_FOUND)
-		return index_bad_value(e, "object");
+		k = index_get_object(t->kv, &c->digest, &object, e);
+	if (k == ERR_NOT_FOUND || (k == ERR_OK && object.damaged_ms && !c->from_trash))
+		return index_refuse(e, ERR_NOT_FOUND, "no source to mount", &c->digest, &c->from);
+	c->size_bytes = object.size_bytes;
 	return k == ERR_OK ? link_put(t, c, e) : k;
 }
 
 static enum err_kind apply_blob_unlink(struct index_txn *t, struct change *c, struct err *e)
 {
+	struct trash_row gone = { .kind = TRASH_BLOB, .digest = c->digest, .repo = c->repo };
+	struct object_row object = { 0 };
 	struct repo_row r;
 	struct key key;
 	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
@@ -238,18 +80,22 @@ static enum err_kind apply_blob_unlink(struct index_txn *t, struct change *c, st
 	if (k == ERR_OK)
 		k = index_has_link(t->kv, r.id, &c->digest, e);
 	if (k == ERR_NOT_FOUND)
-		return refuse(e, k, "no blob", &c->digest, &c->repo);
+		return index_refuse(e, k, "no blob", &c->digest, &c->repo);
 	if (k != ERR_OK)
 		return k;
-	key = index_key_of(r.id, &c->digest);
-	k = any_with(t, KV_HELD, &key, NULL, e);
+	key = entry_key(r.id, &c->digest, ENTRY_HELD);
+	k = index_first(t->kv, KV_ENTRY, &key, NULL, e);
 	if (k == ERR_OK)
-		return refuse(e, ERR_IN_USE, "a manifest refers to blob", &c->digest, &c->repo);
+		return index_refuse(e, ERR_IN_USE, "a manifest refers to blob", &c->digest,
+				    &c->repo);
 	if (k == ERR_NOT_FOUND)
-		k = drop(t, KV_LINK, &key, e);
+		k = index_get_object(t->kv, &c->digest, &object, e);
+	gone.size_bytes = object.size_bytes;
 	if (k == ERR_OK)
-		k = place_update(t, c, r.id, &c->digest, 0, PLACE_LINK, e);
-	return k == ERR_OK ? review_add(t, c, r.id, &c->digest, e) : k;
+		k = trash_put(t, c, &gone, STR(""), STR(""), e);
+	if (k == ERR_OK)
+		k = link_drop(t, c, r.id, e);
+	return k == ERR_OK ? repo_drop_if_empty(t, &c->repo, r.id, e) : k;
 }
 
 /* --- tags --- */
@@ -263,20 +109,11 @@ static struct key tag_key(uint64_t repo, struct str tag)
 	return k;
 }
 
-static enum err_kind tag_clear(struct index_txn *t, uint64_t repo, struct str tag,
-			       const struct digest *d, struct err *e)
-{
-	struct key key = tag_key(repo, tag), reverse = index_key_of(repo, d);
-	enum err_kind k = drop(t, KV_TAG, &key, e);
-
-	key_text(&reverse, tag);
-	return k == ERR_OK ? drop(t, KV_TAGGED, &reverse, e) : k;
-}
-
 static enum err_kind tag_set(struct index_txn *t, const struct change *c, uint64_t repo,
 			     const struct tag_name *tag, struct err *e)
 {
-	struct key key = tag_key(repo, tag_name_str(tag)), reverse = index_key_of(repo, &c->digest);
+	struct key key = tag_key(repo, tag_name_str(tag));
+	struct key reverse = entry_key(repo, &c->digest, ENTRY_TAGGED);
 	struct tag_row old, now = { .digest = c->digest, .pushed_ms = c->at_ms };
 	struct row v;
 	enum err_kind k = index_get_tag(t->kv, repo, tag, &old, e);
@@ -286,18 +123,20 @@ static enum err_kind tag_set(struct index_txn *t, const struct change *c, uint64
 		return k;
 	if (k == ERR_OK)
 		now.pulled_ms = old.pulled_ms;
-	k = moved ? tag_clear(t, repo, tag_name_str(tag), &old.digest, e) : ERR_OK;
+	k = moved ? tag_drop(t, repo, tag_name_str(tag), &old.digest, e) : ERR_OK;
 	if (k == ERR_OK && moved)
-		k = review_if_free(t, c, repo, &old.digest, e);
+		k = review_update(t, c, repo, &old.digest, e);
 	tag_row_pack(&v, &now);
 	if (k == ERR_OK)
-		k = put(t, KV_TAG, &key, row_str(&v), e);
+		k = row_put(t, KV_TAG, &key, row_str(&v), e);
 	key_text(&reverse, tag_name_str(tag));
-	return k == ERR_OK ? put(t, KV_TAGGED, &reverse, (struct str){ "", 0 }, e) : k;
+	return k == ERR_OK ? row_put(t, KV_ENTRY, &reverse, (struct str){ "", 0 }, e) : k;
 }
 
 static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, struct err *e)
 {
+	struct trash_row gone = { .kind = TRASH_TAG, .repo = c->repo };
+	AUTO_SBUF tag = { .max = SBUF_MAX };
 	struct repo_row r;
 	struct tag_row old;
 	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
@@ -306,25 +145,41 @@ static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, str
 		k = index_get_tag(t->kv, r.id, &c->tags[0], &old, e);
 	if (k == ERR_NOT_FOUND)
 		return err_set(e, k, __func__, "no tag %s in %.100s", c->tags[0].s, c->repo.s);
+	if (k != ERR_OK)
+		return k;
+	if (c->expected && (c->expected->pushed_ms != old.pushed_ms ||
+			    !digest_eq(&c->expected->digest, &old.digest)))
+		return err_set(e, ERR_IN_USE, __func__, "tag %s was pushed again", c->tags[0].s);
+	c->digest = old.digest;
+	tag_pack(&tag, tag_name_str(&c->tags[0]));
+	gone.digest = old.digest;
+	k = trash_put(t, c, &gone, (struct str){ tag.p, tag.n }, STR(""), e);
 	if (k == ERR_OK)
-		k = tag_clear(t, r.id, tag_name_str(&c->tags[0]), &old.digest, e);
-	return k == ERR_OK ? review_if_free(t, c, r.id, &old.digest, e) : k;
+		k = tag_drop(t, r.id, tag_name_str(&c->tags[0]), &old.digest, e);
+	if (k == ERR_OK)
+		k = review_update(t, c, r.id, &old.digest, e);
+	return k == ERR_OK ? repo_drop_if_empty(t, &c->repo, r.id, e) : k;
 }
 
 /* --- manifests --- */
 
-/* ERR_NOT_FOUND, e untouched: the repository does not have it. */
+/* ERR_NOT_FOUND, e untouched: the repository does not have it, or not whole. */
 static enum err_kind ref_size(struct index_txn *t, uint64_t repo, const struct manifest_ref *ref,
 			      uint64_t *ret, struct err *e)
 {
+	struct object_row object = { 0 };
 	struct manifest_row row;
+	struct str refs;
 	enum err_kind k;
 
 	if (ref->kind != REF_CHILD) {
 		k = index_has_link(t->kv, repo, &ref->digest, e);
-		return k == ERR_OK ? index_get_size(t->kv, &ref->digest, ret, e) : k;
+		if (k == ERR_OK)
+			k = index_get_object(t->kv, &ref->digest, &object, e);
+		*ret = object.size_bytes;
+		return k == ERR_OK && object.damaged_ms ? ERR_NOT_FOUND : k;
 	}
-	k = index_get_manifest(t->kv, repo, &ref->digest, &row, e);
+	k = index_get_manifest(t->kv, repo, &ref->digest, &row, &refs, e);
 	if (k == ERR_OK)
 		*ret = row.size_bytes;
 	return k;
@@ -344,15 +199,16 @@ static enum err_kind miss(struct change *c, const struct digest *d, struct err *
 static enum err_kind check_refs(struct index_txn *t, struct change *c, uint64_t repo, struct err *e)
 {
 	for (size_t i = 0; i < c->manifest->n_refs; i++) {
-		const struct manifest_ref *ref = &c->manifest->refs[i];
+		struct manifest_ref *ref = &c->manifest->refs[i];
 		bool optional = ref->may_be_absent || c->sparse == SPARSE_ALL ||
 				(ref->kind == REF_CHILD && c->sparse == SPARSE_INDEX);
 		uint64_t size;
 		enum err_kind k = repo ? ref_size(t, repo, ref, &size, e) : ERR_NOT_FOUND;
 
 		if (k == ERR_OK && size != ref->size_bytes)
-			return refuse(e, ERR_INVALID, "wrong size given for", &ref->digest,
-				      &c->repo);
+			return index_refuse(e, ERR_INVALID, "wrong size given for", &ref->digest,
+					    &c->repo);
+		ref->was_absent = k == ERR_NOT_FOUND;
 		if (k == ERR_NOT_FOUND)
 			k = optional ? ERR_OK : miss(c, &ref->digest, e);
 		if (k != ERR_OK)
@@ -365,73 +221,93 @@ static enum err_kind check_refs(struct index_txn *t, struct change *c, uint64_t 
 		       c->n_missing, c->repo.s);
 }
 
-static struct key referrer_key(uint64_t repo, const struct digest *subject, const char *type,
-			       const struct digest *d)
-{
-	struct key k = index_key_of(repo, subject);
-
-	key_u64(&k, artifact_type_hash(str_of(type)));
-	key_digest(&k, d);
-	return k;
-}
-
 static enum err_kind referrer_put(struct index_txn *t, const struct manifest *m, uint64_t repo,
 				  struct err *e)
 {
 	struct key key = referrer_key(repo, &m->subject, m->artifact_type, &m->digest);
 	AUTO_SBUF v;
 
-	sbuf_init(&v, SIZE_MAX / 2);
+	sbuf_init(&v, SBUF_MAX);
 	referrer_pack(&v, str_of(m->artifact_type), str_of(m->descriptor));
 	if (v.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a referrer");
-	return put(t, KV_REFERRER, &key, (struct str){ v.p, v.n }, e);
+	return row_put(t, KV_ENTRY, &key, (struct str){ v.p, v.n }, e);
+}
+
+static struct key held_key(uint64_t repo, const struct digest *d, uint64_t manifest_id)
+{
+	struct key k = entry_key(repo, d, ENTRY_HELD);
+
+	key_u64(&k, manifest_id);
+	return k;
 }
 
 static enum err_kind refs_put(struct index_txn *t, const struct manifest *m, uint64_t repo,
-			      struct err *e)
+			      uint64_t id, struct err *e)
 {
-	struct key key = index_key_of(repo, &m->digest);
-	AUTO_SBUF packed;
-	enum err_kind k;
+	enum err_kind k = ERR_OK;
 
-	sbuf_init(&packed, SIZE_MAX / 2);
-	refs_pack(&packed, m->refs, m->n_refs);
-	if (packed.failed)
-		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for references");
-	k = put(t, KV_HOLDS, &key, (struct str){ packed.p ? packed.p : "", packed.n }, e);
 	for (size_t i = 0; i < m->n_refs && k == ERR_OK; i++) {
-		struct key held = index_key_of(repo, &m->refs[i].digest);
+		struct key key = held_key(repo, &m->refs[i].digest, id), value = { 0 };
 
-		key_digest(&held, &m->digest);
-		k = put(t, KV_HELD, &held, (struct str){ (const char *)&m->refs[i].kind, 1 }, e);
+		key_u8(&value, m->refs[i].kind);
+		key_digest(&value, &m->digest);
+		k = row_put(t, KV_ENTRY, &key, key_str(&value), e);
+		if (k == ERR_OK)
+			k = review_drop(t, repo, &m->refs[i].digest, e);
 	}
 	return k;
 }
 
-static enum err_kind manifest_rows_put(struct index_txn *t, const struct change *c, uint64_t repo,
-				       struct err *e)
+/* The row with its references.  A manifest that is there already keeps its id, and so its holders' keys. */
+static enum err_kind manifest_row_put(struct index_txn *t, const struct change *c, uint64_t repo,
+				      uint64_t *ret_id, struct err *e)
 {
 	const struct manifest *m = c->manifest;
-	struct key key = index_key_of(repo, &m->digest), content = { 0 };
-	struct manifest_row mr = { .pushed_ms = c->at_ms,
-				   .size_bytes = m->size_bytes,
-				   .has_subject = m->has_subject,
-				   .subject = m->subject };
-	struct row v;
+	struct key key = entry_key(repo, &m->digest, ENTRY_MANIFEST);
+	struct manifest_row now = { .pushed_ms = c->at_ms,
+				    .size_bytes = m->size_bytes,
+				    .has_subject = m->has_subject,
+				    .subject = m->subject };
+	struct manifest_row old;
+	struct str refs;
+	struct row head;
+	AUTO_SBUF v;
+	enum err_kind k = index_get_manifest(t->kv, repo, &m->digest, &old, &refs, e);
+
+	sbuf_init(&v, SBUF_MAX);
+	if (k == ERR_OK)
+		now.id = old.id;
+	else if (k == ERR_NOT_FOUND)
+		k = next_id(t, &now.id, e);
+	if (k != ERR_OK)
+		return k;
+	memcpy(now.media_type, m->media_type, sizeof(now.media_type));
+	memcpy(now.artifact_type, m->artifact_type, sizeof(now.artifact_type));
+	manifest_row_pack(&head, &now);
+	sbuf_add_str(&v, row_str(&head));
+	refs_pack(&v, m->refs, m->n_refs);
+	if (v.failed)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for references");
+	*ret_id = now.id;
+	return row_put(t, KV_ENTRY, &key, (struct str){ v.p, v.n }, e);
+}
+
+static enum err_kind manifest_put(struct index_txn *t, const struct change *c, uint64_t repo,
+				  struct err *e)
+{
+	const struct manifest *m = c->manifest;
+	struct key bytes = content_key(&m->digest, CONTENT_BYTES);
+	uint64_t id = 0;
 	enum err_kind k = object_put(t, &m->digest, m->size_bytes, e);
 
-	memcpy(mr.media_type, m->media_type, sizeof(mr.media_type));
-	memcpy(mr.artifact_type, m->artifact_type, sizeof(mr.artifact_type));
-	manifest_row_pack(&v, &mr);
-	key_digest(&content, &m->digest);
 	if (k == ERR_OK && c->bytes.n <= INDEX_INLINE_MAX)
-		k = put(t, KV_BYTES, &content, c->bytes, e);
+		k = row_put(t, KV_CONTENT, &bytes, c->bytes, e);
 	if (k == ERR_OK)
-		k = put(t, KV_MANIFEST, &key, row_str(&v), e);
+		k = place_update(t, c, repo, &c->repo, &m->digest, PLACE_MANIFEST, 0, e);
 	if (k == ERR_OK)
-		k = place_update(t, c, repo, &m->digest, PLACE_MANIFEST, 0, e);
-	return k;
+		k = manifest_row_put(t, c, repo, &id, e);
+	return k == ERR_OK ? refs_put(t, m, repo, id, e) : k;
 }
 
 static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, struct err *e)
@@ -445,91 +321,28 @@ static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, s
 	if (k == ERR_OK)
 		k = repo_get_or_make(t, c, &repo, e);
 	if (k == ERR_OK)
-		k = manifest_rows_put(t, c, repo, e);
-	if (k == ERR_OK)
-		k = refs_put(t, c->manifest, repo, e);
+		k = manifest_put(t, c, repo, e);
 	if (k == ERR_OK && c->manifest->has_subject)
 		k = referrer_put(t, c->manifest, repo, e);
 	for (size_t i = 0; i < c->n_tags && k == ERR_OK; i++)
 		k = tag_set(t, c, repo, &c->tags[i], e);
-	if (k == ERR_OK && c->n_tags == 0)
-		k = review_if_free(t, c, repo, &c->digest, e);
-	return k;
-}
-
-static enum err_kind tags_clear(struct index_txn *t, uint64_t repo, const struct digest *d,
-				struct err *e)
-{
-	struct key prefix = index_key_of(repo, d), found;
-
-	for (;;) {
-		enum err_kind k = any_with(t, KV_TAGGED, &prefix, &found, e);
-
-		if (k != ERR_OK)
-			return k == ERR_NOT_FOUND ? ERR_OK : k;
-		k = tag_clear(t, repo,
-			      (struct str){ (const char *)found.b + prefix.n, found.n - prefix.n },
-			      d, e);
-		if (k != ERR_OK)
-			return k;
-	}
-}
-
-/* Gives up the references of a manifest; what nobody else holds goes to review. */
-static enum err_kind refs_clear(struct index_txn *t, const struct change *c, uint64_t repo,
-				struct err *e)
-{
-	struct key key = index_key_of(repo, &c->digest);
-	AUTO_SBUF copy;
-	struct str packed, rest;
-	struct manifest_ref ref;
-	enum err_kind k = kv_get(t->kv, KV_HOLDS, key_str(&key), &packed, e);
-
-	if (k != ERR_OK)
-		return k == ERR_NOT_FOUND ? index_bad_value(e, "holds") : k;
-	sbuf_init(&copy, SIZE_MAX / 2);
-	sbuf_add_str(&copy, packed); /* the deletes below move what packed points to */
-	if (copy.failed)
-		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for references");
-	rest = (struct str){ copy.p, copy.n };
-	while (k == ERR_OK && refs_next(&rest, &ref)) {
-		struct key held = index_key_of(repo, &ref.digest);
-
-		key_digest(&held, &c->digest);
-		k = drop(t, KV_HELD, &held, e);
-		if (k == ERR_OK)
-			k = review_if_free(t, c, repo, &ref.digest, e);
-	}
-	if (k == ERR_OK && rest.n)
-		return index_bad_value(e, "holds");
-	return k == ERR_OK ? drop(t, KV_HOLDS, &key, e) : k;
+	return k == ERR_OK ? review_update(t, c, repo, &c->digest, e) : k;
 }
 
 static enum err_kind apply_manifest_delete(struct index_txn *t, struct change *c, struct err *e)
 {
 	struct repo_row r;
 	struct manifest_row mr;
-	struct key key;
+	struct str refs;
 	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
 
 	if (k == ERR_OK)
-		k = index_get_manifest(t->kv, r.id, &c->digest, &mr, e);
+		k = index_get_manifest(t->kv, r.id, &c->digest, &mr, &refs, e);
 	if (k == ERR_NOT_FOUND)
-		return refuse(e, k, "no manifest", &c->digest, &c->repo);
+		return index_refuse(e, k, "no manifest", &c->digest, &c->repo);
 	if (k == ERR_OK)
-		k = tags_clear(t, r.id, &c->digest, e);
-	if (k == ERR_OK)
-		k = refs_clear(t, c, r.id, e);
-	if (k == ERR_OK && mr.has_subject) {
-		key = referrer_key(r.id, &mr.subject, mr.artifact_type, &c->digest);
-		k = drop(t, KV_REFERRER, &key, e);
-	}
-	key = index_key_of(r.id, &c->digest);
-	if (k == ERR_OK)
-		k = drop(t, KV_MANIFEST, &key, e);
-	if (k == ERR_OK)
-		k = place_update(t, c, r.id, &c->digest, 0, PLACE_MANIFEST, e);
-	return k == ERR_OK ? review_add(t, c, r.id, &c->digest, e) : k;
+		k = manifest_drop(t, c, r.id, &mr, refs, e);
+	return k == ERR_OK ? repo_drop_if_empty(t, &c->repo, r.id, e) : k;
 }
 
 /* --- upload sessions --- */
@@ -550,12 +363,63 @@ static enum err_kind apply_upload_open(struct index_txn *t, struct change *c, st
 			       (unsigned long long)open);
 	key_upload(&key, &c->upload);
 	upload_row_pack(&v, &ur);
-	return put(t, KV_UPLOAD, &key, row_str(&v), e);
+	return row_put(t, KV_UPLOAD, &key, row_str(&v), e);
 }
 
 static enum err_kind apply_upload_close(struct index_txn *t, struct change *c, struct err *e)
 {
 	return upload_drop(t, &c->upload, e);
+}
+
+static enum err_kind mark_put(struct index_txn *t, struct str key, const struct reflog_mark *m,
+			      struct err *e)
+{
+	struct row v;
+
+	reflog_mark_pack(&v, m);
+	return kv_put(t->kv, KV_META, key, row_str(&v), e);
+}
+
+static enum err_kind apply_settle(struct index_txn *t, struct change *c, struct err *e)
+{
+	return mark_put(t, SETTLED_MARK_KEY, &c->settled, e);
+}
+
+static enum err_kind pulled(struct index_txn *t, const struct pull *p, struct err *e)
+{
+	struct key key = { 0 };
+	struct tag_row row;
+	struct row v;
+	enum err_kind k = index_get_tag(t->kv, p->repo, &p->tag, &row, e);
+
+	if (k != ERR_OK || row.pulled_ms >= p->at_ms)
+		return k == ERR_NOT_FOUND ? ERR_OK : k;
+	row.pulled_ms = p->at_ms;
+	key = tag_key(p->repo, tag_name_str(&p->tag));
+	tag_row_pack(&v, &row);
+	return row_put(t, KV_TAG, &key, row_str(&v), e);
+}
+
+static enum err_kind apply_pulled(struct index_txn *t, struct change *c, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	for (size_t i = 0; i < c->n_pulls && k == ERR_OK; i++)
+		k = pulled(t, &c->pulls[i], e);
+	return k;
+}
+
+static enum err_kind apply_closed(struct index_txn *t, struct change *c, struct err *e)
+{
+	struct row v;
+	enum err_kind k;
+
+	if (!c->closed) {
+		k = kv_delete(t->kv, KV_META, CLOSED_KEY, e);
+		return k == ERR_NOT_FOUND ? ERR_OK : k;
+	}
+	closed_row_pack(&v, c->closed);
+	return kv_put(t->kv, KV_META, CLOSED_KEY, row_str(&v), e);
 }
 
 /* --- transactions --- */
@@ -570,6 +434,16 @@ static enum err_kind (*const appliers[CHANGE_KIND_N])(struct index_txn *, struct
 	[CHANGE_TAG_DELETE] = apply_tag_delete,
 	[CHANGE_UPLOAD_OPEN] = apply_upload_open,
 	[CHANGE_UPLOAD_CLOSE] = apply_upload_close,
+	[CHANGE_SETTLE] = apply_settle,
+	[CHANGE_COLLECT] = apply_collect,
+	[CHANGE_PURGED] = apply_purged,
+	[CHANGE_TRASH_DROP] = apply_trash_drop,
+	[CHANGE_PULLED] = apply_pulled,
+	[CHANGE_CLOSED] = apply_closed,
+	[CHANGE_MEND] = apply_mend,
+	[CHANGE_DAMAGE] = apply_damage,
+	[CHANGE_SCRUBBED] = apply_scrubbed,
+	[CHANGE_RULES] = apply_rules,
 };
 
 enum err_kind index_begin(struct index *ix, struct index_txn **ret, struct err *e)
@@ -580,8 +454,10 @@ enum err_kind index_begin(struct index *ix, struct index_txn **ret, struct err *
 	if (!t)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a transaction");
 	k = kv_write_begin(ix->kv, &t->kv, e);
+	if (k == ERR_OK)
+		k = index_get_totals(t->kv, &t->totals, e);
 	if (k != ERR_OK) {
-		free(t);
+		index_abort(&t);
 		return k;
 	}
 	*ret = t;
@@ -597,18 +473,21 @@ enum err_kind index_apply(struct index_txn *t, struct change *c, struct err *e)
 
 enum err_kind index_mark_put(struct index_txn *t, const struct reflog_mark *m, struct err *e)
 {
-	struct row v;
-
-	reflog_mark_pack(&v, m);
-	return kv_put(t->kv, KV_META, REFLOG_MARK_KEY, row_str(&v), e);
+	return mark_put(t, REFLOG_MARK_KEY, m, e);
 }
 
 enum err_kind index_commit(struct index_txn **t, struct err *e)
 {
 	struct index_txn *p = TAKE(*t);
-	enum err_kind k = kv_write_commit(&p->kv, e);
+	enum err_kind k = ERR_OK;
+	struct row v;
 
-	free(p);
+	totals_pack(&v, &p->totals);
+	if (p->totals_changed)
+		k = kv_put(p->kv, KV_META, TOTALS_KEY, row_str(&v), e);
+	if (k == ERR_OK)
+		k = kv_write_commit(&p->kv, e);
+	index_abort(&p);
 	return k;
 }
 

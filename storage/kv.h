@@ -18,20 +18,18 @@
 	X(META, "meta")                                                                            \
 	X(REPO, "repo")                                                                            \
 	X(TAG, "tag")                                                                              \
-	X(TAGGED, "tagged")                                                                        \
-	X(MANIFEST, "manifest")                                                                    \
-	X(BYTES, "bytes")                                                                          \
-	X(LINK, "link")                                                                            \
-	X(OBJECT, "object")                                                                        \
-	X(PLACE, "place")                                                                          \
-	X(HOLDS, "holds")                                                                          \
-	X(HELD, "held")                                                                            \
-	X(REFERRER, "referrer")                                                                    \
+	X(ENTRY, "entry")                                                                          \
+	X(CONTENT, "content")                                                                      \
 	X(UPLOAD, "upload")                                                                        \
-	X(REVIEW, "review")
+	X(REVIEW, "review")                                                                        \
+	X(REPO_NAME, "repo-name")                                                                  \
+	X(TRASH, "trash")                                                                          \
+	X(DOOMED, "doomed")
 #define X(id, name) KV_##id,
 enum kv_table { KV_TABLES(X) KV_TABLE_N };
 #undef X
+
+const char *kv_table_name(enum kv_table table);
 
 #define KV_KEY_MAX 511 /* LMDB's compiled-in limit */
 
@@ -85,10 +83,16 @@ MUST_CHECK enum err_kind kv_cursor_open(struct kv_txn *t, enum kv_table table,
 					struct kv_cursor **ret, struct err *e);
 void kv_cursor_close(struct kv_cursor **c);
 #define AUTO_KV_CURSOR CLEANUP(kv_cursor_close) struct kv_cursor
-/* First entry with a key >= key, or ERR_NOT_FOUND with e untouched. */
+/* First entry with a key >= key (empty: the first of all), or ERR_NOT_FOUND with e untouched. */
 MUST_CHECK enum err_kind kv_seek(struct kv_cursor *c, struct str key, struct str *ret_key,
 				 struct str *ret_value, struct err *e);
 MUST_CHECK enum err_kind kv_next(struct kv_cursor *c, struct str *ret_key, struct str *ret_value,
 				 struct err *e);
+
+/*
+ * Writes one state of all tables to fd, an empty file, without its free pages.  A kv_grow waits for the end of it, and
+ * everybody for kv_grow; so the map is grown first if there is little room.
+ */
+MUST_CHECK enum err_kind kv_copy(struct kv *kv, int fd, struct err *e);
 
 MUST_CHECK enum err_kind kv_stat(struct kv *kv, struct kv_stat *ret, struct err *e);

@@ -53,7 +53,7 @@ static enum err_kind parse_list(const struct jv *list, const char *name, enum re
 	for (size_t i = 0; i < jv_count(list); i++) {
 		struct manifest_ref *ref = &m->refs[m->n_refs];
 		enum err_kind k;
-		struct str type;
+		struct str type = { "", 0 };
 
 		(void)snprintf(where, sizeof(where), "%s[%zu]", name, i);
 		k = parse_descriptor(jv_at(list, i), where, ref, &type, e);
@@ -148,7 +148,7 @@ static enum err_kind make_descriptor(const struct jv *doc, struct manifest *m, s
 	const struct jv *notes = jv_member(doc, "annotations");
 	char digest[DIGEST_TEXT_MAX];
 
-	sbuf_init(&text, SIZE_MAX / 2);
+	sbuf_init(&text, SBUF_MAX);
 	d = jv_pack("{s:s, s:s, s:I, s:s*}", "mediaType", m->media_type, "digest",
 		    digest_text(&m->digest, digest), "size", (long long)m->size_bytes,
 		    "artifactType", m->artifact_type[0] ? m->artifact_type : NULL);

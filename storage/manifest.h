@@ -14,6 +14,8 @@
 #include "base/err.h"
 #include "base/mediatype.h"
 
+#define MANIFEST_DEPTH_MAX 2048 /* nesting that no option exceeds */
+
 enum ref_kind { REF_CONFIG = 1, REF_LAYER = 2, REF_CHILD = 3 }; /* values are on disk: FORMAT.md */
 
 struct manifest_ref {
@@ -21,6 +23,7 @@ struct manifest_ref {
 	uint64_t size_bytes;
 	uint8_t kind;       /* enum ref_kind */
 	bool may_be_absent; /* layers of a non-distributable type */
+	bool was_absent;    /* the repository did not have it when the manifest was accepted */
 };
 
 struct manifest {
@@ -38,7 +41,7 @@ struct manifest {
 
 /*
  * d is the digest of body.  ERR_INVALID says what is wrong with the document, ERR_UNSUPPORTED that it is a kind
- * berth does not store (Docker schema 1), ERR_TOO_LARGE that it lists too much.
+ * berth does not store (Docker schema 1).
  */
 MUST_CHECK enum err_kind manifest_parse(struct str body, struct str media_type,
 					const struct digest *d, unsigned depth_max,

@@ -1,4 +1,3 @@
-#include <dirent.h>
 #include <errno.h>
 
 #include "base/fd.h"
@@ -24,7 +23,8 @@ static enum err_kind settle_pending(struct store *st, const char *name, const st
 				    const struct upload_id *id, bool *ret_kept, struct err *e)
 {
 	char open_name[UPLOAD_ID_TEXT_MAX];
-	enum err_kind k = index_object_exists(st->index, d, e);
+	struct object_row object;
+	enum err_kind k = index_object_find(st->index, d, &object, NULL, e);
 
 	*ret_kept = false;
 	if (k == ERR_NOT_FOUND) {
@@ -40,47 +40,87 @@ static enum err_kind settle_pending(struct store *st, const char *name, const st
 	return ERR_OK;
 }
 
-static enum err_kind recover_file(struct store *st, const char *name, struct store_recovery *found,
-				  struct err *e)
-{
-	struct digest d;
-	struct upload_id id;
-	bool kept = false;
-	enum err_kind k;
+struct recovering {
+	struct store *st;
+	struct store_recovery found;
+};
 
-	if (blob_pending_parse(str_of(name), &d, &id))
-		k = settle_pending(st, name, &d, &id, &kept, e);
-	else if (upload_id_parse(&id, str_of(name)))
-		k = keeps_session(st, &id, &kept, e);
-	else
-		return ERR_OK; /* not ours: let be */
-	if (k != ERR_OK)
-		return k;
-	found->resumable += kept;
-	found->discarded += !kept;
-	if (!kept && sys_unlinkat(st->uploads_fd, name, 0) < 0 && errno != ENOENT)
+static enum err_kind discard_file(struct recovering *r, const char *name, struct err *e)
+{
+	r->found.discarded++;
+	if (sys_unlinkat(r->st->uploads_fd, name, 0) < 0 && errno != ENOENT)
 		return err_sys(e, __func__, "remove uploads/%.60s", name);
 	return ERR_OK;
 }
 
-enum err_kind store_recover(struct store *st, struct store_recovery *ret, struct err *e)
+/* Files that go on as a session's are counted when they are met under that name. */
+static enum err_kind recover_pending(void *arg, const char *name, struct err *e)
 {
-	AUTO_CLOSE fd = -1;
-	DIR *d;
-	struct dirent *entry;
-	enum err_kind k = fd_open_at(st->uploads_fd, ".", O_RDONLY | O_DIRECTORY, 0, &fd, e);
+	struct recovering *r = arg;
+	struct digest d;
+	struct upload_id id;
+	bool kept;
+	enum err_kind k;
 
-	*ret = (struct store_recovery){ 0 };
+	if (!blob_pending_parse(str_of(name), &d, &id))
+		return ERR_OK;
+	k = settle_pending(r->st, name, &d, &id, &kept, e);
+	return k == ERR_OK && !kept ? discard_file(r, name, e) : k;
+}
+
+static enum err_kind recover_session(void *arg, const char *name, struct err *e)
+{
+	struct recovering *r = arg;
+	struct upload_id id;
+	bool kept;
+	enum err_kind k;
+
+	if (!upload_id_parse(&id, str_of(name)))
+		return ERR_OK; /* not ours: let be */
+	k = keeps_session(r->st, &id, &kept, e);
 	if (k != ERR_OK)
 		return k;
-	d = fdopendir(fd);
-	if (!d)
-		return err_sys(e, __func__, "list uploads");
-	(void)TAKE_FD(fd); /* closedir closes it */
-	while (k == ERR_OK && (entry = readdir(d))) {
-		if (entry->d_name[0] != '.')
-			k = recover_file(st, entry->d_name, ret, e);
+	r->found.resumable += kept;
+	return kept ? ERR_OK : discard_file(r, name, e);
+}
+
+/* Content that was collected, whose file this or an earlier process did not get to. */
+static enum err_kind finish_doomed(struct store *st, uint64_t *ret_discarded, struct err *e)
+{
+	struct digest d;
+	size_t n;
+	enum err_kind k;
+
+	while ((k = index_doomed_page(st->index, NULL, 1, &d, &n, e)) == ERR_OK && n) {
+		struct change c = store_change(st, CHANGE_PURGED, &(struct repo_name){ 0 });
+		struct object_row object;
+
+		c.digest = d;
+		k = index_object_find(st->index, &d, &object, NULL, e);
+		if (k == ERR_NOT_FOUND) { /* and not pushed again since */
+			k = blob_discard(st, &d, e);
+			*ret_discarded += 1;
+		}
+		if (k == ERR_OK)
+			k = commit_change(st->committer, &c, e);
+		if (k != ERR_OK)
+			return k;
 	}
-	(void)closedir(d);
+	return k;
+}
+
+/* Twice, because a file that is renamed while the directory is read may be met again under its new name. */
+enum err_kind store_recover(struct store *st, struct store_recovery *ret, struct err *e)
+{
+	struct recovering r = { .st = st };
+	enum err_kind k = finish_doomed(st, &r.found.discarded, e);
+
+	if (k == ERR_OK)
+		k = fd_list_dir(st->uploads_fd, ".", recover_pending, &r, e);
+	if (k == ERR_OK)
+		k = fd_list_dir(st->uploads_fd, ".", recover_session, &r, e);
+	if (k == ERR_OK)
+		k = store_restore_files(st, &r.found.rewritten, e);
+	*ret = r.found;
 	return k;
 }

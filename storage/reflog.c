@@ -1,11 +1,9 @@
 #include "storage/reflog.h"
 
-#include <dirent.h>
 #include <errno.h>
 
 #include "base/fd.h"
 
-#define NAME_MAX_BYTES sizeof("18446744073709551615.jsonl")
 #define PENDING_MAX (64u * 1024 * 1024) /* lines of one batch */
 
 struct reflog {
@@ -18,12 +16,12 @@ struct reflog {
 	struct sbuf pending;
 };
 
-static void segment_name(uint64_t segment, char buf[static NAME_MAX_BYTES])
+void reflog_name(uint64_t segment, char buf[static REFLOG_NAME_MAX])
 {
-	(void)snprintf(buf, NAME_MAX_BYTES, "%llu.jsonl", (unsigned long long)segment);
+	(void)snprintf(buf, REFLOG_NAME_MAX, "%llu.jsonl", (unsigned long long)segment);
 }
 
-static bool segment_parse(const char *name, uint64_t *ret)
+bool reflog_name_parse(const char *name, uint64_t *ret)
 {
 	struct str s = str_of(name);
 
@@ -59,39 +57,29 @@ static enum err_kind check_tail(struct reflog *l, struct err *e)
 }
 
 /* Segments are named by their first record, so those beyond the mark hold nothing that counts. */
-static enum err_kind remove_later(struct reflog *l, struct err *e)
+static enum err_kind remove_later(void *arg, const char *name, struct err *e)
 {
-	AUTO_CLOSE fd = -1;
-	DIR *d;
-	struct dirent *entry;
-	enum err_kind k = fd_open_at(l->dir_fd, ".", O_RDONLY | O_DIRECTORY, 0, &fd, e);
+	const struct reflog *l = arg;
+	uint64_t segment;
 
-	if (k != ERR_OK)
-		return k;
-	d = fdopendir(fd);
-	if (!d)
-		return err_sys(e, __func__, "list the reflog");
-	(void)TAKE_FD(fd); /* closedir closes it */
-	while (k == ERR_OK && (entry = readdir(d))) {
-		uint64_t segment;
-
-		if (!segment_parse(entry->d_name, &segment) || segment <= l->mark.seq)
-			continue;
-		if (sys_unlinkat(l->dir_fd, entry->d_name, 0) < 0 && errno != ENOENT)
-			k = err_sys(e, __func__, "remove reflog/%.40s", entry->d_name);
-	}
-	(void)closedir(d);
-	return k;
+	if (!reflog_name_parse(name, &segment) || segment <= l->mark.seq)
+		return ERR_OK;
+	if (sys_unlinkat(l->dir_fd, name, 0) < 0 && errno != ENOENT)
+		return err_sys(e, __func__, "remove reflog/%.40s", name);
+	return ERR_OK;
 }
 
+/* Opens the segment of the mark and looks whether the mark is true of it. */
 static enum err_kind open_at_mark(struct reflog *l, struct err *e)
 {
-	char name[NAME_MAX_BYTES];
+	char name[REFLOG_NAME_MAX];
 	struct stat st;
 	enum err_kind k;
 
-	segment_name(l->mark.segment, name);
+	reflog_name(l->mark.segment, name);
 	k = fd_open_at(l->dir_fd, name, O_RDWR | O_APPEND, 0, &l->fd, e);
+	if (k == ERR_NOT_FOUND)
+		return err_set(e, ERR_CORRUPT, __func__, "reflog/%s is missing", name);
 	if (k != ERR_OK)
 		return err_wrap(e, "reflog");
 	if (fstat(l->fd, &st) < 0)
@@ -100,17 +88,24 @@ static enum err_kind open_at_mark(struct reflog *l, struct err *e)
 		return err_set(e, ERR_CORRUPT, __func__,
 			       "reflog/%s has %lld bytes where the index counts %llu", name,
 			       (long long)st.st_size, (unsigned long long)l->mark.offset);
-	if ((uint64_t)st.st_size > l->mark.offset &&
-	    sys_ftruncate(l->fd, (off_t)l->mark.offset) < 0)
-		return err_sys(e, __func__, "cut reflog/%s", name);
-	l->end = l->mark.offset;
+	l->end = (uint64_t)st.st_size;
 	return check_tail(l, e);
 }
 
+static enum err_kind cut_at_mark(struct reflog *l, struct err *e)
+{
+	if (l->end > l->mark.offset && sys_ftruncate(l->fd, (off_t)l->mark.offset) < 0)
+		return err_sys(e, __func__, "cut reflog/%llu.jsonl",
+			       (unsigned long long)l->mark.segment);
+	l->end = l->mark.offset;
+	return ERR_OK;
+}
+
+/* Nothing is removed before the mark was found to be true. */
 enum err_kind reflog_rewind(struct reflog *l, const struct reflog_mark *mark, struct err *e)
 {
 	bool same = l->mark.segment == mark->segment;
-	enum err_kind k;
+	enum err_kind k = ERR_OK;
 
 	reflog_drop(l);
 	fd_close(&l->fd);
@@ -118,8 +113,11 @@ enum err_kind reflog_rewind(struct reflog *l, const struct reflog_mark *mark, st
 	l->seq = mark->seq;
 	l->end = 0;
 	l->spoilt = l->spoilt && same;
-	k = remove_later(l, e);
-	return k == ERR_OK && mark->offset ? open_at_mark(l, e) : k;
+	if (mark->offset)
+		k = open_at_mark(l, e);
+	if (k == ERR_OK)
+		k = fd_list_dir(l->dir_fd, ".", remove_later, l, e);
+	return k == ERR_OK && mark->offset ? cut_at_mark(l, e) : k;
 }
 
 enum err_kind reflog_open(int dir_fd, const struct reflog_mark *mark, struct reflog **ret,
@@ -174,14 +172,14 @@ void reflog_drop(struct reflog *l)
 /* The name must be durable before the index counts on it. */
 static enum err_kind begin_segment(struct reflog *l, struct reflog_mark *next, struct err *e)
 {
-	char name[NAME_MAX_BYTES];
+	char name[REFLOG_NAME_MAX];
 	enum err_kind k;
 
 	fd_close(&l->fd);
 	l->end = 0;
 	l->spoilt = false;
 	next->segment = l->mark.seq + 1;
-	segment_name(next->segment, name);
+	reflog_name(next->segment, name);
 	k = fd_open_at(l->dir_fd, name, O_RDWR | O_APPEND | O_CREAT | O_TRUNC, 0640, &l->fd, e);
 	if (k == ERR_OK)
 		k = fd_sync_dir(l->dir_fd, ".", e);

@@ -1,10 +1,11 @@
 #include "storage/store_impl.h"
 
-#include <dirent.h>
 #include <errno.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "storage/blob.h"
+#include "storage/pulls.h"
 #include "storage/upload.h"
 
 #define STRINGIFY_(x) #x
@@ -18,36 +19,21 @@ static const char *const alg_dirs[DIGEST_SHA512 + 1] = {
 	[DIGEST_SHA512] = "blobs/sha512",
 };
 
-/* True for a directory in which a store may be made: a new one, or a fresh mount point. */
-static enum err_kind is_empty(int dir, bool *ret, struct err *e)
+/* What may be in a directory in which a store is made: a new one, or a fresh mount point. */
+static enum err_kind check_empty(void *arg, const char *name, struct err *e)
 {
-	AUTO_CLOSE fd = -1;
-	DIR *d;
-	struct dirent *entry;
-	enum err_kind k = fd_open_at(dir, ".", O_RDONLY | O_DIRECTORY, 0, &fd, e);
+	const struct store *st = arg;
 
-	if (k != ERR_OK)
-		return k;
-	d = fdopendir(fd);
-	if (!d)
-		return err_sys(e, __func__, "list the root");
-	(void)TAKE_FD(fd); /* closedir closes it */
-	*ret = true;
-	while ((entry = readdir(d))) {
-		const char *n = entry->d_name;
-
-		if (strcmp(n, ".") != 0 && strcmp(n, "..") != 0 && strcmp(n, "lost+found") != 0 &&
-		    strcmp(n, "lock") != 0)
-			*ret = false;
-	}
-	(void)closedir(d);
-	return ERR_OK;
+	if (strcmp(name, "lost+found") == 0 || strcmp(name, "lock") == 0)
+		return ERR_OK;
+	return err_set(e, ERR_UNSUPPORTED, __func__,
+		       "%s is neither empty nor a store of berth: give another root",
+		       st->options.root);
 }
 
-static enum err_kind check_version(const struct store *st, struct err *e)
+static enum err_kind check_version(struct store *st, struct err *e)
 {
 	AUTO_SBUF b;
-	bool empty = false;
 	enum err_kind k;
 
 	sbuf_init(&b, VERSION_TEXT_MAX);
@@ -60,14 +46,11 @@ static enum err_kind check_version(const struct store *st, struct err *e)
 		    "%s is a store of another version: \"%.*s\", this berthd knows version %d",
 		    st->options.root, (int)strcspn(b.p ? b.p : "", "\n"), b.p ? b.p : "",
 		    STORE_VERSION);
+	if (k == ERR_NOT_FOUND && st->options.must_exist)
+		return err_set(e, k, __func__, "%s is no store of berth", st->options.root);
 	if (k != ERR_NOT_FOUND || faccessat(st->root_fd, MAKING, F_OK, 0) == 0)
 		return k == ERR_NOT_FOUND ? ERR_OK : k;
-	k = is_empty(st->root_fd, &empty, e);
-	if (k == ERR_OK && !empty)
-		return err_set(e, ERR_UNSUPPORTED, __func__,
-			       "%s is neither empty nor a store of berth: give another root",
-			       st->options.root);
-	return k;
+	return fd_list_dir(st->root_fd, ".", check_empty, st, e);
 }
 
 /* Marks a root as a store in the making, so that a start cut off half-way can be done again. */
@@ -84,10 +67,15 @@ static enum err_kind begin_making(const struct store *st, struct err *e)
 	return k == ERR_OK ? fd_sync_dir(st->root_fd, ".", e) : k;
 }
 
-static enum err_kind end_making(const struct store *st, struct err *e)
+enum err_kind store_made(struct store *st, struct err *e)
 {
+	enum err_kind k = fd_sync_dir(st->root_fd, ".", e); /* a root with a version is whole */
+
+	if (k != ERR_OK)
+		return k;
 	if (sys_renameat(st->root_fd, MAKING, st->root_fd, "version") < 0)
 		return err_sys(e, __func__, "write version");
+	st->making = false;
 	return fd_sync_dir(st->root_fd, ".", e);
 }
 
@@ -170,6 +158,21 @@ static enum err_kind forget_index(struct store *st, struct err *e)
 	return ERR_OK;
 }
 
+/*
+ * Of a finished store the index is never made anew: an empty one would say that nothing in the reflog was ever
+ * acknowledged, and the reflog is what it can be rebuilt from.
+ */
+static enum err_kind check_index(struct store *st, struct err *e)
+{
+	if (faccessat(st->root_fd, "index/data.mdb", F_OK, 0) == 0)
+		return ERR_OK;
+	if (errno != ENOENT)
+		return err_sys(e, __func__, "look for index/data.mdb");
+	return err_set(e, ERR_CORRUPT, __func__,
+		       "%s/index/data.mdb is missing: \"berthd rebuild\" makes it anew",
+		       st->options.root);
+}
+
 static enum err_kind open_dirs(struct store *st, struct err *e)
 {
 	enum err_kind k =
@@ -204,19 +207,69 @@ static enum err_kind open_index(struct store *st, struct err *e)
 
 static enum err_kind open_root(struct store *st, struct err *e)
 {
-	if (sys_mkdirat(AT_FDCWD, st->options.root, 0755) < 0 && errno != EEXIST)
+	bool made = !st->options.must_exist && sys_mkdirat(AT_FDCWD, st->options.root, 0755) == 0;
+
+	if (!made && !st->options.must_exist && errno != EEXIST)
 		return err_sys(e, __func__, "make the root %s", st->options.root);
 	do /* a root may well be a symbolic link, so not fd_open_at */
 		st->root_fd =
 		    sys_openat(AT_FDCWD, st->options.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	while (st->root_fd < 0 && errno == EINTR);
-	return st->root_fd < 0 ? err_sys(e, __func__, "open the root %s", st->options.root)
-			       : ERR_OK;
+	if (st->root_fd < 0)
+		return err_sys(e, __func__, "open the root %s", st->options.root);
+	return made ? fd_sync_dir(st->root_fd, "..", e) : ERR_OK;
 }
 
-static enum err_kind open_all(struct store *st, struct store_recovery *ret_found, struct err *e)
+/* The boot of the machine; without one to be had, one like no other. */
+static void read_boot_id(uint8_t ret[static BOOT_ID_BYTES])
 {
-	bool making = false;
+	AUTO_CLOSE fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	struct upload_id id;
+	char text[UPLOAD_ID_TEXT_MAX];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (n <= 0 || !upload_id_parse(&id, (struct str){ text, (size_t)n }))
+		upload_id_new(&id);
+	memcpy(ret, id.bytes, BOOT_ID_BYTES);
+}
+
+static struct closed_row closed_now(void)
+{
+	struct closed_row v = { .up_ms = up_ms() };
+
+	read_boot_id(v.boot);
+	return v;
+}
+
+static enum err_kind put_closed(struct store *st, const struct closed_row *v, struct err *e)
+{
+	struct change c = { .kind = CHANGE_CLOSED, .closed = v };
+
+	return commit_change(st->committer, &c, e);
+}
+
+/*
+ * What the last process told its clients of is not known, only that it told them nothing after its end.  So everything
+ * is leased for what is left of the lease time since then; for all of it if that is not known.
+ */
+static enum err_kind begin_leases(struct store *st, struct err *e)
+{
+	struct closed_row now = closed_now(), last;
+	uint64_t all_ms = st->options.lease_ms;
+	enum err_kind k = index_closed_read(st->index, &last, e);
+
+	if (k == ERR_OK && memcmp(last.boot, now.boot, sizeof(now.boot)) == 0 &&
+	    now.up_ms > last.up_ms)
+		all_ms -= MIN(all_ms, now.up_ms - last.up_ms);
+	if (k == ERR_OK)
+		k = put_closed(st, NULL, e);
+	if (k != ERR_OK && k != ERR_NOT_FOUND)
+		return k;
+	return leases_new(st->options.lease_ms, all_ms, &st->leases, e);
+}
+
+static enum err_kind open_root_dirs(struct store *st, struct err *e)
+{
 	enum err_kind k = open_root(st, e);
 
 	if (k == ERR_OK)
@@ -224,22 +277,13 @@ static enum err_kind open_all(struct store *st, struct store_recovery *ret_found
 	if (k == ERR_OK)
 		k = take_lock(st, e);
 	if (k == ERR_OK) {
-		making = faccessat(st->root_fd, "version", F_OK, 0) < 0;
-		k = making ? make_tree(st, e) : ERR_OK;
+		st->making = faccessat(st->root_fd, "version", F_OK, 0) < 0;
+		k = st->making ? make_tree(st, e) : ERR_OK;
 	}
-	if (k == ERR_OK && making)
-		k = forget_index(st, e);
-	if (k == ERR_OK)
-		k = open_dirs(st, e);
-	if (k == ERR_OK)
-		k = open_index(st, e);
-	if (k == ERR_OK && making)
-		k = end_making(st, e);
-	return k == ERR_OK ? store_recover(st, ret_found, e) : k;
+	return k == ERR_OK ? open_dirs(st, e) : k;
 }
 
-enum err_kind store_open(const struct store_options *o, struct store **ret,
-			 struct store_recovery *ret_found, struct err *e)
+enum err_kind store_attach(const struct store_options *o, struct store **ret, struct err *e)
 {
 	struct store *st = calloc(1, sizeof(*st));
 	enum err_kind k;
@@ -255,8 +299,10 @@ enum err_kind store_open(const struct store_options *o, struct store **ret,
 	lock_init(&st->sessions_mu, LOCK_SESSIONS);
 	lock_init(&st->publishers_mu, LOCK_PUBLISHERS);
 	cond_init(&st->published);
-	k = st->options.root ? open_all(st, ret_found, e)
+	k = st->options.root ? pulls_new(&st->pulls, e)
 			     : err_set(e, ERR_NO_MEMORY, __func__, "no memory for the store");
+	if (k == ERR_OK)
+		k = open_root_dirs(st, e);
 	if (k != ERR_OK) {
 		store_close(&st);
 		return k;
@@ -265,15 +311,62 @@ enum err_kind store_open(const struct store_options *o, struct store **ret,
 	return ERR_OK;
 }
 
+static enum err_kind open_all(struct store *st, struct store_recovery *ret_found, struct err *e)
+{
+	bool making = st->making;
+	enum err_kind k = making ? forget_index(st, e) : check_index(st, e);
+
+	if (k == ERR_OK)
+		k = open_index(st, e);
+	if (k == ERR_OK && making) /* LMDB makes its file, but leaves the name to us */
+		k = fd_sync_dir(st->root_fd, "index", e);
+	if (k == ERR_OK && making)
+		k = store_made(st, e);
+	if (k == ERR_OK)
+		k = begin_leases(st, e);
+	return k == ERR_OK ? store_recover(st, ret_found, e) : k;
+}
+
+enum err_kind store_open(const struct store_options *o, struct store **ret,
+			 struct store_recovery *ret_found, struct err *e)
+{
+	struct store *st = NULL;
+	enum err_kind k = store_attach(o, &st, e);
+
+	if (k == ERR_OK)
+		k = open_all(st, ret_found, e);
+	if (k != ERR_OK) {
+		store_close(&st);
+		return k;
+	}
+	st->opened = true;
+	*ret = st;
+	return ERR_OK;
+}
+
+/* What does not work here costs the next start some time, and leases their memory, but nothing else. */
+static void end_in_order(struct store *st)
+{
+	struct closed_row now = closed_now();
+	struct err ignored;
+
+	if (store_flush_pulls(st, &ignored) == ERR_OK && store_settle(st, &ignored) == ERR_OK)
+		(void)!put_closed(st, &now, &ignored);
+}
+
 void store_close(struct store **st)
 {
 	struct store *p = TAKE(*st);
 
 	if (!p)
 		return;
+	if (p->opened)
+		end_in_order(p);
 	committer_stop(&p->committer);
 	index_close(&p->index);
 	upload_sessions_free(p);
+	leases_free(&p->leases);
+	pulls_free(&p->pulls);
 	for (size_t i = 0; i < ARRAY_LEN(p->blobs_fd); i++)
 		fd_close(&p->blobs_fd[i]);
 	fd_close(&p->uploads_fd);
@@ -295,4 +388,14 @@ struct index *store_index(struct store *st)
 struct commit_stats store_commit_stats(struct store *st)
 {
 	return committer_stats(st->committer);
+}
+
+void store_note_pull(struct store *st, uint64_t repo, const struct tag_name *tag)
+{
+	pulls_note(st->pulls, repo, tag);
+}
+
+enum err_kind store_flush_pulls(struct store *st, struct err *e)
+{
+	return pulls_flush(st, st->pulls, e);
 }

@@ -139,7 +139,7 @@ static void remove_file(struct store *st, const struct upload_id *id)
 	(void)sys_unlinkat(st->uploads_fd, upload_id_text(id, name), 0); /* else the next start's */
 }
 
-static enum err_kind close_row(struct store *st, const struct upload_id *id, struct err *e)
+enum err_kind upload_forget(struct store *st, const struct upload_id *id, struct err *e)
 {
 	struct change c = { .kind = CHANGE_UPLOAD_CLOSE, .upload = *id };
 
@@ -150,6 +150,7 @@ enum err_kind upload_create(struct store *st, const struct repo_name *repo, enum
 			    struct upload_id *ret, struct err *e)
 {
 	AUTO_CLOSE fd = -1;
+	struct session *s = NULL;
 	struct upload_id id;
 	struct change c = { .kind = CHANGE_UPLOAD_OPEN,
 			    .repo = *repo,
@@ -159,15 +160,20 @@ enum err_kind upload_create(struct store *st, const struct repo_name *repo, enum
 	enum err_kind k;
 
 	upload_id_new(&id);
+	c.upload = id;
 	k = make_file(st, &id, &fd, e);
 	if (k != ERR_OK)
 		return k;
-	c.upload = id;
-	k = commit_change(st->committer, &c, e);
+	k = session_take(st, &id, &s, e); /* its time runs from here on */
+	if (k == ERR_OK)
+		k = commit_change(st->committer, &c, e);
 	if (k != ERR_OK) {
+		if (s)
+			session_forget(st, s);
 		remove_file(st, &id);
 		return k;
 	}
+	session_put(st, s);
 	*ret = id;
 	return ERR_OK;
 }
@@ -358,35 +364,31 @@ enum err_kind upload_finish(struct upload **take, const struct digest *want, str
 {
 	AUTO_UPLOAD *u = TAKE(*take);
 	struct publisher p;
-	struct change c = { .kind = CHANGE_BLOB_LINK,
-			    .repo = u->repo,
-			    .at_ms = wall_ms(),
-			    .digest = *want,
-			    .size_bytes = u->offset,
-			    .upload = u->id,
-			    .has_upload = u->session != NULL };
+	struct change c = store_change(u->st, CHANGE_BLOB_LINK, &u->repo);
 	enum err_kind k = verify(u, want, e);
 
 	if (k != ERR_OK)
 		return k;
-	c.review_at_ms = c.at_ms + u->st->options.lease_ms;
-	k = blob_publish(u->st, u->fd, &u->id, want, false, &p, e);
+	c.digest = *want;
+	c.size_bytes = u->offset;
+	c.upload = u->id;
+	c.has_upload = u->session != NULL;
+	k = blob_publish(u->st, u->fd, &u->id, want, &p, e);
 	if (k == ERR_OK)
 		k = commit_change(u->st->committer, &c, e);
 	if (k == ERR_OK) {
-		blob_settle(u->st, &p, &u->id, BLOB_COMMITTED);
+		blob_settle(u->st, &p, BLOB_COMMITTED);
 		finish_session(u);
 		return ERR_OK;
 	}
-	(void)sys_fchmod(u->fd, 0600); /* a session goes on with it */
-	blob_settle(u->st, &p, &u->id, u->session ? BLOB_KEPT : BLOB_DROPPED);
+	blob_settle(u->st, &p, u->session ? BLOB_KEPT : BLOB_DROPPED);
 	return k;
 }
 
 enum err_kind upload_cancel(struct upload **take, struct err *e)
 {
 	AUTO_UPLOAD *u = TAKE(*take);
-	enum err_kind k = close_row(u->st, &u->id, e);
+	enum err_kind k = upload_forget(u->st, &u->id, e);
 
 	if (k != ERR_OK)
 		return k;
@@ -395,7 +397,7 @@ enum err_kind upload_cancel(struct upload **take, struct err *e)
 	return ERR_OK;
 }
 
-/* Since its last request, or since this process came up: never shortened by a clock that jumps or a restart. */
+/* Since the last request that took it, or since this process came up: no clock that jumps and no restart shortens it. */
 static bool is_idle(struct store *st, const struct upload_id *id)
 {
 	struct session key = { .id = *id };
@@ -423,7 +425,7 @@ static enum err_kind reap_one(struct store *st, const struct upload_id *id, stru
 		k = upload_take(st, &row.repo, id, &u, e);
 	if (k == ERR_OK)
 		return upload_cancel(&u, e);
-	return k == ERR_NOT_FOUND ? close_row(st, id, e) : k; /* its file is gone */
+	return k == ERR_NOT_FOUND ? upload_forget(st, id, e) : k; /* its file is gone */
 }
 
 enum err_kind upload_reap(struct store *st, uint64_t *ret, struct err *e)

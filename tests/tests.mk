@@ -1,7 +1,7 @@
 # Tests: included by ../Makefile.  Every program prints TAP; tests/run adds them up.
 
 .PHONY: test check conformance check-asan check-tsan check-valgrind check-fault check-layers check-headers \
-	check-format analyze tsa bench bench-scale soak-crash
+	check-format analyze tsa bench bench-scale soak-crash coverage golden
 
 RUN := tests/run -j $(JOBS)
 CHECKS := tests/checks/layers.sh tests/checks/headers.sh tests/checks/format.sh
@@ -14,7 +14,7 @@ check: all $(UNIT) $(REPLAY) ## the same without installing anything
 	@$(RUN) $(CHECKS) $(UNIT) $(REPLAY) $(FAULT) $(INTEG) conformance/run.sh $(RUNTIME_CHECKS)
 
 conformance: deps-test all ## the OCI distribution conformance suite; report in build/conformance/
-	@tests/run conformance/run.sh; grep -h '^# ' build/conformance/totals
+	@conformance/run.sh
 
 .PHONY: unit-programs fault-programs
 unit-programs: $(UNIT) $(REPLAY)
@@ -23,17 +23,33 @@ fault-programs: $(BIN)/berthd $(patsubst build/fault/%,$(O)/%,$(FAULT))
 # Other builds of the same tests.  Tools are slow, so the tests' own waits are long.
 check-asan: deps-test ## unit and integration tests under address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory MODE=asan unit-programs build/asan/bin/berthd
-	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 BERTHD=$(CURDIR)/build/asan/bin/berthd \
+	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 BERTH_SLOW=1 BERTHD=$(CURDIR)/build/asan/bin/berthd \
 		$(RUN) $(UNIT:build/release/%=build/asan/%) $(REPLAY:build/release/%=build/asan/%) $(INTEG)
 
 check-tsan: deps-test ## the same under the thread sanitizer
 	@$(MAKE) --no-print-directory MODE=tsan unit-programs build/tsan/bin/berthd
-	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/lib/tsan.supp BERTHD=$(CURDIR)/build/tsan/bin/berthd \
+	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/lib/tsan.supp BERTH_SLOW=1 BERTHD=$(CURDIR)/build/tsan/bin/berthd \
 		$(RUN) $(UNIT:build/release/%=build/tsan/%) $(REPLAY:build/release/%=build/tsan/%) $(INTEG)
 
 check-valgrind: deps-test all unit-programs ## the same under valgrind's memcheck
-	@BERTHD=$(CURDIR)/tests/lib/berthd-valgrind BERTH_SLOW=1 $(RUN) -t 1800 \
-		$(UNIT:%=tests/lib/valgrind:%) $(INTEG)
+	@BERTHD=$(CURDIR)/tests/lib/berthd-valgrind BERTH_SLOW=1 $(RUN) -t 1800 -w tests/lib/valgrind $(UNIT) $(REPLAY) $(INTEG)
+
+# Once for each STORE_VERSION: the archive stands for the disks of users, and is never made again.
+STORE_VERSION := $(shell sed -n 's/^\#define STORE_VERSION //p' storage/store.h)
+golden: $(O)/tests/unit/test_golden ## pack a store of this version for tests/unit/test_golden, if there is none yet
+	@test ! -e tests/golden/store-v$(STORE_VERSION).tar.xz || { echo "there is one of version $(STORE_VERSION)" >&2; exit 1; }
+	@rm -rf build/golden && mkdir -p build/golden tests/golden
+	@$< make build/golden/store-v$(STORE_VERSION)
+	@tar -C build/golden --sort=name --owner=0 --group=0 --numeric-owner --exclude=lock --exclude=lock.mdb -cJf \
+		tests/golden/store-v$(STORE_VERSION).tar.xz store-v$(STORE_VERSION)
+
+# Counters add up over programs, so they start from nothing.  A test that fails still shows what ran.
+coverage: ## lines and branches that unit tests and fuzz corpus run; ALL=1: and integration tests; V=1: what is missed
+	@$(MAKE) --no-print-directory MODE=cov unit-programs build/cov/bin/berthd
+	@find build/cov -name '*.gcda' -delete
+	-@BERTHD=$(CURDIR)/build/cov/bin/berthd $(RUN) $(UNIT:build/release/%=build/cov/%) \
+		$(REPLAY:build/release/%=build/cov/%) $(if $(ALL),$(INTEG))
+	@tests/lib/coverage.py $(if $(V),-a) build/cov base storage server
 
 check-fault: ## fail and kill at every system call of the store
 	@$(MAKE) --no-print-directory MODE=fault fault-programs
@@ -50,10 +66,10 @@ check-headers: ## each header compiles by itself
 	@etc/tools/check-headers.sh $(CC) $(LANG_FLAGS) $(WARN)
 
 check-format: ## clang-format agrees
-	@clang-format-14 --dry-run -Werror $(wildcard base/*.[ch] storage/*.[ch] server/*.[ch] runtime/*/*.[ch] \
+	@clang-format-14 --dry-run -Werror $(wildcard base/*.[ch] storage/*.[ch] gc/*.[ch] server/*.[ch] runtime/*/*.[ch] \
 		runtime/*/*/*.[ch] tests/unit/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch] tests/fault/*.[ch] tests/lib/*.[ch])
 
-SOURCES := $(wildcard base/*.c storage/*.c server/*.c)
+SOURCES := $(wildcard base/*.c storage/*.c gc/*.c server/*.c)
 
 tsa: ## clang's thread safety analysis
 	@for f in $(SOURCES); do clang-14 $(LANG_FLAGS) $(MHD_CFLAGS) -fsyntax-only -Wthread-safety -Werror $$f || exit 1; done
@@ -74,10 +90,10 @@ fuzz-%: build/fuzz/%
 	build/fuzz/$* -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
 		-artifact_prefix=build/fuzz/$*- build/fuzz/corpus/$* tests/fuzz/corpus/$*
 
-bench: deps-test all build/release/tests/bench/load ## speed against peers and limits in the same run
+bench: deps-test all build/release/tests/bench/load ## speed beside peers and limits, in the same run
 	@etc/deps/apt.sh bench
 	@etc/deps/go-tools.sh build/tools --bench
-	@tests/bench/speed.sh
+	@tests/bench/speed.py $(ROUNDS)
 
 bench-scale: deps-test all build/release/tests/bench/load ## cost at 10^2, 10^4 and 10^6 tags
-	@tests/bench/scale.sh
+	@tests/bench/scale.py $(ROUNDS)

@@ -8,7 +8,7 @@ build='gcc make pkg-config libjansson-dev liblmdb-dev libssl-dev libgnutls28-dev
 	libseccomp-dev libsystemd-dev'
 test="$build libcmocka-dev clang-14 libclang-rt-14-dev clang-tidy-14 clang-format-14 clang-tools-14 cppcheck valgrind
 	bats podman skopeo buildah containerd docker.io runc crun jq curl python3 python3-venv strace iproute2 uidmap
-	xz-utils procps busybox-static criu"
+	xz-utils procps wget busybox-static criu"
 bench="$test nginx-light wrk"
 
 case ${1-} in

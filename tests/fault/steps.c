@@ -1,69 +1,20 @@
 #include "tests/fault/steps.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <ftw.h>
-
 #include "base/fd.h"
 #include "base/sys.h"
-
-#define MAP_BYTES (64u * 1024 * 1024)
-
-#define MUST(x)                                                                                    \
-	do {                                                                                       \
-		if (!(x)) {                                                                        \
-			(void)fprintf(stderr, "# %s:%d: %s\n", __FILE__, __LINE__, #x);            \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
+#include "tests/lib/fixture.h"
 
 static const char config[] = "{\"architecture\":\"amd64\"}";
 static const char layer[] = "this layer comes in one piece";
 static const char chunked[] = "this layer comes in two pieces";
 
-static struct repo_name repo_of(const char *text)
-{
-	struct repo_name r;
-
-	MUST(repo_name_parse(&r, str_of(text)));
-	return r;
-}
-
-static struct tag_name tag_of(const char *text)
-{
-	struct tag_name t;
-
-	MUST(tag_name_parse(&t, str_of(text)));
-	return t;
-}
-
-static struct digest digest_of(const char *text)
-{
-	struct digest d;
-	struct err e;
-
-	MUST(hash_bytes(DIGEST_SHA256, text, strlen(text), &d, &e) == ERR_OK);
-	return d;
-}
-
 /* An image of config and one layer; note makes it one of its own. */
 static struct sbuf image(const char *layer_text, const char *note)
 {
-	struct digest c = digest_of(config), l = digest_of(layer_text);
-	char ct[DIGEST_TEXT_MAX], lt[DIGEST_TEXT_MAX];
-	struct sbuf b;
+	char extra[64];
 
-	sbuf_init(&b, 4096);
-	sbuf_addf(&b,
-		  "{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/"
-		  "vnd.oci.image.config.v1+json\","
-		  "\"digest\":\"%s\",\"size\":%zu},\"layers\":[{\"mediaType\":"
-		  "\"application/vnd.oci.image.layer.v1.tar\","
-		  "\"digest\":\"%s\",\"size\":%zu}],\"annotations\":{\"note\":\"%s\"}}",
-		  digest_text(&c, ct), strlen(config), digest_text(&l, lt), strlen(layer_text),
-		  note);
-	MUST(!b.failed);
-	return b;
+	(void)snprintf(extra, sizeof(extra), ",\"annotations\":{\"note\":\"%s\"}", note);
+	return image_of(config, &layer_text, 1, extra);
 }
 
 static enum err_kind push_whole(struct store *st, const char *repo, const char *text, struct err *e)
@@ -185,13 +136,22 @@ static enum err_kind delete_blob(struct store *st, const char *repo, const char 
 }
 
 static const char *const names[STEPS_N] = {
-	"push a config",          "push a blob in one request",
-	"push a blob in chunks",  "cancel an upload",
-	"push a manifest",        "mount a blob",
-	"push a second manifest", "move a tag",
-	"tag it again",           "push a blob that is there",
-	"delete a tag",           "delete a manifest",
-	"delete a blob",          "delete a mounted blob",
+	[STEP_CONFIG] = "push a config",
+	[STEP_LAYER] = "push a blob in one request",
+	[STEP_CHUNKED] = "push a blob in chunks",
+	[STEP_CANCEL] = "cancel an upload",
+	[STEP_MANIFEST] = "push a manifest",
+	[STEP_MOUNT] = "mount a blob",
+	[STEP_SETTLE] = "settle",
+	[STEP_SECOND] = "push a second manifest",
+	[STEP_TAG_MOVE] = "move a tag",
+	[STEP_TAG_ADD] = "tag it again",
+	[STEP_LAYER_AGAIN] = "push a blob that is there",
+	[STEP_TAG_DELETE] = "delete a tag",
+	[STEP_MANIFEST_DELETE] = "delete a manifest",
+	[STEP_BLOB_DELETE] = "delete a blob",
+	[STEP_MOUNT_DELETE] = "delete a mounted blob",
+	[STEP_SETTLE_AGAIN] = "settle again",
 };
 
 const char *steps_name(unsigned step)
@@ -201,50 +161,64 @@ const char *steps_name(unsigned step)
 
 enum err_kind steps_run(struct store *st, unsigned step, struct err *e)
 {
-	switch (step) {
-	case 0:
+	switch ((enum step)step) {
+	case STEP_CONFIG:
 		return push_whole(st, "one", config, e);
-	case 1:
+	case STEP_LAYER:
+	case STEP_LAYER_AGAIN:
 		return push_whole(st, "one", layer, e);
-	case 2:
+	case STEP_CHUNKED:
 		return push_chunked(st, "one", chunked, e);
-	case 3:
+	case STEP_CANCEL:
 		return cancel_one(st, e);
-	case 4:
+	case STEP_MANIFEST:
 		return put(st, layer, "first", "v1", e);
-	case 5:
+	case STEP_MOUNT:
 		return mount(st, e);
-	case 6:
+	case STEP_SECOND:
 		return put(st, chunked, "second", "v2", e);
-	case 7:
+	case STEP_TAG_MOVE:
 		return put(st, chunked, "second", "v1", e);
-	case 8:
+	case STEP_TAG_ADD:
 		return put(st, layer, "first", "v3", e);
-	case 9:
-		return push_whole(st, "one", layer, e);
-	case 10:
+	case STEP_TAG_DELETE:
 		return delete_tag(st, "v2", e);
-	case 11:
+	case STEP_MANIFEST_DELETE:
 		return delete_manifest(st, chunked, "second", e);
-	case 12:
+	case STEP_BLOB_DELETE:
 		return delete_blob(st, "one", chunked, e);
-	case 13:
+	case STEP_MOUNT_DELETE:
 		return delete_blob(st, "two", layer, e);
-	default:
-		abort();
+	case STEP_SETTLE:
+	case STEP_SETTLE_AGAIN:
+		return store_settle(st, e);
+	case STEPS_N:
+		break;
 	}
+	abort();
+}
+
+void steps_golden(unsigned long ret[STEPS_N + 1])
+{
+	char root[64];
+	struct store *st = NULL;
+	struct err e;
+
+	temp_dir_make(root, sizeof(root));
+	MUST(steps_open(root, &st, &e) == ERR_OK);
+	ret[0] = steps_probe(st);
+	for (unsigned i = 0; i < STEPS_N; i++) {
+		MUST(steps_run(st, i, &e) == ERR_OK);
+		ret[i + 1] = steps_probe(st);
+	}
+	store_close(&st);
+	MUST(dir_count(root, "uploads") == 0);
+	temp_dir_remove(root);
 }
 
 enum err_kind steps_open(const char *root, struct store **ret, struct err *e)
 {
-	const struct store_options o = { .root = root,
-					 .map_bytes = MAP_BYTES,
-					 .uploads_max = 100,
-					 .uploads_idle_ms = 3600 * 1000,
-					 .lease_ms = 1000,
-					 .json_depth_max = 32,
-					 .sparse = SPARSE_INDEX,
-					 .single_thread = true };
+	const struct store_options o = store_options_of(root);
 	struct store_recovery found;
 
 	return store_open(&o, ret, &found, e);
@@ -271,7 +245,7 @@ static bool sees_blob(struct store *st, const char *repo, const char *text)
 	struct digest d = digest_of(text);
 	struct err e;
 	uint64_t size;
-	enum err_kind k = index_blob_find(store_index(st), &r, &d, &size, &e);
+	enum err_kind k = blob_size(store_index(st), &r, &d, &size, &e);
 
 	MUST(k == ERR_OK || k == ERR_NOT_FOUND);
 	if (k == ERR_OK)
@@ -300,8 +274,7 @@ static bool sees_manifest(struct store *st, const char *tag, const struct digest
 	MUST(manifest_parse((struct str){ m.bytes, (size_t)m.size_bytes }, str_of(m.media_type),
 			    &m.digest, 32, &parsed, &e) == ERR_OK);
 	for (size_t i = 0; i < parsed.n_refs; i++)
-		MUST(index_blob_find(store_index(st), &r, &parsed.refs[i].digest, &size, &e) ==
-		     ERR_OK);
+		MUST(blob_size(store_index(st), &r, &parsed.refs[i].digest, &size, &e) == ERR_OK);
 	free(m.bytes);
 	*ret = m.digest;
 	return true;
@@ -330,40 +303,4 @@ unsigned long steps_probe(struct store *st)
 	}
 #undef SEE
 	return bits;
-}
-
-unsigned steps_strays(const char *root)
-{
-	char name[512];
-	struct dirent *entry;
-	unsigned n = 0;
-	DIR *d;
-
-	(void)snprintf(name, sizeof(name), "%s/uploads", root);
-	d = opendir(name);
-	MUST(d);
-	while ((entry = readdir(d)))
-		n += entry->d_name[0] != '.';
-	(void)closedir(d);
-	return n;
-}
-
-void steps_make_dir(char *buf, size_t cap)
-{
-	/* Memory, where there is some: thousands of runs with an fsync at every step. */
-	const char *base = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
-
-	(void)snprintf(buf, cap, "%s/berth-fault-XXXXXX", base);
-	MUST(mkdtemp(buf));
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *f)
-{
-	(void)st, (void)flag, (void)f;
-	return remove(path);
-}
-
-void steps_remove_dir(const char *dir)
-{
-	(void)nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }

@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/sys.h"
 #include "tests/fault/steps.h"
+#include "tests/lib/fixture.h"
 #include "tests/lib/unit.h"
 
 #define CALLS_MIN 300
@@ -15,23 +16,6 @@ static unsigned long golden[STEPS_N + 1];
 
 /* Written by the child as it goes: steps that were acknowledged. */
 static _Atomic unsigned *acknowledged;
-
-static void run_clean(void)
-{
-	char root[64];
-	struct store *st = NULL;
-	struct err e;
-
-	steps_make_dir(root, sizeof(root));
-	assert_int_equal(steps_open(root, &st, &e), ERR_OK);
-	golden[0] = steps_probe(st);
-	for (unsigned i = 0; i < STEPS_N; i++) {
-		assert_int_equal(steps_run(st, i, &e), ERR_OK);
-		golden[i + 1] = steps_probe(st);
-	}
-	store_close(&st);
-	steps_remove_dir(root);
-}
 
 static void child(const char *root, unsigned long n, enum fault_mode mode)
 {
@@ -83,7 +67,7 @@ static void kill_each(enum fault_mode mode)
 		int status;
 		pid_t pid;
 
-		steps_make_dir(root, sizeof(root));
+		temp_dir_make(root, sizeof(root));
 		*acknowledged = 0;
 		pid = fork();
 		assert_int_not_equal(pid, -1);
@@ -93,11 +77,11 @@ static void kill_each(enum fault_mode mode)
 		if (WIFEXITED(status)) {
 			assert_int_equal(WEXITSTATUS(status), 0);
 			assert_in_range(n, CALLS_MIN, CALLS_MAX);
-			steps_remove_dir(root);
+			temp_dir_remove(root);
 			return;
 		}
 		go_on(root, n);
-		steps_remove_dir(root);
+		temp_dir_remove(root);
 	}
 	fail_msg("the history does not end");
 }
@@ -133,6 +117,6 @@ int main(void)
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (acknowledged == MAP_FAILED)
 		return 1;
-	run_clean();
+	steps_golden(golden);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

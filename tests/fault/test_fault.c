@@ -4,6 +4,7 @@
 
 #include "base/sys.h"
 #include "tests/fault/steps.h"
+#include "tests/lib/fixture.h"
 #include "tests/lib/unit.h"
 
 #define CALLS_MIN 300 /* fewer would mean that calls are not counted */
@@ -21,24 +22,6 @@ static unsigned open_fds(void)
 		n++;
 	(void)closedir(d);
 	return n;
-}
-
-static void run_clean(void)
-{
-	char root[64];
-	struct store *st = NULL;
-	struct err e;
-
-	steps_make_dir(root, sizeof(root));
-	assert_int_equal(steps_open(root, &st, &e), ERR_OK);
-	golden[0] = steps_probe(st);
-	for (unsigned i = 0; i < STEPS_N; i++) {
-		assert_int_equal(steps_run(st, i, &e), ERR_OK);
-		golden[i + 1] = steps_probe(st);
-	}
-	store_close(&st);
-	assert_int_equal(steps_strays(root), 0);
-	steps_remove_dir(root);
 }
 
 /* A failed open is tried again; the fault may stay until then. */
@@ -66,7 +49,7 @@ static bool history_with_fault(unsigned long n, int sys, enum fault_mode mode)
 	struct store *st;
 	bool fired = false;
 
-	steps_make_dir(root, sizeof(root));
+	temp_dir_make(root, sizeof(root));
 	fault_arm(n, sys, mode);
 	st = open_store(root, &fired, n);
 	for (unsigned i = 0; i < STEPS_N; i++) {
@@ -93,9 +76,9 @@ static bool history_with_fault(unsigned long n, int sys, enum fault_mode mode)
 	st = open_store(root, &fired, n);
 	assert_int_equal(steps_probe(st), golden[STEPS_N]);
 	store_close(&st);
-	if (steps_strays(root))
+	if (dir_count(root, "uploads"))
 		fail_msg("call %lu: files are left in uploads/", n);
-	steps_remove_dir(root);
+	temp_dir_remove(root);
 	return fired;
 }
 
@@ -158,6 +141,6 @@ int main(void)
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
-	run_clean();
+	steps_golden(golden);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

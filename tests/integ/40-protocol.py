@@ -443,6 +443,40 @@ def map_growth(_):
         same("size", True, os.path.getsize(s.root / "index/data.mdb") > 4 << 20)
 
 
+@case("as many upload sessions as allowed, then 429 with Retry-After; sessions left alone end")
+def session_limits(_):
+    with r.Daemon("--uploads.sessions_max=3", "--uploads.idle=1s") as s:
+        open_ones = [s.open_session("many") for _ in range(3)]
+        a = s.request("POST", "/v2/many/blobs/uploads/", b"")
+        same("one too many", (429, ["TOOMANYREQUESTS"]), (a.status, a.codes()))
+        same("Retry-After", True, int(a.header("Retry-After")) > 0)
+        same("cancel", 204, s.request("DELETE", open_ones.pop()).status)
+        open_ones.append(s.open_session("many"))
+        r.wait_until("idle sessions end", lambda: s.request("POST", "/v2/many/blobs/uploads/", b"").status == 202)
+        same("gone", 404, s.request("GET", open_ones[0]).status)
+        r.wait_until("their files as well", lambda: len(os.listdir(s.root / "uploads")) <= 1)
+
+
+@case("sixteen large uploads at once: memory stays bounded")
+def bounded_memory(_):
+    with r.Daemon() as s:
+        before, peak, data = r.anonymous_memory(s), 0, os.urandom(24 << 20)
+        digest, stop = r.sha256(data), threading.Event()
+
+        def push(i):
+            where = s.open_session(f"large/{i}")
+            same("PUT", 201, s.request("PUT", f"{where}?digest={digest}", data).status)
+
+        threads = [threading.Thread(target=push, args=(i,)) for i in range(16)]
+        for t in threads:
+            t.start()
+        while any(t.is_alive() for t in threads):
+            peak = max(peak, r.anonymous_memory(s))
+            stop.wait(0.01)
+        each = (peak - before) / 16
+        same(f"{each / 1024:.0f} KiB a connection", True, each < 1 << 20 or bool(os.environ.get("BERTH_SLOW")))
+
+
 def main():
     with r.Daemon() as server:
         tap.main(server, after_each=lambda s: same("alive", 200, s.request("GET", "/v2/").status))

@@ -78,8 +78,9 @@ daemon_start() {
 	(
 		"$@" >"$WORK/$name.out" 2>>"$WORK/$name.err" &
 		echo $! >"$WORK/$name.pid"
-		wait $!
-		echo $? >"$WORK/$name.status"
+		status=0
+		wait $! || status=$? # bats ends shells at the first failure
+		echo $status >"$WORK/$name.status"
 	) </dev/null >/dev/null 2>&1 3>&- 4>&- 5>&- 6>&- &
 	disown
 	wait_until test -s "$WORK/$name.pid"

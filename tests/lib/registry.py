@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import pathlib
+import resource
 import shutil
 import signal
 import socket
@@ -41,6 +42,14 @@ def wait_until(what, check):
         time.sleep(0.01)
 
 
+def anonymous_memory(daemon):
+    """Bytes of its own memory that a process has resident."""
+    for line in open(f"/proc/{daemon.process.pid}/status"):
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) << 10
+    raise AssertionError("no RssAnon")
+
+
 class Answer:
     def __init__(self, response, body):
         self.status = response.status
@@ -58,12 +67,13 @@ class Answer:
 
 
 class Daemon:
-    """berthd on a directory; start() waits for the ready line."""
+    """berthd on a directory; start() waits for the ready line.  limits: {resource.RLIMIT_..: value}."""
 
-    def __init__(self, *options, root=None):
+    def __init__(self, *options, root=None, limits=None):
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="berth-test-"))
         self.root = pathlib.Path(root) if root else self.work / "root"
         self.options = options
+        self.limits = limits or {}
         self.process = None
         self.start_s = 0.0
 
@@ -72,7 +82,8 @@ class Daemon:
         self.log = open(self.work / "log", "ab")
         self.process = subprocess.Popen(
             [BERTHD, "serve", "--root", str(self.root), "--listen", "127.0.0.1:0", *self.options, *more],
-            stdout=subprocess.PIPE, stderr=self.log)
+            stdout=subprocess.PIPE, stderr=self.log,
+            preexec_fn=lambda: [resource.setrlimit(which, (n, n)) for which, n in self.limits.items()])
         line = self.process.stdout.readline().decode()
         if not line.startswith("listening on http://"):
             raise AssertionError(f"berthd does not start: {self.log_text()[-2000:]}")
@@ -105,8 +116,14 @@ class Daemon:
     def __enter__(self):
         return self.start()
 
-    def __exit__(self, *_):
-        self.close()
+    def __exit__(self, failure, *_):
+        """SIGTERM must end it with status 0, which sanitizers and memcheck change if they have something to say."""
+        try:
+            status = self.stop() if self.process else 0
+            if status != 0 and failure is None:
+                raise AssertionError(f"exit status {status} after SIGTERM: {self.log_text()[-4000:]}")
+        finally:
+            self.close()
 
     def log_text(self):
         return (self.work / "log").read_text(errors="replace")
@@ -116,6 +133,26 @@ class Daemon:
 
     def fds(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+
+    # what administrators ask for
+
+    def admin(self, *words, want=0):
+        """`berthd WORDS` on the root, of the daemon if it runs; the objects it prints.  Its status must be `want`, if that is not
+        None; what it complains of is in admin_error."""
+        got = subprocess.run([BERTHD, *words, "--json", "--root", str(self.root), *self.options], capture_output=True, text=True,
+                             timeout=WAIT_S * 5, check=False)
+        self.admin_error = got.stderr
+        if want is not None and got.returncode != want:
+            raise AssertionError(f"berthd {' '.join(words)}: status {got.returncode}, {got.stdout[-2000:]} {got.stderr[-2000:]}")
+        return [json.loads(line) for line in got.stdout.splitlines()]
+
+    def blob_file(self, digest):
+        algorithm, text = digest.split(":")
+        return self.root / "blobs" / algorithm / text[:2] / text
+
+    def blob_files(self):
+        """Digests of all files under blobs/."""
+        return {f"{f.parent.parent.name}:{f.name}" for f in (self.root / "blobs").glob("*/*/*")}
 
     # requests
 

@@ -1,0 +1,646 @@
+#include "server/conf.h"
+
+#include <errno.h>
+
+#include "tests/lib/fixture.h"
+#include "tests/lib/unit.h"
+
+#define EXAMPLE_DIR "etc"
+#define EXAMPLE "berthd.conf.example"
+#define ARGS_MAX 8
+
+/* Every option, with three values that are not its preset, written as conf_dump writes them. */
+static const struct option_case {
+	const char *name;
+	const char *values[3];
+	const char *least, *below, *most, *above; /* NULL: there is no such bound */
+	const char *bad, *message;
+} cases[] = {
+	{ "root",
+	  { "\"/a\"", "\"b c\"", "\"./d\"" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "",
+	  "root is empty or too long" },
+	{ "listen",
+	  { "\"[::1]:0\"", "\"127.0.0.1:1\"", "\"localhost:2\"" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "",
+	  "listen is empty or too long" },
+	{ "threads", { "1", "3", "64" }, "1", "0", "64", "65", "2K", "a number from 1 to 64" },
+	{ "workers", { "1", "2", "512" }, "1", "0", "512", "513", "-1", "a number from 1 to 512" },
+	{ "http.connections",
+	  { "2", "3", "4" },
+	  "2",
+	  "1",
+	  "1000000",
+	  "1000001",
+	  "many",
+	  "a number from 2 to 1000000" },
+	{ "http.connections_per_address",
+	  { "1", "2", "3" },
+	  "1",
+	  "0",
+	  "1000000",
+	  "1000001",
+	  "",
+	  "a number from 1 to 1000000" },
+	{ "http.idle_timeout",
+	  { "1s", "1500ms", "1d" },
+	  "1s",
+	  "999ms",
+	  "1d",
+	  "25h",
+	  "30",
+	  "a duration (ms s m h d) from 1s to 1d" },
+	{ "http.head_timeout",
+	  { "1s", "2m", "3h" },
+	  "1s",
+	  "999ms",
+	  "1d",
+	  "86401s",
+	  "5 s",
+	  "a duration (ms s m h d) from 1s to 1d" },
+	{ "http.min_rate",
+	  { "0", "1", "2M" },
+	  "0",
+	  NULL,
+	  "1G",
+	  "1025M",
+	  "1k",
+	  "a size (K M G T) from 0 to 1G" },
+	{ "http.min_rate_grace",
+	  { "1s", "2s", "1m" },
+	  "1s",
+	  "0",
+	  "1d",
+	  "2d",
+	  "1S",
+	  "a duration (ms s m h d) from 1s to 1d" },
+	{ "http.target_max",
+	  { "1K", "1025", "64K" },
+	  "1K",
+	  "1023",
+	  "64K",
+	  "65537",
+	  "8KB",
+	  "a size (K M G T) from 1K to 64K" },
+	{ "http.head_max",
+	  { "16K", "17K", "512K" },
+	  "16K",
+	  "16383",
+	  "512K",
+	  "1M",
+	  "0x10000",
+	  "a size (K M G T) from 16K to 512K" },
+	{ "http.drain",
+	  { "0ms", "1ms", "1d" },
+	  "0",
+	  NULL,
+	  "1d",
+	  "2d",
+	  "now",
+	  "a duration (ms s m h d) from 0ms" },
+	{ "http.insecure",
+	  { "true", "true", "true" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "1",
+	  "must be true or false" },
+	{ "manifest.size_max",
+	  { "1K", "2K", "64M" },
+	  "1K",
+	  "1023",
+	  "64M",
+	  "65M",
+	  "4 M",
+	  "a size (K M G T) from 1K to 64M" },
+	{ "manifest.json_depth_max",
+	  { "8", "9", "2048" },
+	  "8",
+	  "7",
+	  "2048",
+	  "2049",
+	  "2K",
+	  "a number from 8 to 2048" },
+	{ "manifest.sparse",
+	  { "none", "all", "none" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "some",
+	  "must be one of none index all" },
+	{ "uploads.idle",
+	  { "1s", "2d", "365d" },
+	  "1s",
+	  "999ms",
+	  "365d",
+	  "366d",
+	  "1w",
+	  "a duration (ms s m h d) from 1s to 365d" },
+	{ "uploads.sessions_max",
+	  { "1", "2", "3" },
+	  "1",
+	  "0",
+	  "1000000",
+	  "1000001",
+	  "1e3",
+	  "a number from 1 to 1000000" },
+	{ "list.page_max",
+	  { "1", "2", "3" },
+	  "1",
+	  "0",
+	  "1000000",
+	  "1000001",
+	  "+5",
+	  "a number from 1 to 1000000" },
+	{ "referrers.page_bytes_max",
+	  { "64K", "65K", "64M" },
+	  "64K",
+	  "65535",
+	  "64M",
+	  "65M",
+	  "4m",
+	  "a size (K M G T) from 64K to 64M" },
+	{ "index.map_size",
+	  { "1M", "2M", "1T" },
+	  "1M",
+	  "1023K",
+	  "1T",
+	  "1025G",
+	  "18446744073709551616",
+	  "a size (K M G T) from 1M to 1T" },
+	{ "gc.enabled",
+	  { "false", "true", "false" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "2",
+	  "true or false" },
+	{ "gc.interval",
+	  { "1s", "5m", "1d" },
+	  "1s",
+	  "999ms",
+	  "365d",
+	  "366d",
+	  "0",
+	  "a duration (ms s m h d) from 1s to 365d" },
+	{ "gc.max_share",
+	  { "1", "50", "100" },
+	  "1",
+	  "0",
+	  "100",
+	  "101",
+	  "30 %",
+	  "a number from 1 to 100" },
+	{ "gc.untagged_keep",
+	  { "never", "0ms", "7d" },
+	  "0",
+	  NULL,
+	  "3650d",
+	  "3651d",
+	  "always",
+	  "never or a duration (ms s m h d) from 0ms to 3650d" },
+	{ "trash.keep",
+	  { "0ms", "5m", "1d" },
+	  "0",
+	  NULL,
+	  "365d",
+	  "366d",
+	  "never",
+	  "a duration (ms s m h d) from 0ms to 365d" },
+	{ "scrub.rate",
+	  { "0", "1", "2M" },
+	  "0",
+	  NULL,
+	  "1T",
+	  "1025G",
+	  "1k",
+	  "a size (K M G T) from 0 to 1T" },
+	{ "scrub.interval",
+	  { "0ms", "5m", "1d" },
+	  "0",
+	  NULL,
+	  "3650d",
+	  "3651d",
+	  "",
+	  "a duration (ms s m h d) from 0ms to 3650d" },
+	{ "gc.lease",
+	  { "0ms", "1ms", "36h" },
+	  "0",
+	  NULL,
+	  "365d",
+	  "366d",
+	  "99999999999999999999d",
+	  "a duration (ms s m h d) from 0ms to 365d" },
+	{ "log.level",
+	  { "error", "warn", "debug" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "INFO",
+	  "must be one of error warn info debug" },
+	{ "retention",
+	  { "[\"a\"]", "[{\"b\": \"c\"}]", "[]" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "{}",
+	  "one list is wanted here" },
+	{ "log.access",
+	  { "false", "false", "false" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "TRUE",
+	  "must be true or false" },
+};
+
+/* A value without the quotes that conf_dump puts around text. */
+static const char *bare(const char *value, char buf[static 128])
+{
+	size_t n = strlen(value);
+
+	if (value[0] != '"')
+		return value;
+	MUST(str_copy((struct str){ value + 1, n - 2 }, buf, 128));
+	return buf;
+}
+
+static enum err_kind load(struct conf *ret, struct err *e, const char *const *args)
+{
+	char *copy[ARGS_MAX] = { NULL };
+	int n = 0;
+	enum err_kind k;
+
+	for (; args[n]; n++) {
+		MUST(n < ARGS_MAX);
+		copy[n] = strdup(args[n]);
+	}
+	k = conf_load(n, copy, ret, e);
+	while (n)
+		free(copy[--n]);
+	return k;
+}
+
+#define LOAD(c, e, ...) load((c), (e), (const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
+
+/* The value of an option as conf_dump shows it. */
+static void assert_value(const struct conf *c, const char *key, const char *want)
+{
+	AUTO_SBUF b;
+	struct str group, leaf = str_of(key), rest, line, name, value, at = { "", 0 };
+	bool nested = str_cut(str_of(key), '.', &group, &leaf), found = false;
+
+	if (!nested)
+		leaf = str_of(key);
+	sbuf_init(&b, SBUF_MAX);
+	conf_dump(c, &b);
+	rest = (struct str){ b.p, b.n };
+	while (str_cut(rest, '\n', &line, &rest)) {
+		struct str text = str_trim(line);
+
+		if (line.n && line.p[0] != ' ')
+			at = STR("");
+		if (text.n == 0 || text.p[0] == '#' || !str_cut(text, ':', &name, &value))
+			continue;
+		if (value.n == 0)
+			at = name;
+		if (str_eq(name, leaf) && value.n &&
+		    str_eq(at, nested ? group : (struct str){ "", 0 })) {
+			found = true;
+			if (!str_eq(str_trim(value), str_of(want)))
+				fail_msg("%s is %.*s, not %s", key, STR_FMT(value), want);
+		}
+	}
+	assert_true(found);
+}
+
+static void env_name(const char *key, char buf[static 64])
+{
+	size_t n = (size_t)snprintf(buf, 64, "BERTHD_%s", key);
+
+	for (size_t i = 0; i < n; i++) {
+		if (buf[i] == '.')
+			buf[i] = '_';
+		else if (buf[i] >= 'a' && buf[i] <= 'z')
+			buf[i] = (char)(buf[i] - 'a' + 'A');
+	}
+}
+
+/* A file that sets one option; returns its path. */
+static const char *file_with(const char *key, const char *value, char path[static 128])
+{
+	const char *dir = unit_dir();
+	struct str group, leaf;
+	char text[512];
+
+	if (str_cut(str_of(key), '.', &group, &leaf))
+		(void)snprintf(text, sizeof(text), "%.*s:\n  %.*s: %s\n", STR_FMT(group),
+			       STR_FMT(leaf), value);
+	else
+		(void)snprintf(text, sizeof(text), "%s: %s\n", key, value);
+	file_write(dir, "conf", str_of(text));
+	(void)snprintf(path, 128, "%s/conf", dir);
+	return path;
+}
+
+/* O1: one name in three places, the strongest last. */
+static void test_sources(void **state)
+{
+	const struct option_case *o = *state;
+	char path[128], env[64], flag[256], buf[128];
+	struct conf c;
+	struct err e;
+
+	file_with(o->name, o->values[0], path);
+	assert_ok(LOAD(&c, &e, "--config", path), &e);
+	assert_value(&c, o->name, o->values[0]);
+	conf_clear(&c);
+
+	env_name(o->name, env);
+	MUST(setenv(env, bare(o->values[1], buf), 1) == 0);
+	assert_ok(LOAD(&c, &e, "--config", path), &e);
+	assert_value(&c, o->name, o->values[1]);
+	conf_clear(&c);
+
+	(void)snprintf(flag, sizeof(flag), "--%s=%s", o->name, bare(o->values[2], buf));
+	assert_ok(LOAD(&c, &e, flag, "--config", path), &e); /* in any order */
+	assert_value(&c, o->name, o->values[2]);
+	conf_clear(&c);
+	MUST(unsetenv(env) == 0);
+}
+
+static void assert_refused(const char *key, const char *value, const char *message)
+{
+	char flag[256], env[64], path[128], quoted[128];
+	struct conf c;
+	struct err e;
+
+	(void)snprintf(flag, sizeof(flag), "--%s=%s", key, value);
+	assert_err(LOAD(&c, &e, flag), ERR_INVALID, &e, message);
+	assert_memory_equal(e.msg, "command line: ", 14);
+	env_name(key, env);
+	MUST(setenv(env, value, 1) == 0);
+	assert_err(LOAD(&c, &e), ERR_INVALID, &e, message);
+	assert_memory_equal(e.msg, env, strlen(env));
+	MUST(unsetenv(env) == 0);
+	(void)snprintf(quoted, sizeof(quoted), "\"%s\"", value);
+	file_with(key, quoted, path);
+	assert_err(LOAD(&c, &e, "--config", path), ERR_INVALID, &e, message);
+	assert_non_null(strstr(e.msg, strchr(key, '.') ? "/conf:2: " : "/conf:1: "));
+}
+
+/* O2: what is refused, and that the message says where, what and what is allowed. */
+static void test_bad(void **state)
+{
+	const struct option_case *o = *state;
+
+	assert_refused(o->name, o->bad, o->message);
+	assert_refused(o->name, o->bad, o->name);
+	if (o->below)
+		assert_refused(o->name, o->below, o->message);
+	if (o->above)
+		assert_refused(o->name, o->above, o->message);
+}
+
+static void test_bounds(void **state)
+{
+	const struct option_case *o = *state;
+	const char *const texts[] = { o->least, o->most };
+
+	for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+		char flag[256];
+		struct conf c;
+		struct err e;
+
+		if (!texts[i])
+			continue;
+		(void)snprintf(flag, sizeof(flag), "--%s=%s", o->name, texts[i]);
+		assert_ok(LOAD(&c, &e, flag), &e);
+		conf_clear(&c);
+	}
+}
+
+/* Every option of the table is tested here. */
+static void test_all_known(void **state)
+{
+	struct conf c;
+	AUTO_SBUF b;
+	struct err e;
+	size_t n = 0;
+
+	(void)state;
+	assert_ok(LOAD(&c, &e), &e);
+	sbuf_init(&b, SBUF_MAX);
+	conf_dump(&c, &b);
+	conf_clear(&c);
+	for (const char *at = b.p; (at = strchr(at, '#')); at++)
+		n++; /* one line of meaning for each */
+	assert_int_equal(n, ARRAY_LEN(cases));
+}
+
+/* The example has every option with its preset, and nothing else but words about the file. */
+static void test_example(void **state)
+{
+	AUTO_SBUF example = file_read(EXAMPLE_DIR, EXAMPLE), b;
+	struct str rest = { example.p, example.n }, line;
+	struct conf c;
+	struct err e;
+
+	(void)state;
+	assert_ok(LOAD(&c, &e), &e);
+	sbuf_init(&b, SBUF_MAX);
+	conf_dump(&c, &b);
+	conf_clear(&c);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_true(str_cut(rest, '\n', &line, &rest));
+		assert_true(str_starts(line, STR("# ")));
+	}
+	assert_string_equal(rest.p, b.p);
+	assert_ok(LOAD(&c, &e, "--config", EXAMPLE_DIR "/" EXAMPLE), &e);
+	sbuf_clear(&example);
+	sbuf_init(&example, SBUF_MAX);
+	conf_dump(&c, &example);
+	assert_string_equal(example.p, b.p);
+	conf_clear(&c);
+}
+
+/* What conf_dump writes is a file that means the same, whatever is in the values. */
+static const struct {
+	const char *name, *root;
+} roots[] = {
+	{ "blanks", " a b " },
+	{ "quotes", "\"a\" 'b'" },
+	{ "backslashes", "a\\b\\n\\" },
+	{ "hash and colon", "a: b # c" },
+	{ "newline and tab", "a\nb\tc" },
+	{ "control byte", "a\x01\x7f" },
+	{ "not ASCII", "\xc3\xa4" },
+	{ "YAML", "{a: [b]}" },
+};
+
+static void test_dump(void **state)
+{
+	__typeof__(&roots[0]) r = *state;
+	char flag[256], path[128];
+	const char *dir = unit_dir();
+	struct conf c, again;
+	AUTO_SBUF b;
+	struct err e;
+
+	(void)snprintf(flag, sizeof(flag), "--root=%s", r->root);
+	assert_ok(LOAD(&c, &e, flag, "--http.drain=1500ms", "--manifest.sparse", "all"), &e);
+	sbuf_init(&b, SBUF_MAX);
+	conf_dump(&c, &b);
+	file_write(dir, "conf", (struct str){ b.p, b.n });
+	(void)snprintf(path, sizeof(path), "%s/conf", dir);
+	assert_ok(LOAD(&again, &e, "--config", path), &e);
+	assert_string_equal(again.root.p, r->root);
+	assert_int_equal(again.http_drain_ms, 1500);
+	assert_int_equal(again.manifest_sparse, SPARSE_ALL);
+	conf_clear(&again);
+	conf_clear(&c);
+}
+
+static void test_values(void **state)
+{
+	struct conf c;
+	struct err e;
+
+	(void)state;
+	assert_ok(LOAD(&c, &e, "--log.access=no", "--http.insecure", "--gc.lease", "36h",
+		       "--log.level=debug", "--index.map_size=3G", "--http.min_rate=0"),
+		  &e);
+	assert_false(c.log_access);
+	assert_true(c.http_insecure);
+	assert_int_equal(c.gc_lease_ms, 36u * 3600 * 1000);
+	assert_int_equal(c.log_level, LOG_DEBUG);
+	assert_int_equal(c.index_map_size, (uint64_t)3 << 30);
+	assert_int_equal(c.http_min_rate, 0);
+	assert_string_equal(c.root.p, "./berth-data");
+	conf_clear(&c);
+	assert_null(c.root.p);
+	conf_clear(&c);
+	assert_ok(LOAD(&c, &e, "--root=a", "--root=b"), &e); /* the last one counts */
+	assert_string_equal(c.root.p, "b");
+	conf_clear(&c);
+}
+
+static const struct {
+	const char *name, *word;
+	bool value;
+} words[] = {
+	{ "true", "true", true },    { "on", "on", true },    { "yes", "yes", true },
+	{ "false", "false", false }, { "off", "off", false }, { "no", "no", false },
+};
+
+static void test_words(void **state)
+{
+	__typeof__(&words[0]) w = *state;
+	char flag[64];
+	struct conf c;
+	struct err e;
+
+	(void)snprintf(flag, sizeof(flag), "--http.insecure=%s", w->word);
+	assert_ok(LOAD(&c, &e, flag), &e);
+	assert_int_equal(c.http_insecure, w->value);
+	conf_clear(&c);
+}
+
+static const struct {
+	const char *name;
+	const char *args[3];
+	const char *message;
+} arguments[] = {
+	{ "a word", { "serve" }, "unexpected argument \"serve\"" },
+	{ "one dash", { "-root=a" }, "unexpected argument \"-root=a\"" },
+	{ "two dashes", { "--" }, "unexpected argument \"--\"" },
+	{ "empty", { "" }, "unexpected argument \"\"" },
+	{ "unknown", { "--rooot=a" }, "command line: there is no option \"rooot\"" },
+	{ "unknown with a value apart", { "--rooot", "a" }, "there is no option \"rooot\"" },
+	{ "no name", { "--=a" }, "there is no option \"\"" },
+	{ "a group", { "--http=a" }, "there is no option \"http\"" },
+	{ "case differs", { "--Root=a" }, "there is no option \"Root\"" },
+	{ "no value", { "--root" }, "option --root needs a value" },
+	{ "no value, later", { "--log.access", "--gc.lease" }, "option --gc.lease needs a value" },
+	{ "a flag's value apart", { "--log.access", "no" }, "unexpected argument \"no\"" },
+	{ "no file", { "--config" }, "option --config needs a value" },
+};
+
+static void test_arguments(void **state)
+{
+	__typeof__(&arguments[0]) a = *state;
+	struct conf c;
+	struct err e;
+
+	assert_err(load(&c, &e, a->args), ERR_INVALID, &e, a->message);
+}
+
+static void test_long_value(void **state)
+{
+	char flag[6000] = "--root=", key[200] = "--";
+	struct conf c;
+	struct err e;
+
+	(void)state;
+	memset(flag + 7, 'a', 4096);
+	assert_ok(LOAD(&c, &e, flag), &e);
+	assert_int_equal(c.root.n, 4096);
+	conf_clear(&c);
+	memset(flag + 7, 'a', 4097);
+	assert_err(LOAD(&c, &e, flag), ERR_INVALID, &e, "the value is too long");
+	MUST(setenv("BERTHD_ROOT", flag + 7, 1) == 0);
+	assert_err(LOAD(&c, &e), ERR_INVALID, &e, "BERTHD_ROOT: root is empty or too long");
+	MUST(unsetenv("BERTHD_ROOT") == 0);
+	memset(key + 2, 'k', 150);
+	assert_err(LOAD(&c, &e, key, "x"), ERR_INVALID, &e, "there is no option \"kkkk");
+}
+
+static void test_set(void **state)
+{
+	struct conf c;
+	struct err e;
+
+	(void)state;
+	assert_ok(LOAD(&c, &e), &e);
+	assert_ok(conf_set(&c, STR("root"), STR("x"), "here", &e), &e);
+	assert_string_equal(c.root.p, "x");
+	assert_err(conf_set(&c, STR("root"), STR("a\0b"), "here", &e), ERR_INVALID, &e,
+		   "here: the value is too long or has a NUL");
+	assert_err(conf_set(&c, STR("root\0"), STR("b"), "here", &e), ERR_INVALID, &e,
+		   "there is no option");
+	assert_err(conf_set(&c, STR("threads"), STR("0"), "here", &e), ERR_INVALID, &e,
+		   "threads is \"0\"");
+	assert_string_equal(c.root.p, "x"); /* what was refused changed nothing */
+	assert_int_equal(c.threads, 2);
+	conf_clear(&c);
+}
+
+int main(void)
+{
+	UNIT_TABLE("file, environment, command line", test_sources, cases);
+	UNIT_TABLE("refused", test_bad, cases);
+	UNIT_TABLE("bounds", test_bounds, cases);
+	unit_case("every option is here", test_all_known);
+	unit_case("the example file", test_example);
+	UNIT_TABLE("dumped and read again", test_dump, roots);
+	unit_case("values", test_values);
+	UNIT_TABLE("flag", test_words, words);
+	UNIT_TABLE("arguments", test_arguments, arguments);
+	unit_case("a value that is too long", test_long_value);
+	unit_case("conf_set", test_set);
+	return unit_run();
+}
