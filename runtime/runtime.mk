@@ -32,6 +32,15 @@ $(RUNTIME_UNIT): $(O)/tests/unit/runtime/%: $(O)/tests/unit/runtime/%.o $(RUNTIM
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(RUNTIME_LIBS)
 
+# The corpus of config.json, replayed and fuzzed.
+$(O)/tests/fuzz/replay_spec: $(O)/tests/fuzz/spec.o $(O)/tests/lib/replay.o $(RUNTIME_TESTED) $(RUNTIME_BASE)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(RUNTIME_LIBS)
+
+build/fuzz/spec: tests/fuzz/spec.c $(filter-out runtime/oci/main.c,$(RUNTIME_SOURCES)) $(RUNTIME_BASE:$(O)/%.o=%.c)
+	@mkdir -p $(@D)
+	$(Q)clang-14 $(LANG_FLAGS) -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $^ $(RUNTIME_LIBS)
+
 install: install-runtime
 .PHONY: install-runtime
 install-runtime: all

@@ -69,7 +69,7 @@ check-format: ## clang-format agrees
 	@clang-format-14 --dry-run -Werror $(wildcard base/*.[ch] storage/*.[ch] gc/*.[ch] server/*.[ch] runtime/*/*.[ch] \
 		runtime/*/*/*.[ch] tests/unit/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch] tests/fault/*.[ch] tests/lib/*.[ch])
 
-SOURCES := $(wildcard base/*.c storage/*.c gc/*.c server/*.c)
+SOURCES := $(wildcard base/*.c storage/*.c gc/*.c server/*.c runtime/*/*.c runtime/*/*/*.c)
 
 tsa: ## clang's thread safety analysis
 	@for f in $(SOURCES); do clang-14 $(LANG_FLAGS) $(MHD_CFLAGS) -fsyntax-only -Wthread-safety -Werror $$f || exit 1; done

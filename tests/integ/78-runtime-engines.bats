@@ -203,7 +203,7 @@ pod_session() {
 
 build_session() {
 	mkdir -p "$WORK/context"
-	printf 'FROM box\nRUN echo built > /built && id -u\nWORKDIR /made/dir\nUSER 1000\nRUN pwd && id -u && touch /etc/x || echo denied\n' >"$WORK/context/Containerfile"
+	printf 'FROM box\nRUN echo built > /built && id -u\nWORKDIR /made/dir\nUSER 1000\nRUN pwd && id -u && touch /etc/x 2>/dev/null || echo denied\n' >"$WORK/context/Containerfile"
 	pod_it build --network none -q=false --no-cache -t made "$WORK/context"
 	pod_it run --rm --network none made sh -c 'cat /built; pwd'
 }

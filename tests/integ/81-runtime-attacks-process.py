@@ -79,14 +79,14 @@ def own_binary(box):
         same("written", "0", m[2])
 
 
-@case("RUN-01: the same where mounts cannot be cloned: a sealed copy")
+@case("RUN-01: the same where nothing can be mounted: a sealed copy")
 def own_binary_sealed(box):
     without = os.path.join(container.TOP, "build/release/tests/lib/without")
     with copy_of_runtime(box):
         name = start(box, with_attack(box.bundle(f"attack exe {SECONDS} >/tmp/result; sleep 1000", with_caps)))
         result = f"/proc/{box.get(name)['pid']}/root/tmp/result"
         while not (os.path.exists(result) and os.path.getsize(result)):
-            subprocess.run([without, "open_tree", box.runtime, "--root", box.state, "exec", name, "/proc/self/exe",
+            subprocess.run([without, "fsopen", box.runtime, "--root", box.state, "exec", name, "/proc/self/exe",
                             "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
         with open(result) as f:
             text = f.read()
