@@ -50,7 +50,7 @@ install-runtime: all
 # Tests.  The unit tests go with the others, also under sanitizers; those of the command line and the validation suite run
 # programs in namespaces and cgroups, as built for release.
 RUNTIME_INTEG := $(sort $(wildcard tests/integ/*-runtime-*.bats tests/integ/*-runtime-*.py))
-# Waits more than it works; and it borrows a controller of version 2, so it is over before the tests of cgroups begin.
+# Waits more than it works, so it goes first.
 RUNTIME_SUITE := conformance/runtime/run.sh
 RUNTIME_TEST_TOOLS := $(patsubst %,$(O)/tests/lib/%,attack syscall without)
 UNIT += $(RUNTIME_UNIT)
