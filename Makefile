@@ -114,6 +114,7 @@ $(O)/tests/bench/load: $(O)/tests/bench/load.o
 .PRECIOUS: $(O)/%.o build/fuzz/%
 -include $(shell find build/$(MODE) -name '*.d' 2>/dev/null)
 
+include runtime/runtime.mk
 include tests/tests.mk
 
 install: all ## install below DESTDIR and PREFIX
