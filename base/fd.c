@@ -97,6 +97,19 @@ enum err_kind fd_read_file(int dir, const char *name, struct sbuf *b, struct err
 	return ERR_OK;
 }
 
+/* Of the file that is replaced, or else, for root, of the directory: who reads it may be somebody else than we are. */
+static int keep_owner(int dir, const char *name, int fd)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
+	    (geteuid() != 0 || fstat(dir, &st) < 0))
+		return 0;
+	if (st.st_uid == geteuid() && st.st_gid == getegid())
+		return 0;
+	return fchown(fd, st.st_uid, st.st_gid);
+}
+
 enum err_kind fd_read_rest(int fd, struct sbuf *b, const char *what, struct err *e)
 {
 	char chunk[4096];
@@ -116,19 +129,6 @@ enum err_kind fd_read_rest(int fd, struct sbuf *b, const char *what, struct err 
 				       what, b->max);
 	}
 	return sbuf_reserve(b, 0) ? ERR_OK : err_set(e, ERR_NO_MEMORY, __func__, "%s", what);
-}
-
-/* Of the file that is replaced, or else, for root, of the directory: who reads it may be somebody else than we are. */
-static int keep_owner(int dir, const char *name, int fd)
-{
-	struct stat st;
-
-	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
-	    (geteuid() != 0 || fstat(dir, &st) < 0))
-		return 0;
-	if (st.st_uid == geteuid() && st.st_gid == getegid())
-		return 0;
-	return fchown(fd, st.st_uid, st.st_gid);
 }
 
 enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_t mode,

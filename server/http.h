@@ -12,7 +12,9 @@
 
 struct http;
 
-MUST_CHECK enum err_kind http_start(const struct server *s, struct http **ret, struct err *e);
+/* Listens at address, beyond loopback only if it serves nothing that needs guarding or http.insecure is set. */
+MUST_CHECK enum err_kind http_start(const struct server *s, const char *address, struct http **ret,
+				    struct err *e);
 /* "127.0.0.1:5000" */
 const char *http_address(const struct http *h);
 bool http_is_tls(const struct http *h);

@@ -8,10 +8,7 @@
 #include "server/cli.h"
 #include "server/guard.h"
 #include "server/http.h"
-
-#ifndef BERTH_VERSION
-#define BERTH_VERSION "0.1.0"
-#endif
+#include "server/metrics.h"
 
 #define WAKE_MS 500          /* between looks at signals and housekeeping */
 #define POLL_MS 50           /* the same when this thread serves as well */
@@ -63,6 +60,7 @@ static void do_chores(struct job *j)
 	}
 	if (now - c->flushed_mono_ms >= FLUSH_PULLS_MS) {
 		c->flushed_mono_ms = now;
+		store_expire_leases(c->store);
 		if (store_flush_pulls(c->store, &e) != ERR_OK)
 			log_event(LOG_WARN, "store.pulls", "%s", e.msg);
 	}
@@ -72,6 +70,8 @@ static void do_chores(struct job *j)
 	}
 	c->busy = false;
 }
+
+static _Atomic bool draining; /* after the signal */
 
 /* Until a signal says to end. */
 static void serve_until_signal(const struct server *s, struct http *h, struct guard *guard,
@@ -92,6 +92,7 @@ static void serve_until_signal(const struct server *s, struct http *h, struct gu
 		}
 	} while (sig != SIGTERM && sig != SIGINT);
 	log_event(LOG_INFO, "stop", "draining");
+	draining = true;
 	http_drain(&h);
 }
 
@@ -109,7 +110,8 @@ static enum err_kind start_background(const struct ops *ops, struct admin **ret_
 static enum err_kind run(const struct conf *c, const sigset_t *signals, struct err *e)
 {
 	struct ops ops = { .conf = c };
-	struct server s = { .conf = c };
+	struct server s = { .conf = c, .ops = &ops, .draining = &draining }, watch;
+	struct http *watch_http = NULL;
 	struct http *h = NULL;
 	struct guard *guard = NULL;
 	struct admin *admin = NULL;
@@ -129,16 +131,28 @@ static enum err_kind run(const struct conf *c, const sigset_t *signals, struct e
 	if (k == ERR_OK)
 		k = start_background(&ops, &admin, e);
 	if (k == ERR_OK)
-		k = http_start(&s, &h, e);
+		k = metrics_new(&s.metrics, e);
+	watch = s;
+	watch.watch_only = true;
+	watch.auth = NULL;
+	watch.tls = NULL;
+	if (k == ERR_OK && c->metrics_listen.n)
+		k = http_start(&watch, c->metrics_listen.p, &watch_http, e);
+	if (k == ERR_OK)
+		k = http_start(&s, c->listen.p, &h, e);
 	if (k == ERR_OK) {
 		(void)printf("listening on http%s://%s\n", http_is_tls(h) ? "s" : "",
 			     http_address(h));
+		if (watch_http)
+			(void)printf("metrics on http://%s\n", http_address(watch_http));
 		(void)fflush(stdout);
 		serve_until_signal(&s, h, guard, &chores, signals);
 	}
 	ops_stop(&ops); /* what administrators wait for ends early */
 	admin_stop(&admin);
+	http_drain(&watch_http);
 	work_stop(&s.work);
+	metrics_free(&s.metrics);
 	guard_close(&guard, &s);
 	ops_close(&ops);
 	return k;

@@ -147,12 +147,12 @@ static bool add_row(struct listing *l, const struct container *c, const char *ow
 		l->cap = cap;
 	}
 	row = &l->rows[l->n++];
-	*row = (struct row){ { arena_text(l->arena, str_of(s->id)),
-			       arena_printf(l->arena, "%d", status == STATUS_STOPPED ? 0 : s->pid),
-			       arena_text(l->arena, str_of(status_text(status))),
-			       printable(l->arena, s->bundle),
-			       arena_text(l->arena, str_of(s->created)),
-			       arena_text(l->arena, str_of(owner)) } };
+	*row = (struct row){
+		{ arena_text(l->arena, str_of(s->id)),
+		  arena_printf(l->arena, "%d", status == STATUS_STOPPED ? 0 : s->pid),
+		  arena_text(l->arena, str_of(status_text(status))), printable(l->arena, s->bundle),
+		  arena_text(l->arena, str_of(s->created)), arena_text(l->arena, str_of(owner)) }
+	};
 	for (size_t i = 0; i < COLUMNS; i++) {
 		if (!row->cells[i])
 			return false;
