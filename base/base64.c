@@ -1,69 +1,57 @@
 #include "base/base64.h"
 
-static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+#include <limits.h>
+#include <openssl/evp.h>
+
+/* OpenSSL counts in int, and ends what it writes with a NUL. */
+#define BYTES_MAX (INT_MAX / 2)
 
 void sbuf_add_base64(struct sbuf *b, struct str bytes)
 {
-	const uint8_t *p = (const uint8_t *)bytes.p;
+	size_t n = (bytes.n + 2) / 3 * 4;
 
-	for (size_t i = 0; i < bytes.n; i += 3) {
-		size_t n = MIN(bytes.n - i, (size_t)3);
-		uint32_t group = (uint32_t)p[i] << 16 | (n > 1 ? (uint32_t)p[i + 1] << 8 : 0) |
-				 (n > 2 ? (uint32_t)p[i + 2] : 0);
-		char out[4] = { alphabet[group >> 18], alphabet[group >> 12 & 63],
-				n > 1 ? alphabet[group >> 6 & 63] : '=',
-				n > 2 ? alphabet[group & 63] : '=' };
-
-		sbuf_add(b, out, sizeof(out));
+	if (bytes.n > BYTES_MAX || !sbuf_reserve(b, n)) {
+		b->failed = true;
+		return;
 	}
+	(void)EVP_EncodeBlock((uint8_t *)b->p + b->n, (const uint8_t *)bytes.p, (int)bytes.n);
+	b->n += n;
 }
 
-static bool sextet(char c, uint32_t *ret)
+static size_t padding(struct str text)
 {
-	const char *at = c ? strchr(alphabet, c) : NULL;
+	size_t n = 0;
 
-	if (!at)
-		return false;
-	*ret = (uint32_t)(at - alphabet);
-	return true;
+	while (n < 2 && n < text.n && text.p[text.n - 1 - n] == '=')
+		n++;
+	return n;
 }
 
-/* Four characters, of which the last n_pad are "="; bits that stand for nothing must be zero. */
-static bool add_group(struct sbuf *b, const char *p, size_t n_pad)
+/* OpenSSL takes more than one text for the same bytes (blanks, bits that stand for nothing). */
+static bool is_what_we_write(struct str text, struct str bytes)
 {
-	uint32_t group = 0, part;
-	uint8_t out[3];
+	AUTO_SBUF again;
 
-	for (size_t i = 0; i < 4; i++) {
-		part = 0;
-		if (i < 4 - n_pad && !sextet(p[i], &part))
-			return false;
-		group = group << 6 | part;
-	}
-	if (group & ((1u << (8 * n_pad)) - 1))
-		return false;
-	out[0] = (uint8_t)(group >> 16);
-	out[1] = (uint8_t)(group >> 8);
-	out[2] = (uint8_t)group;
-	sbuf_add(b, out, 3 - n_pad);
-	return true;
+	sbuf_init(&again, text.n + 1);
+	sbuf_add_base64(&again, bytes);
+	return !again.failed && str_eq((struct str){ again.p ? again.p : "", again.n }, text);
 }
 
 bool sbuf_add_base64_decoded(struct sbuf *b, struct str text)
 {
-	size_t before = b->n, n_pad = 0;
+	size_t n = text.n / 4 * 3;
+	struct str bytes;
+	bool ok;
 
-	if (text.n % 4 != 0)
+	if (text.n % 4 || text.n > BYTES_MAX)
 		return false;
-	while (n_pad < 2 && n_pad < text.n && text.p[text.n - 1 - n_pad] == '=')
-		n_pad++;
-	for (size_t i = 0; i < text.n; i += 4) {
-		if (add_group(b, text.p + i, i + 4 == text.n ? n_pad : 0))
-			continue;
-		b->n = before;
-		if (b->p)
-			b->p[b->n] = '\0';
-		return false;
-	}
-	return true;
+	if (text.n == 0 || !sbuf_reserve(b, n))
+		return true; /* b says whether it failed */
+	ok =
+	    EVP_DecodeBlock((uint8_t *)b->p + b->n, (const uint8_t *)text.p, (int)text.n) == (int)n;
+	bytes = (struct str){ b->p + b->n, n - padding(text) };
+	ok = ok && is_what_we_write(text, bytes);
+	b->n += ok ? bytes.n : 0;
+	b->p[b->n] = '\0';
+	return ok;
 }

@@ -40,7 +40,7 @@ forbid 'storage changes disks through base/sys.h' \
 	'(^|[^_a-z])(fsync|fdatasync|renameat|linkat|unlinkat|openat|ftruncate|pwrite|mkdirat|fchmod|fchmodat) ?\(' storage
 only '<lmdb.h>' storage/kv.c
 only '<jansson.h>' base/jv.c
-only '<openssl/' base/hash.c base/secret.c tests/bench/load.c
+only '<openssl/' base/base64.c base/hash.c base/secret.c tests/bench/load.c
 only '<microhttpd.h>' server/http.c
 only '<crypt.h>' auth/htpasswd.c
 only '<cjose/' auth/jose.c
