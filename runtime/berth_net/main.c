@@ -1,6 +1,7 @@
 #include <getopt.h>
 
 #include "runtime/cli/network/network.h"
+#include "runtime/net/user_mode.h"
 
 #define PROGRAM "berth-net"
 #define DIRS_MAX 32
@@ -44,8 +45,9 @@ static int help(void)
 	    "\noptions:\n"
 	    "  --conf-dir DIR       configuration lists (NETCONFPATH, /etc/cni/net.d)\n"
 	    "  --plugin-path PATH   directories of plugins (CNI_PATH, " PLUGIN_DIRS ")\n"
-	    "  --cache-dir DIR      results (/var/lib/cni)\n"
-	    "  --state-dir DIR      locks, and what a reboot may take (/run/berth-net)\n"
+	    "  --cache-dir DIR      results (/var/lib/cni; of a user $XDG_DATA_HOME/berth-cni)\n"
+	    "  --state-dir DIR      locks, and what a reboot may take (/run/berth-net; of a user\n"
+	    "                       $XDG_RUNTIME_DIR/berth-net)\n"
 	    "  --netns-dir DIR      namespaces made here (/run/netns)\n"
 	    "  --timeout-ms N       of one plugin (60000)\n"
 	    "  --wait-ms N          for another operation on the same container (120000)\n"
@@ -137,21 +139,38 @@ static int run(const struct network_cli *c, int argc, char **argv)
 	return usage("there is no such command");
 }
 
+#define USER_DIR_MAX 512
+
+/* Places of an ordinary user, who has neither /var/lib/cni nor /run. */
+static void choose_dirs(struct network_cli *c, char cache[static USER_DIR_MAX],
+			char state[static USER_DIR_MAX])
+{
+	c->cni.cache_dir = CNI_CACHE_DIR;
+	c->cni.state_dir = "/run/berth-net";
+	if (!user_mode_is_needed())
+		return;
+	(void)snprintf(cache, USER_DIR_MAX, "%s/berth-cni",
+		       or_env("XDG_DATA_HOME", or_env("HOME", "/")));
+	(void)snprintf(state, USER_DIR_MAX, "%s/berth-net", or_env("XDG_RUNTIME_DIR", cache));
+	c->cni.cache_dir = cache;
+	c->cni.state_dir = state;
+}
+
 int main(int argc, char **argv)
 {
 	struct settings s = {
 		.cli = { .program = PROGRAM,
-			 .cni = { .cache_dir = "/var/lib/cni",
-				  .state_dir = "/run/berth-net",
-				  .log = tell_log },
+			 .cni = { .log = tell_log },
 			 .conf_dir = or_env("NETCONFPATH", "/etc/cni/net.d"),
 			 .netns_dir = "/run/netns" },
 		.plugin_path = or_env("CNI_PATH", PLUGIN_DIRS),
 	};
+	char cache[USER_DIR_MAX], state[USER_DIR_MAX];
 	const char *dirs[DIRS_MAX];
 	char *path;
 	int c, status;
 
+	choose_dirs(&s.cli, cache, state);
 	while ((c = getopt_long(argc, argv, "+jh", options, NULL)) != -1)
 		read_option(c, &s);
 	if (s.wrong)

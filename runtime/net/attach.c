@@ -5,7 +5,9 @@
 #include "runtime/net/keep.h"
 #include "runtime/net/names.h"
 #include "runtime/net/network.h"
+#include "runtime/net/user_mode.h"
 
+#define USER_MODE_INTERFACE "eth0"
 #define HEAD_MAX 65536
 #define RESOLV_MAX 65536
 #define RESOLV_CONF "/etc/resolv.conf"
@@ -272,10 +274,36 @@ static enum err_kind add_all(struct attaching *w, struct err *e)
 	return k == ERR_OK ? write_hosts(w, e) : k;
 }
 
+/* Addresses are those of the host. */
+static enum err_kind up_user_mode(struct attaching *w, struct err *e)
+{
+	const struct attach_spec *s = w->spec;
+	const struct user_mode u = { .container = s->container,
+				     .ifname = { USER_MODE_INTERFACE },
+				     .pid = s->pid,
+				     .ports = s->wants.ports };
+	enum err_kind k;
+
+	if (s->n_networks || s->pid <= 0)
+		return err_set(e, ERR_INVALID, __func__,
+			       "pasta is the only network of a container, by its process");
+	if (s->wants.ips || *s->wants.mac)
+		return err_set(e, ERR_UNSUPPORTED, __func__,
+			       "with pasta a container has the host's addresses");
+	(void)snprintf(w->netns, sizeof(w->netns), "/proc/%d/ns/net", (int)s->pid);
+	k = user_mode_up(w->cni->options, &u, e);
+	if (k == ERR_OK)
+		k = write_resolv(w, e);
+	return k == ERR_OK ? write_hosts(w, e) : k;
+}
+
 static struct jv *describe(const struct attaching *w)
 {
 	AUTO_JV *networks = jv_new_array();
 
+	if (w->spec->user_mode && !jv_append(networks, jv_pack("{s:s,s:s}", "name", "pasta",
+							       "interface", USER_MODE_INTERFACE)))
+		return NULL;
 	for (size_t i = 0; i < w->spec->n_networks; i++) {
 		if (!jv_append(networks,
 			       jv_pack("{s:s,s:s,s:o}", "name", w->lists[i].name.s, "interface",
@@ -318,6 +346,8 @@ static enum err_kind make_room(struct attaching *w, struct err *e)
 
 	if (attachments_sweep(w->cni, &removed, &mine) != ERR_OK)
 		tell(w->cni, &mine);
+	if (user_mode_sweep(w->cni->options, &mine) != ERR_OK)
+		tell(w->cni, &mine);
 	return attach_down(w->cni, &w->spec->container, e);
 }
 
@@ -329,11 +359,11 @@ static enum err_kind up(struct attaching *w, const char *conf_dir, struct jv **r
 		k = check_extra_hosts(w->spec, e);
 	if (k == ERR_OK)
 		k = make_room(w, e);
-	if (k == ERR_OK)
+	if (k == ERR_OK && !w->spec->user_mode)
 		k = find_namespace(w, e);
 	if (k != ERR_OK)
 		return k;
-	k = add_all(w, e);
+	k = w->spec->user_mode ? up_user_mode(w, e) : add_all(w, e);
 	if (k == ERR_OK) {
 		*ret = describe(w);
 		k = *ret ? ERR_OK
@@ -378,6 +408,8 @@ enum err_kind attach_down(struct cni *c, const struct container_id *container, s
 		first = k;
 		*e = mine;
 	}
+	if (first == ERR_OK)
+		first = user_mode_down(c->options, container, e);
 	if (first == ERR_OK)
 		first = names_remove(c->options, container, e);
 	return first == ERR_OK ? keep_release(c->options, container, false, e) : first;

@@ -28,6 +28,7 @@ enum attach_kind {
 	ATTACH_HOST,      /* the host's */
 	ATTACH_CONTAINER, /* "container:ID": that of another container */
 	ATTACH_NAMESPACE, /* "ns:PATH" */
+	ATTACH_USER_MODE, /* "pasta" (user_mode.h) */
 	ATTACH_NETWORK, /* NAME[:ip=IP,mac=MAC,alias=NAME,interface_name=NAME]: this header is about */
 };
 
@@ -50,6 +51,7 @@ struct attach_spec {
 	    *name; /* of the container, by which others on its networks know it; NULL: none */
 	pid_t pid; /* a process in its namespace, as long as which it is alive; or else */
 	const char *netns; /* a path that lasts as long as the container */
+	bool user_mode;    /* by pasta, in place of networks; needs the pid */
 	struct attach_network networks[ATTACH_NETWORKS_MAX];
 	size_t n_networks;
 	struct wants

@@ -5,9 +5,8 @@ static const struct {
 	enum attach_kind kind;
 	bool has_rest;
 } kinds[] = {
-	{ STR("none"), ATTACH_NONE, false },
-	{ STR("host"), ATTACH_HOST, false },
-	{ STR("container"), ATTACH_CONTAINER, true },
+	{ STR("none"), ATTACH_NONE, false },   { STR("pasta"), ATTACH_USER_MODE, false },
+	{ STR("host"), ATTACH_HOST, false },   { STR("container"), ATTACH_CONTAINER, true },
 	{ STR("ns"), ATTACH_NAMESPACE, true },
 };
 

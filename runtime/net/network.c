@@ -311,7 +311,7 @@ static enum err_kind write_list(int dir, const struct network_plan *p, struct er
 /* Words that mean something else where networks are named. */
 static enum err_kind check_name(const struct net_name *name, struct err *e)
 {
-	static const char *const words[] = { "none", "host", "container", "ns" };
+	static const char *const words[] = { "none", "host", "container", "ns", "pasta" };
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
 		if (strcmp(name->s, words[i]) == 0)

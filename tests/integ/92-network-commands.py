@@ -158,7 +158,7 @@ def names(lab):
     same("its own", alpha.addresses()[0], alpha.run("getent", "hosts", "web.local").stdout.split()[0])
     same("another network", False, "far" in hosts(alpha))
     with Server(beta.netns, 7000, "store"):
-        text = alpha.run("python3", "-c", "import socket; print(socket.create_connection(('db', 7000), 5).recv(99).decode())")
+        text = alpha.run("python3", "-c", "import socket; s = socket.create_connection(('db', 7000), 5); s.send(b'?'); print(s.recv(99).decode())")
         same("by name", "store", text.stdout.split()[0])
     lab.network_command("connect", "--alias", "visitor", "one", "far")
     same("who was connected", True, "visitor" in hosts(alpha))

@@ -129,7 +129,7 @@ def family_of(address):
 
 
 class Server:
-    """Answers each connection or datagram with `NAME PEER-ADDRESS`, from within a namespace."""
+    """Answers the first byte of each connection, and each datagram, with `NAME PEER-ADDRESS`, from within a namespace."""
 
     def __init__(self, netns, port, name, kind=socket.SOCK_STREAM, address="::"):
         self.name = name
@@ -150,6 +150,8 @@ class Server:
                 if self.kind == socket.SOCK_STREAM:
                     connection, peer = self.socket.accept()
                     with connection:
+                        connection.settimeout(5)
+                        connection.recv(1)  # pasta of Debian 12 completes a connection when the client speaks
                         connection.sendall(self.words(peer))
                 else:
                     _, peer = self.socket.recvfrom(100)
@@ -185,8 +187,7 @@ def ask(netns, address, port, kind=socket.SOCK_STREAM, timeout=5, source=None):
             if source:
                 s.bind((source, 0))
             s.connect((address, port))
-            if kind == socket.SOCK_DGRAM:
-                s.send(b"?")
+            s.send(b"?")
             return s.recv(1000).decode()
         except OSError:
             return None
@@ -194,6 +195,17 @@ def ask(netns, address, port, kind=socket.SOCK_STREAM, timeout=5, source=None):
 
 def refuses(netns, address, port, kind=socket.SOCK_STREAM):
     return ask(netns, address, port, kind, timeout=1) is None
+
+
+# Plugins wait a second or two until the kernel knows that nobody else has an address of IPv6.
+NO_DAD = "echo 0 >/proc/sys/net/ipv6/conf/default/accept_dad"
+
+
+def comm_of(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return None
 
 
 def namespace_of(pid):
@@ -272,6 +284,7 @@ class Lab:
         name = name or f"c{self.n}"
         sh("ip", "netns", "add", name)
         sh("ip", "-n", name, "link", "set", "lo", "up")
+        sh("ip", "netns", "exec", name, "sh", "-c", NO_DAD)
         return name
 
     def outside(self, name, host_if, host_ip, outside_ip, more=()):
@@ -327,10 +340,9 @@ class Lab:
     def container(self, name=None):
         """A process in a network namespace of its own; what the runtime has made between create and start."""
         self.n += 1
-        child = subprocess.Popen(["unshare", "--net", "sleep", "infinity"], stdin=subprocess.DEVNULL)
+        child = subprocess.Popen(["unshare", "--net", "sh", "-c", f"{NO_DAD}; exec sleep infinity"], stdin=subprocess.DEVNULL)
         self.children.append(child)
-        own = os.readlink("/proc/self/ns/net")
-        wait_until("a namespace", lambda: namespace_of(child.pid) not in (None, own))
+        wait_until("a container", lambda: comm_of(child.pid) == "sleep")
         return Container(self, name or f"box{self.n}", child)
 
     def network_command(self, *args, **kw):

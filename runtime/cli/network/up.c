@@ -3,6 +3,7 @@
 #include "runtime/cli/network/impl.h"
 #include "runtime/net/attach.h"
 #include "runtime/net/network.h"
+#include "runtime/net/user_mode.h"
 
 #define ALIASES_MAX 64
 
@@ -59,7 +60,12 @@ static enum err_kind add_network(struct attach_spec *s, struct str in, struct er
 	if (s->n_networks == ATTACH_NETWORKS_MAX)
 		return err_set(e, ERR_TOO_LARGE, __func__, "more than %d networks",
 			       ATTACH_NETWORKS_MAX);
-	k = attach_parse(in, &kind, &rest, &s->networks[s->n_networks++], e);
+	k = attach_parse(in, &kind, &rest, &s->networks[s->n_networks], e);
+	if (k == ERR_OK && kind == ATTACH_USER_MODE) {
+		s->user_mode = true;
+		return ERR_OK;
+	}
+	s->n_networks++;
 	if (k == ERR_OK && kind != ATTACH_NETWORK)
 		k = err_set(e, ERR_INVALID, __func__,
 			    "\"%.*s\" is a namespace, not a network to attach to",
@@ -138,7 +144,9 @@ static enum err_kind complete(struct upping *u, char **args, struct err *e)
 	struct attach_spec *s = &u->spec;
 	enum err_kind k = container_id_parse(str_of(args[0]), &s->container, e);
 
-	if (k == ERR_OK && s->n_networks == 0)
+	if (k == ERR_OK && s->n_networks == 0 && user_mode_is_needed())
+		s->user_mode = true;
+	if (k == ERR_OK && s->n_networks == 0 && !s->user_mode)
 		k = add_network(s, STR(NETWORK_DEFAULT), e);
 	for (size_t i = 0; i < s->n_networks; i++) {
 		for (size_t j = 0; k == ERR_OK && j < u->n_aliases; j++)
