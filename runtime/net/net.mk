@@ -47,3 +47,7 @@ check-net-asan: deps-test ## the same under address and undefined-behaviour sani
 .PHONY: deps-cilium
 deps-cilium: deps-test ## build cilium's network plugin for its test: 75 MB, and minutes
 	@etc/deps/cilium.sh build/tools
+
+.PHONY: bench-net
+bench-net: deps-test all ## ADD by berth-net and cnitool beside the run time of the plugins alone
+	@tests/bench/network.py $(ROUNDS)
