@@ -149,6 +149,8 @@ static const struct option options[] = {
 	  "time between the starts of two rounds over everything", NULL },
 	{ "retention", CONF_LIST, AT(retention), 0, 0, "[]",
 	  "which tags are kept, by repository: see the documentation of retention", NULL },
+	{ "quotas", CONF_LIST, AT(quotas), 0, 0, "[]",
+	  "how much repositories may hold: {repositories: \"team/**\", bytes: 10G, tags: 1000, count: 50}; see README", NULL },
 	{ "log.level", CONF_CHOICE, AT(log_level), 0, 0, "info",
 	  "least important events that are written", LEVEL_CHOICES },
 	{ "log.access", CONF_FLAG, AT(log_access), 0, 0, "true",

@@ -51,6 +51,7 @@ struct conf {
 	uint64_t trash_keep_ms;
 	uint64_t scrub_rate, scrub_interval_ms;
 	struct jv *retention;
+	struct jv *quotas;
 	enum log_level log_level;
 	bool log_access;
 };
