@@ -240,7 +240,7 @@ def tracing(box):
             n += 1
         with open(result) as f:
             text = f.read()
-        assert n > 10, n
+        assert n > 0, n
         m = re.match(r"traced (\d+) fds (\d+) reached (\d+) of (\d+) ", text)
         assert m and m.groups()[:3] == ("0", "0", "0"), text
         assert int(m[4]) > 0, "it never met the runtime: " + text
