@@ -35,7 +35,7 @@ MHD_LIBS = $(shell $(PC) --libs 'libmicrohttpd >= 1.0.5') -lgnutls
 
 CFLAGS_ALL = $(COMMON) $(FLAGS_$(MODE)) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed $(LINK_$(MODE)) $(LDFLAGS)
-AUTH_LIBS := -lcrypt -lgnutls -lcjose
+AUTH_LIBS := -lcrypt -lgnutls -lcjose -lldap -llber -lcurl -lseccomp
 LIBS := -llmdb -ljansson -lcrypto -lpthread
 
 BASE := $(patsubst %.c,$(O)/%.o,$(wildcard base/*.c))

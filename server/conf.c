@@ -145,6 +145,12 @@ static const struct option options[] = {
 	  "time between the starts of two rounds over everything", NULL },
 	{ "retention", CONF_LIST, AT(retention), 0, 0, "[]",
 	  "which tags are kept, by repository: see the documentation of retention", NULL },
+	{ "process.user", CONF_TEXT, AT(process_user), 0, 0, "",
+	  "account that berthd becomes when root starts it, once it has its address and certificates; empty: it stays root", NULL },
+	{ "process.confine", CONF_FLAG, AT(process_confine), 0, 0, "true",
+	  "give up system calls and files that serving does not need (seccomp, Landlock)", NULL },
+	{ "process.writable", CONF_LIST, AT(process_writable), 0, 0, "[]",
+	  "further directories that stay open to it, such as those of backups", NULL },
 	{ "log.level", CONF_CHOICE, AT(log_level), 0, 0, "info",
 	  "least important events that are written", LEVEL_CHOICES },
 	{ "log.access", CONF_FLAG, AT(log_access), 0, 0, "true",
@@ -437,6 +443,16 @@ static enum err_kind next_arg(int n_args, char *const *args, int *i, struct arg 
 	return ERR_OK;
 }
 
+static enum err_kind read_file(struct conf *c, const char *name, struct err *e)
+{
+	sbuf_clear(&c->file);
+	sbuf_init(&c->file, TEXT_MAX);
+	sbuf_add_str(&c->file, str_of(name));
+	if (c->file.failed)
+		return err_set(e, ERR_INVALID, __func__, "the name of the file is too long");
+	return conf_read_file(c, name, e);
+}
+
 /* The file is read before the environment, so it is looked for first. */
 static enum err_kind read_args(struct conf *c, int n_args, char *const *args, bool only_file,
 			       struct err *e)
@@ -452,7 +468,7 @@ static enum err_kind read_args(struct conf *c, int n_args, char *const *args, bo
 			return k;
 		is_file = str_eq(a.key, STR("config"));
 		if (only_file && is_file)
-			k = conf_read_file(c, a.value.p, e);
+			k = read_file(c, a.value.p, e);
 		else if (!only_file && !is_file)
 			k = conf_set(c, a.key, a.value, "command line", e);
 	}
@@ -480,6 +496,7 @@ enum err_kind conf_load(int n_args, char *const *args, struct conf *ret, struct 
 
 void conf_clear(struct conf *c)
 {
+	sbuf_clear(&c->file);
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
 		void *field = (char *)c + options[i].offset;
 

@@ -17,6 +17,7 @@
 #define LISTEN_MAX 128
 
 struct conf {
+	struct sbuf file; /* that it was read from; empty: none */
 	struct sbuf root;
 	struct sbuf listen; /* ADDRESS:PORT, [ADDRESS]:PORT for IPv6 */
 	uint64_t threads, workers;
@@ -49,6 +50,9 @@ struct conf {
 	uint64_t trash_keep_ms;
 	uint64_t scrub_rate, scrub_interval_ms;
 	struct jv *retention;
+	struct sbuf process_user;
+	bool process_confine;
+	struct jv *process_writable;
 	enum log_level log_level;
 	bool log_access;
 };

@@ -232,7 +232,16 @@ void guard_tend(struct guard *g, bool reload)
 
 enum err_kind guard_set_rules(struct guard *g, const struct conf *c, struct err *e)
 {
+	enum err_kind k;
+
 	if (!g->auth)
 		return ERR_OK;
-	return auth_set_rules(g->auth, c->access, c->auth_groups, e);
+	k = check_rules(c, e);
+	if (k == ERR_OK)
+		k = auth_set_rules(g->auth, c->access, c->auth_groups, e);
+	if (k == ERR_OK)
+		log_event(LOG_INFO, "audit",
+			  "action=rules result=allow %zu rules of access in force",
+			  jv_count(c->access));
+	return k;
 }

@@ -32,7 +32,6 @@ struct http {
 	_Atomic unsigned requests; /* between target and end */
 	_Atomic unsigned parked;
 	uint64_t ticked_mono_ms; /* of http_poll */
-	char address[ADDRESS_TEXT_MAX];
 };
 
 /* A client's connection: what MHD calls its socket context. */
@@ -403,9 +402,9 @@ static enum err_kind start_daemon(struct http *h, int fd, struct err *e)
 	return ERR_OK;
 }
 
-enum err_kind http_start(const struct server *s, struct http **ret, struct err *e)
+enum err_kind http_start(const struct server *s, int *take_fd, struct http **ret, struct err *e)
 {
-	AUTO_CLOSE fd = -1;
+	AUTO_CLOSE fd = TAKE_FD(*take_fd);
 	const struct conf *c = s->conf;
 	struct http *h = calloc(1, sizeof(*h));
 	enum err_kind k;
@@ -414,9 +413,7 @@ enum err_kind http_start(const struct server *s, struct http **ret, struct err *
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the HTTP server");
 	h->server = s;
 	watch_init(&h->watch, c->http_head_timeout_ms, c->http_min_rate_grace_ms, c->http_min_rate);
-	k = listen_open(c, &fd, h->address, e);
-	if (k == ERR_OK)
-		k = start_daemon(h, fd, e);
+	k = start_daemon(h, fd, e);
 	if (k == ERR_OK)
 		(void)TAKE_FD(fd); /* the daemon's now */
 	if (k == ERR_OK && c->threads > 1) {
@@ -435,11 +432,6 @@ enum err_kind http_start(const struct server *s, struct http **ret, struct err *
 bool http_is_tls(const struct http *h)
 {
 	return h->server->tls != NULL;
-}
-
-const char *http_address(const struct http *h)
-{
-	return h->address;
 }
 
 void http_poll(struct http *h, unsigned ms)

@@ -6,8 +6,10 @@
 #include "base/fd.h"
 #include "server/admin.h"
 #include "server/cli.h"
+#include "server/confine.h"
 #include "server/guard.h"
 #include "server/http.h"
+#include "server/listen.h"
 
 #ifndef BERTH_VERSION
 #define BERTH_VERSION "0.1.0"
@@ -29,6 +31,13 @@ static void raise_descriptor_limit(void)
 	l.rlim_cur = l.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &l); /* less is served with less */
 }
+
+/* How berthd was started. */
+struct command_line {
+	int n_args;
+	char *const *args;
+	sigset_t signals; /* that are waited for */
+};
 
 /* What is due from time to time.  It may wait for the disk, so it is a job for a worker, and one at a time. */
 struct chores {
@@ -73,16 +82,33 @@ static void do_chores(struct job *j)
 	c->busy = false;
 }
 
+/* What the command line and the environment said, and what is in the file now. */
+static void reload_rules(struct guard *guard, const struct command_line *line)
+{
+	struct conf c;
+	struct err e;
+	enum err_kind k = conf_load(line->n_args, line->args, &c, &e);
+
+	if (k == ERR_OK) {
+		k = guard_set_rules(guard, &c, &e);
+		conf_clear(&c);
+	}
+	if (k != ERR_OK)
+		log_event(LOG_ERROR, "access.rules", "%s; the old ones stay", e.msg);
+}
+
 /* Until a signal says to end. */
 static void serve_until_signal(const struct server *s, struct http *h, struct guard *guard,
-			       struct chores *chores, const sigset_t *signals)
+			       struct chores *chores, const struct command_line *line)
 {
 	bool single = s->conf->threads == 1;
 	const struct timespec wait = { .tv_nsec = single ? 0 : WAKE_MS * 1000000L };
 	int sig;
 
 	do {
-		sig = sigtimedwait(signals, NULL, &wait);
+		sig = sigtimedwait(&line->signals, NULL, &wait);
+		if (sig == SIGHUP)
+			reload_rules(guard, line);
 		guard_tend(guard, sig == SIGHUP);
 		if (single)
 			http_poll(h, POLL_MS);
@@ -106,8 +132,31 @@ static enum err_kind start_background(const struct ops *ops, struct admin **ret_
 	return k == ERR_OK ? admin_start(ops, ret_admin, e) : k;
 }
 
-static enum err_kind run(const struct conf *c, const sigset_t *signals, struct err *e)
+/* A second thread from here on. */
+static void start_log(const struct conf *c)
 {
+	if (c->threads > 1 && !log_start())
+		log_event(LOG_WARN, "log", "no thread for the log: lines are written in place");
+}
+
+/* Takes what only root may have, and gives up the rest. */
+static enum err_kind take_and_confine(const struct conf *c, struct server *s, struct guard **guard,
+				      int *ret_fd, char ret_address[static ADDRESS_TEXT_MAX],
+				      struct err *e)
+{
+	enum err_kind k = guard_open(c, s, guard, e);
+
+	if (k == ERR_OK)
+		k = listen_open(c, ret_fd, ret_address, e);
+	if (k == ERR_OK)
+		k = confine_as_user(c, e);
+	return k == ERR_OK ? confine_self(c, e) : k;
+}
+
+static enum err_kind run(const struct conf *c, const struct command_line *line, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	char address[ADDRESS_TEXT_MAX];
 	struct ops ops = { .conf = c };
 	struct server s = { .conf = c };
 	struct http *h = NULL;
@@ -117,8 +166,9 @@ static enum err_kind run(const struct conf *c, const sigset_t *signals, struct e
 				 .reap_every_ms =
 				     MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX),
 				 .reaped_mono_ms = mono_ms() };
-	enum err_kind k = guard_open(c, &s, &guard, e);
+	enum err_kind k = take_and_confine(c, &s, &guard, &fd, address, e);
 
+	start_log(c);
 	if (k == ERR_OK)
 		k = ops_open(&ops, false, e);
 	s.store = chores.store = ops.store;
@@ -129,12 +179,11 @@ static enum err_kind run(const struct conf *c, const sigset_t *signals, struct e
 	if (k == ERR_OK)
 		k = start_background(&ops, &admin, e);
 	if (k == ERR_OK)
-		k = http_start(&s, &h, e);
+		k = http_start(&s, &fd, &h, e);
 	if (k == ERR_OK) {
-		(void)printf("listening on http%s://%s\n", http_is_tls(h) ? "s" : "",
-			     http_address(h));
+		(void)printf("listening on http%s://%s\n", http_is_tls(h) ? "s" : "", address);
 		(void)fflush(stdout);
-		serve_until_signal(&s, h, guard, &chores, signals);
+		serve_until_signal(&s, h, guard, &chores, line);
 	}
 	ops_stop(&ops); /* what administrators wait for ends early */
 	admin_stop(&admin);
@@ -148,23 +197,21 @@ static int serve(int n_args, char *const *args)
 {
 	struct conf c;
 	struct err e = { 0 };
-	sigset_t signals;
+	struct command_line line = { .n_args = n_args, .args = args };
 	enum err_kind k = conf_load(n_args, args, &c, &e);
 
 	if (k != ERR_OK)
 		return cli_complain(EXIT_USAGE, &e);
-	(void)sigemptyset(&signals);
-	(void)sigaddset(&signals, SIGTERM);
-	(void)sigaddset(&signals, SIGINT);
-	(void)sigaddset(&signals, SIGHUP);
-	(void)pthread_sigmask(SIG_BLOCK, &signals,
+	(void)sigemptyset(&line.signals);
+	(void)sigaddset(&line.signals, SIGTERM);
+	(void)sigaddset(&line.signals, SIGINT);
+	(void)sigaddset(&line.signals, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, &line.signals,
 			      NULL); /* before any thread, so that all inherit it */
 	(void)signal(SIGPIPE, SIG_IGN);
 	raise_descriptor_limit();
 	log_set_level(c.log_level);
-	if (c.threads > 1 && !log_start())
-		log_event(LOG_WARN, "log", "no thread for the log: lines are written in place");
-	k = run(&c, &signals, &e);
+	k = run(&c, &line, &e);
 	log_stop();
 	conf_clear(&c);
 	return k == ERR_OK ? EXIT_FINE : cli_complain(EXIT_FAILED, &e);

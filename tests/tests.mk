@@ -23,12 +23,12 @@ fault-programs: $(BIN)/berthd $(patsubst build/fault/%,$(O)/%,$(FAULT))
 # Other builds of the same tests.  Tools are slow, so the tests' own waits are long.
 check-asan: deps-test ## unit and integration tests under address and undefined-behaviour sanitizers
 	@$(MAKE) --no-print-directory MODE=asan unit-programs build/asan/bin/berthd
-	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 BERTH_SLOW=1 BERTHD=$(CURDIR)/build/asan/bin/berthd \
+	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 BERTH_SLOW=1 BERTH_PROGRAM=$(CURDIR)/build/asan/bin/berthd BERTHD=$(CURDIR)/tests/lib/berthd-unconfined \
 		$(RUN) $(UNIT:build/release/%=build/asan/%) $(REPLAY:build/release/%=build/asan/%) $(INTEG)
 
 check-tsan: deps-test ## the same under the thread sanitizer
 	@$(MAKE) --no-print-directory MODE=tsan unit-programs build/tsan/bin/berthd
-	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/lib/tsan.supp BERTH_SLOW=1 BERTHD=$(CURDIR)/build/tsan/bin/berthd \
+	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/lib/tsan.supp BERTH_SLOW=1 BERTH_PROGRAM=$(CURDIR)/build/tsan/bin/berthd BERTHD=$(CURDIR)/tests/lib/berthd-unconfined \
 		$(RUN) $(UNIT:build/release/%=build/tsan/%) $(REPLAY:build/release/%=build/tsan/%) $(INTEG)
 
 check-valgrind: deps-test all unit-programs ## the same under valgrind's memcheck

@@ -40,4 +40,7 @@ only '<crypt.h>' auth/htpasswd.c
 only '<cjose/' auth/jose.c
 only '<gnutls/' server/tls.c
 only '<yaml.h>' server/conf_file.c
+only '<curl/' auth/fetch.c
+only '<ldap.h>' auth/ldap.c
+only '<(seccomp|linux/landlock).h>' server/confine.c
 exit $bad
