@@ -108,6 +108,10 @@ static enum err_kind open_parts(struct auth *a, struct err *e)
 		k = load_keys(a, e);
 	if (k == ERR_OK && a->o.tokens.keyring)
 		k = open_keyring(a, e);
+	if (k == ERR_OK && a->o.ldap)
+		k = directory_open(a->o.ldap, &a->directory, e);
+	if (k == ERR_OK)
+		k = auth_open_outsiders(a, e);
 	return k;
 }
 
@@ -142,6 +146,8 @@ void auth_close(struct auth **take)
 	htpasswd_put(&a->htpasswd);
 	apikeys_put(&a->keys);
 	keyring_close(&a->keyring);
+	auth_close_outsiders(a);
+	directory_close(&a->directory);
 	lock_clear(&a->mu);
 	free(a);
 }
@@ -200,4 +206,5 @@ void auth_tend(struct auth *a, bool at_once, auth_note_fn *note, void *arg)
 	tend_file(a, &a->keys_watch, at_once, "auth.keys", load_keys, note, arg);
 	if (a->keyring)
 		tend_keyring(a, at_once, note, arg);
+	auth_tend_outsiders(a, at_once, note, arg);
 }

@@ -109,6 +109,36 @@ static const struct option options[] = {
 	  "how long a login lasts at a client that keeps it, unless the password changes", NULL },
 	{ "auth.tokens.replace_keys", CONF_DURATION, AT(auth_tokens_replace_keys_ms), 60 * SECOND, 3650 * DAY, "30d",
 	  "age at which a key that signs tokens is replaced", NULL },
+	{ "auth.tokens.realm", CONF_TEXT, AT(auth_tokens_realm), 0, 0, "",
+	  "address of another token server that clients are sent to, one of auth.issuers; empty: /token here", NULL },
+	{ "auth.issuers", CONF_LIST, AT(auth_issuers), 0, 0, "[]",
+	  "other token servers: {name: gitlab, issuer: NAME, audience: NAME, keys: FILE}, or keys_url: URL; what their tokens grant is allowed", NULL },
+	{ "auth.oidc", CONF_LIST, AT(auth_oidc), 0, 0, "[]",
+	  "OpenID providers whose workload tokens are passwords: {name: ci, issuer: URL, audience: NAME, map: [..]}; see README", NULL },
+	{ "auth.ldap.url", CONF_TEXT, AT(auth_ldap_url), 0, 0, "",
+	  "directory that checks passwords: ldaps://HOST, or ldap://HOST with start_tls", NULL },
+	{ "auth.ldap.start_tls", CONF_FLAG, AT(auth_ldap_start_tls), 0, 0, "false",
+	  "begin TLS on a plain connection, and refuse to go on without", NULL },
+	{ "auth.ldap.ca", CONF_TEXT, AT(auth_ldap_ca), 0, 0, "",
+	  "file of authorities for the directory's certificate; empty: the system's", NULL },
+	{ "auth.ldap.bind_dn", CONF_TEXT, AT(auth_ldap_bind_dn), 0, 0, "",
+	  "entry as which people and groups are looked up; empty: anonymously", NULL },
+	{ "auth.ldap.bind_password", CONF_TEXT, AT(auth_ldap_bind_password), 0, 0, "",
+	  "file with its password", NULL },
+	{ "auth.ldap.users", CONF_TEXT, AT(auth_ldap_users), 0, 0, "",
+	  "entry below which people are", NULL },
+	{ "auth.ldap.user_filter", CONF_TEXT, AT(auth_ldap_user_filter), 0, 0, "(uid=${user})",
+	  "what finds one of them", NULL },
+	{ "auth.ldap.user_name", CONF_TEXT, AT(auth_ldap_user_name), 1, 0, "uid",
+	  "attribute with the name that access knows them by", NULL },
+	{ "auth.ldap.groups", CONF_TEXT, AT(auth_ldap_groups), 0, 0, "",
+	  "entry below which groups are; empty: they are not looked up", NULL },
+	{ "auth.ldap.group_filter", CONF_TEXT, AT(auth_ldap_group_filter), 0, 0, "(member=${dn})",
+	  "what finds the groups of somebody", NULL },
+	{ "auth.ldap.group_name", CONF_TEXT, AT(auth_ldap_group_name), 1, 0, "cn",
+	  "attribute with the name that access knows them by", NULL },
+	{ "auth.ldap.timeout", CONF_DURATION, AT(auth_ldap_timeout_ms), 100, 60 * SECOND, "5s",
+	  "longest wait for an answer", NULL },
 	{ "access", CONF_LIST, AT(access), 0, 0, "[]",
 	  "who may do what: {who: [alice, \"group:dev\"], repositories: \"team/**\", allow: [pull, push]}; see README", NULL },
 	{ "manifest.size_max", CONF_SIZE, AT(manifest_size_max), 1024, 64 * M, "4M",
@@ -446,10 +476,10 @@ static enum err_kind next_arg(int n_args, char *const *args, int *i, struct arg 
 static enum err_kind read_file(struct conf *c, const char *name, struct err *e)
 {
 	sbuf_clear(&c->file);
-	sbuf_init(&c->file, TEXT_MAX);
+	sbuf_init(&c->file, SBUF_MAX);
 	sbuf_add_str(&c->file, str_of(name));
 	if (c->file.failed)
-		return err_set(e, ERR_INVALID, __func__, "the name of the file is too long");
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the name of a file");
 	return conf_read_file(c, name, e);
 }
 

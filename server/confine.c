@@ -123,22 +123,32 @@ static void allow_file(struct cage *cage, const char *path)
 		allow_parent(cage, real);
 }
 
-static void allow_files_of(struct cage *cage, const struct conf *c)
+/* Entries of options name files by these. */
+static void allow_members(struct cage *cage, const struct jv *list)
 {
-	const struct sbuf *const files[] = { &c->file, &c->auth_htpasswd, &c->tls_client_ca,
-					     &c->tls_client_crl };
-	static const char *const members[] = { "certificate", "key" };
+	static const char *const members[] = { "certificate", "key", "keys", "ca" };
 
-	for (size_t i = 0; i < ARRAY_LEN(files); i++)
-		allow_file(cage, files[i]->n ? files[i]->p : "");
-	for (size_t i = 0; i < jv_count(c->tls_certificates); i++) {
+	for (size_t i = 0; i < jv_count(list); i++) {
 		for (size_t j = 0; j < ARRAY_LEN(members); j++) {
 			struct str path;
 
-			if (jv_text(jv_member(jv_at(c->tls_certificates, i), members[j]), &path))
+			if (jv_text(jv_member(jv_at(list, i), members[j]), &path))
 				allow_file(cage, path.p);
 		}
 	}
+}
+
+static void allow_files_of(struct cage *cage, const struct conf *c)
+{
+	const struct jv *const lists[] = { c->tls_certificates, c->auth_issuers, c->auth_oidc };
+	const struct sbuf *const files[] = { &c->file,          &c->auth_htpasswd,
+					     &c->tls_client_ca, &c->tls_client_crl,
+					     &c->auth_ldap_ca,  &c->auth_ldap_bind_password };
+
+	for (size_t i = 0; i < ARRAY_LEN(files); i++)
+		allow_file(cage, files[i]->n ? files[i]->p : "");
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		allow_members(cage, lists[i]);
 }
 
 static void allow_all(struct cage *cage, const struct conf *c)

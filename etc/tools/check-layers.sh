@@ -41,6 +41,6 @@ only '<cjose/' auth/jose.c
 only '<gnutls/' server/tls.c
 only '<yaml.h>' server/conf_file.c
 only '<curl/' auth/fetch.c
-only '<ldap.h>' auth/ldap.c
+only '<ldap.h>' auth/directory.c
 only '<(seccomp|linux/landlock).h>' server/confine.c
 exit $bad
