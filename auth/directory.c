@@ -1,6 +1,10 @@
 #include "auth/directory.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <ldap.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 
 #include "auth/identity.h"
@@ -20,6 +24,7 @@ enum sort { SEARCHER, BINDER, SORT_N }; /* bound with our name; bound with anybo
 struct directory {
 	struct directory_options o;
 	struct secret_buf password; /* of bind_dn */
+	struct ldap_conncb on_connect;
 	struct lock mu;
 	size_t n_idle[SORT_N];        /* under mu */
 	LDAP *idle[SORT_N][IDLE_MAX]; /* under mu */
@@ -66,6 +71,86 @@ bool filter_fill(const char *filter, struct str user, struct str dn, struct sbuf
 	}
 	sbuf_add_str(ret, head);
 	return !ret->failed;
+}
+
+/* --- time-outs --- */
+
+/*
+ * libldap's own time-outs leave out the handshake of TLS: a server that accepts and says nothing would hold us for ever.  So
+ * this layer above the socket waits for it, in either mode, no longer than the time-out; what libraries would take for "try
+ * again" is an error then.
+ */
+static bool may_try_again(Sockbuf_IO_Desc *d, ber_slen_t n, short events)
+{
+	const struct directory *dir = d->sbiod_pvt;
+	struct pollfd p = { .fd = -1, .events = events };
+
+	if (n >= 0 || errno != EAGAIN)
+		return false;
+	errno = ETIMEDOUT; /* of a socket that blocks: SO_RCVTIMEO, SO_SNDTIMEO */
+	if (ber_sockbuf_ctrl(d->sbiod_sb, LBER_SB_OPT_GET_FD, &p.fd) < 0 ||
+	    !(fcntl(p.fd, F_GETFL) & O_NONBLOCK))
+		return false;
+	n = poll(&p, 1, (int)dir->o.timeout_ms);
+	if (n == 0)
+		errno = ETIMEDOUT;
+	return n > 0;
+}
+
+static int timed_setup(Sockbuf_IO_Desc *d, void *arg)
+{
+	d->sbiod_pvt = arg;
+	return 0;
+}
+
+static ber_slen_t timed_read(Sockbuf_IO_Desc *d, void *buf, ber_len_t len)
+{
+	ber_slen_t n = LBER_SBIOD_READ_NEXT(d, buf, len);
+
+	return may_try_again(d, n, POLLIN) ? LBER_SBIOD_READ_NEXT(d, buf, len) : n;
+}
+
+static ber_slen_t timed_write(Sockbuf_IO_Desc *d, void *buf, ber_len_t len)
+{
+	ber_slen_t n = LBER_SBIOD_WRITE_NEXT(d, buf, len);
+
+	return may_try_again(d, n, POLLOUT) ? LBER_SBIOD_WRITE_NEXT(d, buf, len) : n;
+}
+
+static int timed_control(Sockbuf_IO_Desc *d, int option, void *arg)
+{
+	return LBER_SBIOD_CTRL_NEXT(d, option, arg);
+}
+
+static Sockbuf_IO timed_io = { .sbi_setup = timed_setup,
+			       .sbi_ctrl = timed_control,
+			       .sbi_read = timed_read,
+			       .sbi_write = timed_write };
+
+static struct timeval time_of(uint64_t ms)
+{
+	return (struct timeval){ (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
+}
+
+static int on_connect(LDAP *ld, Sockbuf *sb, LDAPURLDesc *url, struct sockaddr *address,
+		      struct ldap_conncb *cb)
+{
+	const struct directory *d = cb->lc_arg;
+	const struct timeval t = time_of(d->o.timeout_ms);
+	int fd = -1;
+
+	(void)ld, (void)url, (void)address;
+	if (ber_sockbuf_ctrl(sb, LBER_SB_OPT_GET_FD, &fd) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &t, sizeof(t)) < 0 ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t)) < 0 ||
+	    ber_sockbuf_add_io(sb, &timed_io, LBER_SBIOD_LEVEL_PROVIDER + 1, cb->lc_arg) < 0)
+		return LDAP_LOCAL_ERROR;
+	return LDAP_SUCCESS;
+}
+
+static void on_disconnect(LDAP *ld, Sockbuf *sb, struct ldap_conncb *cb)
+{
+	(void)ld, (void)sb, (void)cb;
 }
 
 /* --- options --- */
@@ -138,6 +223,7 @@ enum err_kind directory_open(const struct directory_options *o, struct directory
 	if (!d)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a directory");
 	d->o = *o;
+	d->on_connect = (struct ldap_conncb){ on_connect, on_disconnect, d };
 	lock_init(&d->mu, LOCK_AUTH);
 	if (k == ERR_OK && o->bind_password)
 		k = read_password(d, e);
@@ -166,8 +252,7 @@ void directory_close(struct directory **take)
 
 static bool set_options(LDAP *ld, const struct directory_options *o)
 {
-	const struct timeval t = { (time_t)(o->timeout_ms / 1000),
-				   (suseconds_t)(o->timeout_ms % 1000 * 1000) };
+	const struct timeval t = time_of(o->timeout_ms);
 	const int version = LDAP_VERSION3, hard = LDAP_OPT_X_TLS_HARD, client = 0;
 	const int tls_min = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2;
 
@@ -189,15 +274,16 @@ static int bind_as(LDAP *ld, const char *dn, struct str password)
 	return ldap_sasl_bind_s(ld, dn, LDAP_SASL_SIMPLE, &secret, NULL, NULL, NULL);
 }
 
-static enum err_kind connect_new(const struct directory *d, enum sort sort, LDAP **ret,
-				 struct err *e)
+static enum err_kind connect_new(struct directory *d, enum sort sort, LDAP **ret, struct err *e)
 {
 	const struct str password = { d->password.p, d->password.n };
 	LDAP *ld = NULL;
 	const char *what = "connect";
 	int code = ldap_initialize(&ld, d->o.url);
 
-	if (code == LDAP_SUCCESS && !set_options(ld, &d->o))
+	if (code == LDAP_SUCCESS &&
+	    (!set_options(ld, &d->o) ||
+	     ldap_set_option(ld, LDAP_OPT_CONNECT_CB, &d->on_connect) != LDAP_OPT_SUCCESS))
 		code = LDAP_LOCAL_ERROR;
 	if (code == LDAP_SUCCESS && d->o.start_tls) {
 		what = "StartTLS";
