@@ -75,6 +75,7 @@ deps: ## provide compilers and libraries (apt) and libmicrohttpd >= 1.0.5
 deps-test: deps ## provide what the tests need, real clients included
 	@etc/deps/apt.sh test
 	@etc/deps/go-tools.sh build/tools
+	@etc/deps/npm-tools.sh build/tools
 
 build/deps/lib/libmicrohttpd.a:
 	@etc/deps/microhttpd.sh build/deps
@@ -107,6 +108,10 @@ $(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(O)/tests/fau
 		$(GC) $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS)
+
+# Signs people in at a provider, on the command of a test.
+$(O)/tests/lib/signin: $(O)/tests/lib/signin.o $(AUTH) $(BASE)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(AUTH_LIBS) $(LIBS)
 
 $(O)/tests/bench/load: $(O)/tests/bench/load.o
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcrypto -lpthread

@@ -166,35 +166,15 @@ enum err_kind auth_identify_outside(struct auth *a, struct str token, struct ide
 	return k == ERR_OK ? grant_access(&id, payload, issuer_name(o->issuer).p, ret, e) : k;
 }
 
-static enum err_kind map_claims(const struct outsider *o, const struct jv *payload,
-				struct identity *id, struct identity **ret, struct err *e)
-{
-	char prefix[NAME_BYTES_MAX + 2];
-	struct mapped *m = calloc(1, sizeof(*m));
-	enum err_kind k;
-
-	if (!m)
-		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for claims");
-	(void)snprintf(prefix, sizeof(prefix), "%s:", issuer_name(o->issuer).p);
-	k = claimmap_apply(o->map, payload, prefix, m, e);
-	if (k == ERR_OK) {
-		id->name = m->name;
-		id->n_groups = m->n_groups;
-		id->groups = m->groups;
-		k = identity_new(id, ret, e);
-	}
-	mapped_clear(m);
-	free(m);
-	return k;
-}
-
 enum err_kind auth_identify_workload(struct auth *a, struct str token, struct identity **ret,
 				     struct err *e)
 {
 	AUTO_JV *payload = NULL;
 	struct outsider *o = NULL;
-	struct identity id = { .kind = IDENTITY_OIDC };
-	enum err_kind k = verify(a, token, true, &o, &payload, &id.until_wall_ms, e);
+	uint64_t until_ms;
+	enum err_kind k = verify(a, token, true, &o, &payload, &until_ms, e);
 
-	return k == ERR_OK ? map_claims(o, payload, &id, ret, e) : k;
+	return k == ERR_OK
+		   ? claimmap_identify(o->map, payload, issuer_name(o->issuer).p, until_ms, ret, e)
+		   : k;
 }

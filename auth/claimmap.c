@@ -3,6 +3,7 @@
 #include "base/glob.h"
 
 #define RULES_MAX 256
+#define MAPPED_GROUPS_MAX 256
 #define PATTERNS_MAX 64 /* of one claim */
 #define TEXT_MAX (64u * 1024)
 #define VALUE_MAX 1024 /* bytes of a claim that is matched or inserted */
@@ -239,13 +240,13 @@ static bool add_group(struct sbuf *b, struct offsets *o, struct str template,
 	return true;
 }
 
-static bool apply(const struct rule *r, const struct jv *claims, const char *prefix, struct sbuf *b,
-		  struct offsets *o)
+static bool apply(const struct rule *r, const struct jv *claims, const char *provider,
+		  struct sbuf *b, struct offsets *o)
 {
 	struct str template;
 	size_t n = jv_is_array(r->groups) ? jv_count(r->groups) : (size_t)(r->groups != NULL);
 
-	sbuf_add_str(b, str_of(prefix));
+	sbuf_addf(b, "%s:", provider);
 	if (!expand(b, r->name, claims))
 		return false;
 	o->n = 1;
@@ -259,40 +260,45 @@ static bool apply(const struct rule *r, const struct jv *claims, const char *pre
 	return true;
 }
 
-static struct str text_at(const struct mapped *m, const struct offsets *o, size_t i)
+static struct str text_at(const struct sbuf *b, const struct offsets *o, size_t i)
 {
-	return (struct str){ m->text.p + o->at[i], o->at[i + 1] - o->at[i] - 1 };
+	return (struct str){ b->p + o->at[i], o->at[i + 1] - o->at[i] - 1 };
 }
 
-static enum err_kind point_out(struct mapped *m, const struct offsets *o, struct err *e)
+static enum err_kind make_identity(const struct sbuf *b, const struct offsets *o,
+				   uint64_t until_wall_ms, struct identity **ret, struct err *e)
 {
-	m->name = text_at(m, o, 0);
-	m->n_groups = o->n - 1;
-	for (size_t i = 0; i < m->n_groups; i++) {
-		m->groups[i] = text_at(m, o, i + 1);
-		if (!name_is_valid(m->groups[i]))
+	struct str groups[MAPPED_GROUPS_MAX];
+	const struct identity id = { .kind = IDENTITY_OIDC,
+				     .name = text_at(b, o, 0),
+				     .n_groups = o->n - 1,
+				     .groups = groups,
+				     .until_wall_ms = until_wall_ms };
+
+	if (!name_is_valid(id.name))
+		return refuse(e, "it gives a name that cannot be one");
+	for (size_t i = 0; i < id.n_groups; i++) {
+		groups[i] = text_at(b, o, i + 1);
+		if (!name_is_valid(groups[i]))
 			return refuse(e, "it gives a group that cannot be one");
 	}
-	return name_is_valid(m->name) ? ERR_OK : refuse(e, "it gives a name that cannot be one");
+	return identity_new(&id, ret, e);
 }
 
-void mapped_clear(struct mapped *m)
-{
-	sbuf_clear(&m->text);
-}
-
-enum err_kind claimmap_apply(const struct claimmap *m, const struct jv *claims, const char *prefix,
-			     struct mapped *ret, struct err *e)
+enum err_kind claimmap_identify(const struct claimmap *m, const struct jv *claims,
+				const char *provider, uint64_t until_wall_ms, struct identity **ret,
+				struct err *e)
 {
 	struct offsets o = { .n = 0 };
+	AUTO_SBUF text;
 
-	sbuf_init(&ret->text, TEXT_MAX);
+	sbuf_init(&text, TEXT_MAX);
 	for (size_t i = 0; i < m->n; i++) {
 		if (!rule_matches(&m->items[i], claims))
 			continue;
-		if (!apply(&m->items[i], claims, prefix, &ret->text, &o))
+		if (!apply(&m->items[i], claims, provider, &text, &o))
 			return refuse(e, "it lacks a claim that its rule of auth.oidc uses");
-		return point_out(ret, &o, e);
+		return make_identity(&text, &o, until_wall_ms, ret, e);
 	}
 	return refuse(e, "no rule of auth.oidc is for it");
 }

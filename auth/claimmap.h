@@ -17,23 +17,13 @@
 #include "auth/identity.h"
 #include "base/form.h"
 
-#define MAPPED_GROUPS_MAX 256
-
 struct claimmap;
 
 /* Of the member map of an entry; without it, the name is ${sub}.  What is wrong shows in the form. */
 MUST_CHECK enum err_kind claimmap_read(struct form *f, struct claimmap **ret, struct err *e);
 void claimmap_free(struct claimmap **m);
 
-struct mapped {
-	struct sbuf text; /* what the others point into */
-	struct str name;
-	size_t n_groups;
-	struct str groups[MAPPED_GROUPS_MAX];
-};
-void mapped_clear(struct mapped *m);
-#define AUTO_MAPPED CLEANUP(mapped_clear) struct mapped
-
-/* ERR_LOGIN.  prefix stands before the name as it is. */
-MUST_CHECK enum err_kind claimmap_apply(const struct claimmap *m, const struct jv *claims,
-					const char *prefix, struct mapped *ret, struct err *e);
+/* oidc:PROVIDER:NAME, until then.  ERR_LOGIN (M1). */
+MUST_CHECK enum err_kind claimmap_identify(const struct claimmap *m, const struct jv *claims,
+					   const char *provider, uint64_t until_wall_ms,
+					   struct identity **ret, struct err *e);

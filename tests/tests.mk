@@ -9,7 +9,7 @@ CHECKS := tests/checks/layers.sh tests/checks/headers.sh tests/checks/format.sh
 test: deps-test ## install what the tests need, build, run every test
 	@$(MAKE) --no-print-directory check
 
-check: all $(UNIT) $(REPLAY) ## the same without installing anything
+check: all $(UNIT) $(REPLAY) $(O)/tests/lib/signin ## the same without installing anything
 	@$(MAKE) --no-print-directory MODE=fault fault-programs
 	@$(RUN) $(CHECKS) $(UNIT) $(REPLAY) $(FAULT) $(INTEG) conformance/run.sh
 
@@ -17,7 +17,7 @@ conformance: deps-test all ## the OCI distribution conformance suite; report in 
 	@conformance/run.sh
 
 .PHONY: unit-programs fault-programs
-unit-programs: $(UNIT) $(REPLAY)
+unit-programs: $(UNIT) $(REPLAY) $(O)/tests/lib/signin
 fault-programs: $(BIN)/berthd $(patsubst build/fault/%,$(O)/%,$(FAULT))
 
 # Other builds of the same tests.  Tools are slow, so the tests' own waits are long.
