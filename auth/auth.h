@@ -104,7 +104,10 @@ bool auth_tag_is_fixed(struct auth *a, const struct identity *id, struct str rep
 
 /* --- from time to time --- */
 
-/* Something about the sources changed, or could not: for the log. */
+/*
+ * Something about the sources changed, or could not: for the log.  The events "key.made" and "key.revoked" are for each key
+ * that was.
+ */
 typedef void auth_note_fn(void *arg, bool bad, const char *event, const char *text);
 /* at_once: whatever the files look like. */
 void auth_tend(struct auth *a, bool at_once, auth_note_fn *note, void *arg);

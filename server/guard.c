@@ -2,6 +2,7 @@
 
 #include "auth/auth.h"
 #include "base/fd.h"
+#include "server/audit.h"
 #include "server/tls.h"
 
 #define FAILURES_REMEMBERED 65536
@@ -188,8 +189,11 @@ static enum err_kind open_tls(const struct conf *c, struct guard *g, struct err 
 static void on_note(void *arg, bool bad, const char *event, const char *text)
 {
 	(void)arg;
-	log_event(bad ? LOG_ERROR : LOG_INFO, event, "%s%s", text,
-		  bad ? "; the old one stays" : "");
+	if (str_starts(str_of(event), STR("key.")))
+		audit_change(event, text);
+	else
+		log_event(bad ? LOG_ERROR : LOG_INFO, event, "%s%s", text,
+			  bad ? "; the old one stays" : "");
 }
 
 static void tend_job(struct job *j)
@@ -278,6 +282,7 @@ void guard_tend(struct guard *g, bool reload)
 
 enum err_kind guard_set_rules(struct guard *g, const struct conf *c, struct err *e)
 {
+	char what[80];
 	enum err_kind k;
 
 	if (!g->auth)
@@ -285,9 +290,10 @@ enum err_kind guard_set_rules(struct guard *g, const struct conf *c, struct err 
 	k = check_rules(c, e);
 	if (k == ERR_OK)
 		k = auth_set_rules(g->auth, c->access, c->auth_groups, e);
-	if (k == ERR_OK)
-		log_event(LOG_INFO, "audit",
-			  "action=rules result=allow %zu rules of access in force",
-			  jv_count(c->access));
+	if (k == ERR_OK) {
+		(void)snprintf(what, sizeof(what), "%zu entries of access, %zu groups",
+			       jv_count(c->access), jv_count(c->auth_groups));
+		audit_change("rules", what);
+	}
 	return k;
 }
