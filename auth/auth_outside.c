@@ -135,7 +135,7 @@ static enum err_kind grant_access(struct identity *id, const struct jv *payload,
 				  struct identity **ret, struct err *e)
 {
 	struct grant grants[TOKEN_GRANTS_MAX];
-	AUTO_SBUF name;
+	AUTO_SBUF name = { .n = 0 };
 	struct str subject = { "", 0 };
 	size_t n;
 	bool catalog;

@@ -79,11 +79,11 @@ analyze: tsa ## gcc -fanalyzer, clang-tidy, cppcheck; no finding without a reaso
 
 # Fuzzing: a real engine for FUZZ_SECONDS; finds go to tests/fuzz/corpus/TARGET under a name that says what they are.
 FUZZ_SECONDS ?= 600
-FUZZ_SOURCES := $(wildcard base/*.c storage/*.c) server/target.c server/path.c server/range.c
+FUZZ_SOURCES := $(wildcard base/*.c storage/*.c auth/*.c) server/target.c server/path.c server/range.c
 
 build/fuzz/%: tests/fuzz/%.c $(FUZZ_SOURCES)
 	@mkdir -p $(@D)
-	$(Q)clang-14 $(LANG_FLAGS) -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $< $(FUZZ_SOURCES) $(LIBS)
+	$(Q)clang-14 $(LANG_FLAGS) -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $< $(FUZZ_SOURCES) $(AUTH_LIBS) $(LIBS)
 
 fuzz-%: build/fuzz/%
 	@mkdir -p build/fuzz/corpus/$*
@@ -94,6 +94,7 @@ bench: deps-test all build/release/tests/bench/load ## speed beside peers and li
 	@etc/deps/apt.sh bench
 	@etc/deps/go-tools.sh build/tools --bench
 	@tests/bench/speed.py $(ROUNDS)
+	@tests/bench/auth.py $(ROUNDS)
 
 bench-scale: deps-test all build/release/tests/bench/load ## cost at 10^2, 10^4 and 10^6 tags
 	@tests/bench/scale.py $(ROUNDS)
