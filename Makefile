@@ -35,7 +35,7 @@ MHD_LIBS = $(shell $(PC) --libs 'libmicrohttpd >= 1.0.5') -lgnutls
 
 CFLAGS_ALL = $(COMMON) $(FLAGS_$(MODE)) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed $(LINK_$(MODE)) $(LDFLAGS)
-AUTH_LIBS := -lcrypt -lgnutls -lcjose
+AUTH_LIBS := -lcrypt -lgnutls -lcjose -lldap -llber -lcurl -lseccomp
 LIBS := -llmdb -ljansson -lcrypto -lpthread
 
 BASE := $(patsubst %.c,$(O)/%.o,$(wildcard base/*.c))
@@ -75,6 +75,7 @@ deps: ## provide compilers and libraries (apt) and libmicrohttpd >= 1.0.5
 deps-test: deps ## provide what the tests need, real clients included
 	@etc/deps/apt.sh test
 	@etc/deps/go-tools.sh build/tools
+	@etc/deps/npm-tools.sh build/tools
 
 build/deps/lib/libmicrohttpd.a:
 	@etc/deps/microhttpd.sh build/deps
@@ -107,6 +108,10 @@ $(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(patsubst %,$
 		$(patsubst %,$(O)/tests/lib/%.o,unit fixture gc_fixture exchange) $(SERVER_TESTED) $(AUTH) $(GC) $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lyaml $(AUTH_LIBS) $(LIBS)
+
+# Signs people in at a provider, on the command of a test.
+$(O)/tests/lib/signin: $(O)/tests/lib/signin.o $(AUTH) $(BASE)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(AUTH_LIBS) $(LIBS)
 
 $(O)/tests/bench/load: $(O)/tests/bench/load.o
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcrypto -lpthread

@@ -10,7 +10,6 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "server/guard.h"
 #include "server/listen.h"
 #include "server/metrics.h"
 #include "server/tls.h"
@@ -34,7 +33,6 @@ struct http {
 	_Atomic unsigned requests; /* between target and end */
 	_Atomic unsigned parked;
 	uint64_t ticked_mono_ms; /* of http_poll */
-	char address[ADDRESS_TEXT_MAX];
 };
 
 /* A client's connection: what MHD calls its socket context. */
@@ -413,16 +411,9 @@ static enum err_kind start_daemon(struct http *h, int fd, struct err *e)
 	return ERR_OK;
 }
 
-/* Anybody there could read and change everything. */
-static bool needs_guard(const struct server *s)
+enum err_kind http_start(const struct server *s, int *take_fd, struct http **ret, struct err *e)
 {
-	return !s->watch_only && !s->conf->http_insecure && !guard_is_closed(s->conf);
-}
-
-enum err_kind http_start(const struct server *s, const char *address, struct http **ret,
-			 struct err *e)
-{
-	AUTO_CLOSE fd = -1;
+	AUTO_CLOSE fd = TAKE_FD(*take_fd);
 	const struct conf *c = s->conf;
 	struct http *h = calloc(1, sizeof(*h));
 	enum err_kind k;
@@ -431,9 +422,7 @@ enum err_kind http_start(const struct server *s, const char *address, struct htt
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the HTTP server");
 	h->server = s;
 	watch_init(&h->watch, c->http_head_timeout_ms, c->http_min_rate_grace_ms, c->http_min_rate);
-	k = listen_open(address, needs_guard(s), &fd, h->address, e);
-	if (k == ERR_OK)
-		k = start_daemon(h, fd, e);
+	k = start_daemon(h, fd, e);
 	if (k == ERR_OK)
 		(void)TAKE_FD(fd); /* the daemon's now */
 	if (k == ERR_OK && !runs_inline(h)) {
@@ -452,11 +441,6 @@ enum err_kind http_start(const struct server *s, const char *address, struct htt
 bool http_is_tls(const struct http *h)
 {
 	return h->server->tls != NULL;
-}
-
-const char *http_address(const struct http *h)
-{
-	return h->address;
 }
 
 void http_poll(struct http *h, unsigned ms)
