@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <sys/file.h>
 
 void fd_close(int *fd)
 {
@@ -153,6 +154,15 @@ enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_
 		return k;
 	}
 	return fd_sync_dir(dir, ".", e);
+}
+
+enum err_kind fd_lock(int fd, const char *what, struct err *e)
+{
+	while (flock(fd, LOCK_EX) < 0) {
+		if (errno != EINTR)
+			return err_sys(e, __func__, "lock %s", what);
+	}
+	return ERR_OK;
 }
 
 enum err_kind fd_open_at(int dir, const char *name, int flags, mode_t mode, int *ret, struct err *e)
