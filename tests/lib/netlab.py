@@ -33,6 +33,9 @@ PLUGINS = {"go": str(TOP / "build/tools/cni"), "debian": "/usr/lib/cni"}
 INSIDE = "BERTH_NETLAB"
 WAIT_S = 60
 
+HOST_SYSCTLS = {"ipv4/ip_forward": "0", "ipv6/conf/all/forwarding": "0", "ipv4/conf/all/rp_filter": "2", "ipv4/conf/default/rp_filter": "2",
+                "ipv6/conf/all/disable_ipv6": "0", "ipv6/conf/default/disable_ipv6": "0", "ipv4/conf/all/log_martians": "0"}
+
 CLONE_NEWNS, CLONE_NEWNET = 0x20000, 0x40000000
 MS_REC, MS_PRIVATE = 0x4000, 1 << 18
 libc = ctypes.CDLL(ctypes.util.find_library("c"), use_errno=True)
@@ -61,6 +64,14 @@ def enter():
             skip_all(f"needs {tool}")
     if not os.access(BERTH_NET, os.X_OK):
         skip_all(f"{BERTH_NET} is not built")
+    if not os.path.exists(f"{PLUGINS['go']}/bridge"):
+        skip_all(f"no plugins in {PLUGINS['go']}: etc/deps/go-tools.sh build/tools")
+    # What all of it needs of the kernel; a place without it says which.
+    probe = ("ip link add b type bridge && ip link add v type veth peer name w && nft add table ip t && "
+             "iptables -t nat -L -n && ip6tables -t nat -L -n")
+    p = sh("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", probe, rc=None)
+    if p.returncode != 0:
+        skip_all("no network namespaces with bridges and rules here: " + " ".join(p.stderr.split()))
     # sh is process 1 of the new namespace and reaps what is left behind; exec would take that away.
     command = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
                "--propagation", "private", "sh", "-c", '"$@"; exit $?', "sh", sys.executable, *sys.argv]
@@ -73,6 +84,10 @@ def prepare_host():
         os.makedirs(place, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
     subprocess.run(["mount", "-t", "sysfs", "sysfs", "/sys"], check=True)
+    for name, value in HOST_SYSCTLS.items():  # which the machine's own may differ from
+        path = pathlib.Path("/proc/sys/net") / name
+        if path.exists():
+            path.write_text(value)
     os.makedirs("/etc/cni/net.d")
     os.makedirs("/run/lock", exist_ok=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
