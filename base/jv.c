@@ -131,6 +131,27 @@ bool jv_uint(const struct jv *v, uint64_t *ret)
 	return true;
 }
 
+bool jv_int(const struct jv *v, int64_t *ret)
+{
+	if (!json_is_integer(raw(v)))
+		return false;
+	*ret = json_integer_value(raw(v));
+	return true;
+}
+
+bool jv_bool(const struct jv *v, bool *ret)
+{
+	if (!json_is_boolean(raw(v)))
+		return false;
+	*ret = json_is_true(raw(v));
+	return true;
+}
+
+bool jv_is_null(const struct jv *v)
+{
+	return !v || json_is_null(raw(v));
+}
+
 bool jv_next(const struct jv *object, void **iter, const char **key, const struct jv **value)
 {
 	*iter = *iter ? json_object_iter_next(raw(object), *iter) : json_object_iter(raw(object));
@@ -179,8 +200,18 @@ static int add_chunk(const char *p, size_t n, void *b)
 	return ((struct sbuf *)b)->failed ? -1 : 0;
 }
 
+static void dump(const struct jv *v, size_t flags, struct sbuf *b)
+{
+	if (!v || json_dump_callback(raw(v), add_chunk, b, flags) != 0)
+		b->failed = true;
+}
+
 void jv_dump(const struct jv *v, struct sbuf *b)
 {
-	if (!v || json_dump_callback(raw(v), add_chunk, b, JSON_COMPACT) != 0)
-		b->failed = true;
+	dump(v, JSON_COMPACT, b);
+}
+
+void jv_dump_pretty(const struct jv *v, unsigned indent, struct sbuf *b)
+{
+	dump(v, JSON_INDENT(indent), b);
 }

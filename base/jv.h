@@ -27,6 +27,9 @@ bool jv_is_object(const struct jv *j);
 bool jv_is_array(const struct jv *j);
 bool jv_text(const struct jv *j, struct str *ret);
 bool jv_uint(const struct jv *j, uint64_t *ret); /* an integer >= 0; 1.0 is none */
+bool jv_int(const struct jv *j, int64_t *ret);   /* an integer */
+bool jv_bool(const struct jv *j, bool *ret);
+bool jv_is_null(const struct jv *j); /* the literal null, or absent */
 
 /* Members of an object one by one: start with *iter NULL, ends with false. */
 bool jv_next(const struct jv *object, void **iter, const char **key, const struct jv **value);
@@ -45,3 +48,5 @@ MUST_CHECK bool jv_set(struct jv *object, const char *key, struct jv *take);
 
 /* Compact text onto b.  NULL, or no memory, shows as b->failed. */
 void jv_dump(const struct jv *v, struct sbuf *b);
+/* The same for people: a member a line, each level indented by so many blanks. */
+void jv_dump_pretty(const struct jv *v, unsigned indent, struct sbuf *b);

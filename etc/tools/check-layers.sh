@@ -18,7 +18,7 @@ forbid() {
 only() {
 	pattern=$1
 	shift
-	for f in $(grep -rlE --include='*.c' --include='*.h' -e "$pattern" base storage server tests 2>/dev/null); do
+	for f in $(grep -rlE --include='*.c' --include='*.h' -e "$pattern" base storage server runtime tests 2>/dev/null); do
 		case " $* " in
 		*" $f "*) ;;
 		*) echo "$f: includes $pattern, which only $* may" >&2; bad=1 ;;
@@ -28,11 +28,13 @@ only() {
 
 forbid 'base looks at nobody' '#include "(server|auth|gc|runtime|storage)/' base
 forbid 'storage looks at base only' '#include "(server|auth|gc|runtime)/' storage
+forbid 'runtime looks at base and storage only' '#include "(server|auth|gc)/' runtime
+forbid 'server and runtime never see each other' '#include "runtime/' server storage base
 forbid 'storage changes disks through base/sys.h' \
 	'(^|[^_a-z])(fsync|fdatasync|renameat|linkat|unlinkat|openat|ftruncate|pwrite|mkdirat|fchmod|fchmodat) ?\(' storage
 only '<lmdb.h>' storage/kv.c
 only '<jansson.h>' base/jv.c
-only '<openssl/' base/hash.c tests/bench/load.c
+only '<openssl/' base/hash.c base/secret.c tests/bench/load.c
 only '<microhttpd.h>' server/http.c
 only '<yaml.h>' server/conf_file.c
 exit $bad
