@@ -22,6 +22,9 @@
 	X(REQUEST, 40)                                                                             \
 	X(WORK, 50)                                                                                \
 	X(READERS, 60)                                                                             \
+	X(LAYERS, 70)                                                                              \
+	X(TRANSFER, 75)                                                                            \
+	X(PIPE, 80)                                                                                \
 	X(LOG, 90)
 #define X(name, rank) LOCK_##name = (rank),
 enum lock_rank { LOCK_NONE, LOCKS(X) };

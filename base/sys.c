@@ -130,8 +130,10 @@ static bool fails(enum fault_mode m)
 #define FD_mknodat dir
 #define PATH_fsetxattr name
 #define FD_fsetxattr fd
-#define PATH_lsetxattr path
-#define FD_lsetxattr -1
+#define PATH_removexattr path
+#define FD_removexattr -1
+#define PATH_setxattr path
+#define FD_setxattr -1
 #define PATH_ftruncate NULL
 #define FD_ftruncate fd
 #define PATH_fsync NULL
@@ -155,7 +157,8 @@ static bool fails(enum fault_mode m)
 #define REAL_symlinkat(target, dir, path) syscall(SYS_symlinkat, target, dir, path)
 #define REAL_mknodat(dir, path, mode, dev) syscall(SYS_mknodat, dir, path, mode, dev)
 #define REAL_fsetxattr(fd, name, p, n, flags) syscall(SYS_fsetxattr, fd, name, p, n, flags)
-#define REAL_lsetxattr(path, name, p, n, flags) syscall(SYS_lsetxattr, path, name, p, n, flags)
+#define REAL_removexattr(path, name) syscall(SYS_removexattr, path, name)
+#define REAL_setxattr(path, name, p, n, flags) syscall(SYS_setxattr, path, name, p, n, flags)
 #define REAL_ftruncate(fd, size) syscall(SYS_ftruncate, fd, size)
 #define REAL_fsync(fd) syscall(SYS_fsync, fd)
 #define REAL_fdatasync(fd) syscall(SYS_fdatasync, fd)

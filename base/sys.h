@@ -43,8 +43,8 @@
 	  (dir, path, mode, dev))                                                                  \
 	X(int, fsetxattr, (int fd, const char *name, const void *p, size_t n, int flags),          \
 	  (fd, name, p, n, flags))                                                                 \
-	X(int, lsetxattr,                                                                          \
-	  (const char *path, const char *name, const void *p, size_t n, int flags),                \
+	X(int, removexattr, (const char *path, const char *name), (path, name))                    \
+	X(int, setxattr, (const char *path, const char *name, const void *p, size_t n, int flags), \
 	  (path, name, p, n, flags))                                                               \
 	X(int, ftruncate, (int fd, off_t size), (fd, size))                                        \
 	X(int, fsync, (int fd), (fd))                                                              \

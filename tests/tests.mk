@@ -22,13 +22,13 @@ fault-programs: $(BIN)/berthd $(patsubst build/fault/%,$(O)/%,$(FAULT))
 
 # Other builds of the same tests.  Tools are slow, so the tests' own waits are long.
 check-asan: deps-test ## unit and integration tests under address and undefined-behaviour sanitizers
-	@$(MAKE) --no-print-directory MODE=asan unit-programs build/asan/bin/berthd
-	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 BERTH_SLOW=1 BERTHD=$(CURDIR)/build/asan/bin/berthd \
+	@$(MAKE) --no-print-directory MODE=asan unit-programs build/asan/bin/berthd build/asan/bin/berth
+	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 BERTH_SLOW=1 BERTHD=$(CURDIR)/build/asan/bin/berthd BERTH=$(CURDIR)/build/asan/bin/berth \
 		$(RUN) $(UNIT:build/release/%=build/asan/%) $(REPLAY:build/release/%=build/asan/%) $(INTEG)
 
 check-tsan: deps-test ## the same under the thread sanitizer
-	@$(MAKE) --no-print-directory MODE=tsan unit-programs build/tsan/bin/berthd
-	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/lib/tsan.supp BERTH_SLOW=1 BERTHD=$(CURDIR)/build/tsan/bin/berthd \
+	@$(MAKE) --no-print-directory MODE=tsan unit-programs build/tsan/bin/berthd build/tsan/bin/berth
+	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/lib/tsan.supp BERTH_SLOW=1 BERTHD=$(CURDIR)/build/tsan/bin/berthd BERTH=$(CURDIR)/build/tsan/bin/berth \
 		$(RUN) $(UNIT:build/release/%=build/tsan/%) $(REPLAY:build/release/%=build/tsan/%) $(INTEG)
 
 check-valgrind: deps-test all unit-programs ## the same under valgrind's memcheck
@@ -45,11 +45,11 @@ golden: $(O)/tests/unit/test_golden ## pack a store of this version for tests/un
 
 # Counters add up over programs, so they start from nothing.  A test that fails still shows what ran.
 coverage: ## lines and branches that unit tests and fuzz corpus run; ALL=1: and integration tests; V=1: what is missed
-	@$(MAKE) --no-print-directory MODE=cov unit-programs build/cov/bin/berthd
+	@$(MAKE) --no-print-directory MODE=cov unit-programs build/cov/bin/berthd build/cov/bin/berth
 	@find build/cov -name '*.gcda' -delete
-	-@BERTHD=$(CURDIR)/build/cov/bin/berthd $(RUN) $(UNIT:build/release/%=build/cov/%) \
+	-@BERTHD=$(CURDIR)/build/cov/bin/berthd BERTH=$(CURDIR)/build/cov/bin/berth $(RUN) $(UNIT:build/release/%=build/cov/%) \
 		$(REPLAY:build/release/%=build/cov/%) $(if $(ALL),$(INTEG))
-	@tests/lib/coverage.py $(if $(V),-a) build/cov base storage server
+	@tests/lib/coverage.py $(if $(V),-a) build/cov base storage server runtime/image runtime/cli
 
 check-fault: ## fail and kill at every system call of the store
 	@$(MAKE) --no-print-directory MODE=fault fault-programs
@@ -66,10 +66,10 @@ check-headers: ## each header compiles by itself
 	@etc/tools/check-headers.sh $(CC) $(LANG_FLAGS) $(WARN)
 
 check-format: ## clang-format agrees
-	@clang-format-14 --dry-run -Werror $(wildcard base/*.[ch] storage/*.[ch] server/*.[ch] tests/unit/*.[ch] \
-		tests/fuzz/*.[ch] tests/fault/*.[ch] tests/lib/*.[ch])
+	@clang-format-14 --dry-run -Werror $(wildcard base/*.[ch] storage/*.[ch] server/*.[ch] runtime/*/*.[ch] \
+		tests/unit/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch] tests/fault/*.[ch] tests/lib/*.[ch])
 
-SOURCES := $(wildcard base/*.c storage/*.c server/*.c)
+SOURCES := $(wildcard base/*.c storage/*.c server/*.c runtime/image/*.c runtime/cli/*.c)
 
 tsa: ## clang's thread safety analysis
 	@for f in $(SOURCES); do clang-14 $(LANG_FLAGS) $(MHD_CFLAGS) -fsyntax-only -Wthread-safety -Werror $$f || exit 1; done

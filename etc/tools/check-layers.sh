@@ -32,9 +32,15 @@ forbid 'runtime looks at base and storage only' '#include "(server|auth|gc)/' ru
 forbid 'server and runtime never see each other' '#include "runtime/' server storage base
 forbid 'storage changes disks through base/sys.h' \
 	'(^|[^_a-z])(fsync|fdatasync|renameat|linkat|unlinkat|openat|ftruncate|pwrite|mkdirat|fchmod|fchmodat) ?\(' storage
+forbid 'images change disks through base/sys.h' \
+	'(^|[^_a-z])(fsync|fdatasync|syncfs|renameat2?|linkat|unlinkat|openat2?|ftruncate|pwrite|mkdirat|mknodat|symlinkat|fchmod|fchmodat|fchownat|utimensat|setxattr|fsetxattr) ?\([^0-9]' runtime/image
 only '<lmdb.h>' storage/kv.c
 only '<jansson.h>' base/jv.c
 only '<openssl/' base/hash.c base/secret.c tests/bench/load.c
 only '<microhttpd.h>' server/http.c
 only '<yaml.h>' server/conf_file.c
+only '<archive' runtime/image/tar.c
+only '<curl/' runtime/image/transfer.c
+only '<isa-l/' runtime/image/inflate.c
+only '<zstd.h>' runtime/image/zstd.c
 exit $bad
