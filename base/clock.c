@@ -1,5 +1,7 @@
 #include "base/clock.h"
 
+#include <pthread.h>
+
 static uint64_t now_us(clockid_t clock)
 {
 	struct timespec t;
@@ -21,6 +23,21 @@ uint64_t mono_ms(void)
 uint64_t mono_us(void)
 {
 	return now_us(CLOCK_MONOTONIC);
+}
+
+static uint64_t steady_base_ms; /* wall clock less monotonic clock, at the first call */
+
+static void take_base(void)
+{
+	steady_base_ms = wall_ms() - mono_ms();
+}
+
+uint64_t steady_ms(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	(void)pthread_once(&once, take_base);
+	return steady_base_ms + mono_ms();
 }
 
 const char *time_text(uint64_t t_wall_ms, char buf[static TIME_TEXT_MAX])

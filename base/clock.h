@@ -1,9 +1,11 @@
 /*
- * clock - two kinds of time that must not be mixed up.
+ * clock - three kinds of time that must not be mixed up.
  *
- * wall_ms  milliseconds since 1970, for people and for disk; may jump.
- * mono_ms  milliseconds since some start, for durations and deadlines; never goes back.
- * Threads  no shared state.
+ * wall_ms    milliseconds since 1970, for people and for disk; may jump.
+ * mono_ms    milliseconds since some start, for durations and deadlines; never goes back.
+ * steady_ms  what the wall clock said when the process first asked, and the time since: for times on disk that are
+ *            compared with each other, which a clock that is set must neither shorten nor stretch.
+ * Threads    any.
  */
 #pragma once
 
@@ -14,6 +16,7 @@
 uint64_t wall_ms(void);
 uint64_t mono_ms(void);
 uint64_t mono_us(void);
+uint64_t steady_ms(void);
 
 #define TIME_TEXT_MAX sizeof("2026-01-01T00:00:00.000Z")
 /* RFC 3339 in UTC with milliseconds. */

@@ -18,6 +18,7 @@
 	X(SESSIONS, 10)                                                                            \
 	X(PUBLISHERS, 15)                                                                          \
 	X(COMMITTER, 20)                                                                           \
+	X(LEASES, 25)                                                                              \
 	X(CONNECTIONS, 30)                                                                         \
 	X(REQUEST, 40)                                                                             \
 	X(WORK, 50)                                                                                \

@@ -46,19 +46,19 @@ enum err_kind api_blob_get(struct request *rq, struct err *e)
 	AUTO_CLOSE fd = -1;
 	const struct digest *d = &rq->path.digest;
 	struct store *st = rq->server->store;
-	uint64_t size;
+	struct blob_info blob;
 	enum err_kind k;
 
 	rq->about = RES_BLOB;
-	k = index_blob_find(store_index(st), &rq->path.repo, d, &size, e);
+	k = repo_blob_find(st, &rq->path.repo, d, &blob, e);
 	if (k != ERR_OK)
 		return k;
 	api_content_headers(rq, d);
 	reply_header(&rq->reply, "Accept-Ranges", "bytes");
 	if (api_not_modified(rq, d))
 		return ERR_OK;
-	k = blob_open(st, d, size, &fd, e);
-	return k == ERR_OK ? send_part(rq, &fd, size, e) : k;
+	k = blob_open(st, d, blob.size_bytes, &fd, e);
+	return k == ERR_OK ? send_part(rq, &fd, blob.size_bytes, e) : k;
 }
 
 enum err_kind api_blob_delete(struct request *rq, struct err *e)

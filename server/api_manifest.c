@@ -34,9 +34,8 @@ enum err_kind api_manifest_get(struct request *rq, struct err *e)
 	enum err_kind k;
 
 	rq->about = RES_MANIFEST;
-	k = index_manifest_find(store_index(rq->server->store), &p->repo,
-				p->has_digest ? NULL : &p->tag, p->has_digest ? &p->digest : NULL,
-				&m, e);
+	k = repo_manifest_find(rq->server->store, &p->repo, p->has_digest ? NULL : &p->tag,
+			       p->has_digest ? &p->digest : NULL, &m, e);
 	if (k != ERR_OK)
 		return k;
 	api_content_headers(rq, &m.digest);

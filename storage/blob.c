@@ -4,6 +4,7 @@
 
 #include "base/fd.h"
 #include "base/hash.h"
+#include "base/step.h"
 #include "storage/store_impl.h"
 
 #define PATH_MAX_BYTES (sizeof("ab/") + DIGEST_HEX_MAX)
@@ -90,24 +91,42 @@ static void blob_path(const struct digest *d, char buf[static PATH_MAX_BYTES])
 	(void)snprintf(buf, PATH_MAX_BYTES, "%.2s/%s", hex, hex);
 }
 
+static struct publisher *publisher_of(struct store *st, const struct digest *d)
+{
+	struct publisher *p = st->publishers;
+
+	while (p && !digest_eq(&p->digest, d))
+		p = p->next;
+	return p;
+}
+
 static void publisher_enter(struct store *st, struct publisher *p)
 {
-	struct publisher *other;
-
 	lock_get(&st->publishers_mu);
-	for (;;) {
-		for (other = st->publishers; other && !digest_eq(&other->digest, &p->digest);)
-			other = other->next;
-		if (!other)
-			break;
+	while (publisher_of(st, &p->digest))
 		(void)lock_wait(&st->publishers_mu, &st->published, 0);
-	}
 	p->next = st->publishers;
 	st->publishers = p;
 	lock_put(&st->publishers_mu);
+	STEP("publish.claimed");
 }
 
-static void publisher_leave(struct store *st, struct publisher *p)
+bool blob_claim(struct store *st, const struct digest *d, struct publisher *p)
+{
+	bool free_now;
+
+	*p = (struct publisher){ .digest = *d };
+	lock_get(&st->publishers_mu);
+	free_now = !publisher_of(st, d);
+	if (free_now) {
+		p->next = st->publishers;
+		st->publishers = p;
+	}
+	lock_put(&st->publishers_mu);
+	return free_now;
+}
+
+void blob_unclaim(struct store *st, struct publisher *p)
 {
 	struct publisher **at;
 
@@ -294,7 +313,7 @@ void blob_settle(struct store *st, struct publisher *p, enum blob_outcome outcom
 		(void)sys_unlinkat(st->uploads_fd, p->name, 0); /* else the next start's */
 	else
 		take_back(st, p, outcome == BLOB_KEPT);
-	publisher_leave(st, p);
+	blob_unclaim(st, p);
 }
 
 enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_bytes, int *ret_fd,
@@ -321,19 +340,30 @@ enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_
 	return ERR_OK;
 }
 
+enum err_kind blob_read(struct store *st, const struct digest *d, uint64_t size_bytes,
+			struct sbuf *b, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	enum err_kind k = blob_open(st, d, size_bytes, &fd, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (size_bytes > b->max || !sbuf_reserve(b, (size_t)size_bytes))
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a blob");
+	k = fd_pread_exact(fd, b->p + b->n, (size_t)size_bytes, 0, "blob", e);
+	if (k != ERR_OK)
+		return k;
+	b->n += (size_t)size_bytes;
+	b->p[b->n] = '\0';
+	return ERR_OK;
+}
+
 enum err_kind blob_holds(struct store *st, const struct digest *d, struct str bytes, bool *ret,
 			 struct err *e)
 {
-	AUTO_CLOSE fd = -1;
-	AUTO_FREE char *found = malloc(bytes.n + 1);
-	enum err_kind k;
+	AUTO_SBUF found = { .max = bytes.n + 1 };
+	enum err_kind k = blob_read(st, d, bytes.n, &found, e);
 
-	*ret = false;
-	if (!found)
-		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a manifest");
-	k = blob_open(st, d, bytes.n, &fd, e);
-	if (k == ERR_OK)
-		k = fd_pread_exact(fd, found, bytes.n, 0, "manifest", e);
-	*ret = k == ERR_OK && memcmp(found, bytes.p, bytes.n) == 0;
+	*ret = k == ERR_OK && str_eq((struct str){ found.p, found.n }, bytes);
 	return k == ERR_CORRUPT ? ERR_OK : k;
 }

@@ -63,9 +63,20 @@ void blob_settle(struct store *st, struct publisher *p, enum blob_outcome outcom
 MUST_CHECK enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_bytes,
 				   int *ret_fd, struct err *e);
 
+/*
+ * For who removes content: true if nobody publishes *d now, and nobody will until blob_unclaim.  The claim is a publisher
+ * that places nothing.
+ */
+MUST_CHECK bool blob_claim(struct store *st, const struct digest *d, struct publisher *p);
+void blob_unclaim(struct store *st, struct publisher *p);
+
 /* Does the file, if there is one, hold exactly these bytes?  Reads all of it. */
 MUST_CHECK enum err_kind blob_holds(struct store *st, const struct digest *d, struct str bytes,
 				    bool *ret, struct err *e);
 
-/* Removes a blob's file that no index entry refers to; recovery only. */
+/* The whole of a blob that is known to be small, appended to b, which has the maximum. */
+MUST_CHECK enum err_kind blob_read(struct store *st, const struct digest *d, uint64_t size_bytes,
+				   struct sbuf *b, struct err *e);
+
+/* Removes a blob's file that no index entry refers to; by who has claimed it, or before anybody publishes. */
 MUST_CHECK enum err_kind blob_discard(struct store *st, const struct digest *d, struct err *e);

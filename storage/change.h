@@ -17,8 +17,31 @@ enum change_kind {
 	CHANGE_TAG_DELETE,      /* tags[0] only */
 	CHANGE_UPLOAD_OPEN,     /* upload sessions are not in the reflog */
 	CHANGE_UPLOAD_CLOSE,
-	CHANGE_SETTLE, /* files of all manifests up to a mark are durable; not in the reflog */
+	CHANGE_SETTLE,     /* files of all manifests up to a mark are durable; not in the reflog */
+	CHANGE_COLLECT,    /* what is due for review, if it still is garbage */
+	CHANGE_PURGED,     /* the file of collected content is gone; not in the reflog */
+	CHANGE_TRASH_DROP, /* cannot be restored any more; not in the reflog */
 	CHANGE_KIND_N
+};
+
+/* What comes of a review. */
+enum verdict {
+	VERDICT_STALE,    /* something refers to it: it leaves the queue */
+	VERDICT_WAIT,     /* not yet: it is due later */
+	VERDICT_PARK,     /* the rules keep it */
+	VERDICT_LINK,     /* the repository loses the blob */
+	VERDICT_MANIFEST, /* the repository loses the manifest */
+	VERDICT_CONTENT,  /* no repository has it: the file goes */
+	VERDICT_LEASED,   /* of store_collect only: a client was told of it */
+	VERDICT_BUSY,     /* of store_collect only: it is being pushed */
+	VERDICT_N
+};
+
+/* The rules for a review. */
+struct review_policy {
+	uint64_t now_ms; /* steady clock */
+	uint64_t
+	    untagged_keep_ms; /* after which a manifest without a tag is garbage; UINT64_MAX: never */
 };
 
 /* Which manifests may refer to content that is not there (promise P4 is kept by the first two). */
@@ -29,19 +52,28 @@ struct change {
 	struct repo_name repo;
 	uint64_t at_ms; /* wall clock */
 	struct digest digest;
-	uint64_t size_bytes;             /* BLOB_LINK: of the file; BLOB_MOUNT: filled in */
-	struct repo_name from;           /* BLOB_MOUNT: source, len 0 for any; filled in */
-	const struct manifest *manifest; /* MANIFEST_PUT */
-	struct str bytes;                /* MANIFEST_PUT: what was pushed */
-	enum sparse sparse;              /* MANIFEST_PUT */
+	uint64_t size_bytes;   /* BLOB_LINK: of the file; BLOB_MOUNT: filled in */
+	struct repo_name from; /* BLOB_MOUNT: source, len 0 for any; filled in */
+	const struct manifest
+	    *manifest;      /* MANIFEST_PUT; was_absent of its references is filled in */
+	struct str bytes;   /* MANIFEST_PUT: what was pushed */
+	enum sparse sparse; /* MANIFEST_PUT */
 	const struct tag_name *tags;
 	size_t n_tags;
 	struct upload_id upload; /* UPLOAD_*; BLOB_LINK: the session it ends, if has_upload */
 	bool has_upload;
-	uint8_t upload_alg;         /* UPLOAD_OPEN: enum digest_alg */
-	uint64_t uploads_max;       /* UPLOAD_OPEN: ERR_TOO_MANY beyond it */
-	uint64_t review_at_ms;      /* when gc may look at what this leaves unreferenced */
+	uint8_t upload_alg;    /* UPLOAD_OPEN: enum digest_alg */
+	uint64_t uploads_max;  /* UPLOAD_OPEN: ERR_TOO_MANY beyond it */
+	uint64_t clock_ms;     /* steady clock */
+	uint64_t review_at_ms; /* steady clock: when gc may look at what this leaves unreferenced */
+	bool trash;            /* what this removes can be restored for a while */
+	bool by_gc;
 	struct reflog_mark settled; /* SETTLE */
+	struct review_row review;   /* COLLECT */
+	struct review_policy policy;
+	enum verdict
+	    verdict;       /* COLLECT: what came of it; repo, digest and size_bytes are filled in */
+	uint64_t trash_id; /* TRASH_DROP */
 
 	/* MANIFEST_PUT that ends with ERR_REFS: the digests that are not in the repository. */
 	struct digest *missing;

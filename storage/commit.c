@@ -188,15 +188,14 @@ static void *committer_main(void *arg)
 	return NULL;
 }
 
-enum err_kind commit_change(struct committer *c, struct change *ch, struct err *e)
+/* Queues the waiters and returns when the last of them is done. */
+static void commit_all(struct committer *c, struct waiter *w, size_t n)
 {
-	struct waiter w = { .change = ch };
-
-	cond_init(&w.woken);
 	lock_get(&c->mu);
-	*c->tail = &w; /* taken off the queue before it is done */
-	/* cppcheck-suppress autoVariables */
-	c->tail = &w.next;
+	for (size_t i = 0; i < n; i++) {
+		*c->tail = &w[i]; /* taken off the queue before it is done */
+		c->tail = &w[i].next;
+	}
 	if (c->has_thread) {
 		(void)pthread_cond_signal(&c->work);
 	} else if (!c->working) {
@@ -205,13 +204,47 @@ enum err_kind commit_change(struct committer *c, struct change *ch, struct err *
 			work_once(c);
 		c->working = false;
 	}
-	while (!w.done)
-		(void)lock_wait(&c->mu, &w.woken, 0);
+	for (size_t i = 0; i < n; i++) {
+		while (!w[i].done)
+			(void)lock_wait(&c->mu, &w[i].woken, 0);
+	}
 	lock_put(&c->mu);
+}
+
+enum err_kind commit_change(struct committer *c, struct change *ch, struct err *e)
+{
+	struct waiter w = { .change = ch };
+
+	cond_init(&w.woken);
+	commit_all(c, &w, 1);
 	(void)pthread_cond_destroy(&w.woken);
 	if (w.kind != ERR_OK)
 		*e = w.err;
 	return w.kind;
+}
+
+enum err_kind commit_changes(struct committer *c, struct change *changes, size_t n,
+			     enum err_kind *ret_kinds, struct err *e)
+{
+	AUTO_FREE struct waiter *w = calloc(n + 1, sizeof(*w));
+	enum err_kind k = ERR_OK;
+
+	if (!w)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for %zu changes", n);
+	for (size_t i = 0; i < n; i++) {
+		w[i].change = &changes[i];
+		cond_init(&w[i].woken);
+	}
+	commit_all(c, w, n);
+	for (size_t i = 0; i < n; i++) {
+		(void)pthread_cond_destroy(&w[i].woken);
+		ret_kinds[i] = w[i].kind;
+		if (k == ERR_OK && w[i].kind != ERR_OK && !index_refused(w[i].kind)) {
+			k = w[i].kind;
+			*e = w[i].err;
+		}
+	}
+	return k;
 }
 
 enum err_kind committer_start(struct index *ix, struct reflog **log, bool with_thread,

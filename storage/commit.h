@@ -29,4 +29,11 @@ void committer_stop(struct committer **c);
 /* Failures as of index_apply, or what the disk did. */
 MUST_CHECK enum err_kind commit_change(struct committer *c, struct change *ch, struct err *e);
 
+/*
+ * Several at once, in this order, in one batch or a few.  Each succeeds or fails for itself: ret_kinds[i] says how.  The
+ * result is ERR_OK unless one failed for another reason than being refused; *e is of the first of those.
+ */
+MUST_CHECK enum err_kind commit_changes(struct committer *c, struct change *changes, size_t n,
+					enum err_kind *ret_kinds, struct err *e);
+
 struct commit_stats committer_stats(struct committer *c);

@@ -116,6 +116,81 @@ enum err_kind index_has_link(struct kv_txn *t, uint64_t repo, const struct diges
 	return kv_get(t, KV_ENTRY, key_str(&key), &v, e);
 }
 
+enum err_kind index_get_repo_name(struct kv_txn *t, uint64_t repo, struct repo_name *ret,
+				  struct err *e)
+{
+	struct key key = { 0 };
+	struct str v;
+	enum err_kind k;
+
+	key_u64(&key, repo);
+	k = kv_get(t, KV_REPO_NAME, key_str(&key), &v, e);
+	if (k == ERR_OK && !repo_name_parse(ret, v))
+		return index_bad_value(e, "repo-name");
+	return k;
+}
+
+enum err_kind index_first(struct kv_txn *t, enum kv_table table, const struct key *prefix,
+			  struct key *ret_first, struct err *e)
+{
+	AUTO_KV_CURSOR *c = NULL;
+	struct str key, value;
+	enum err_kind k = kv_cursor_open(t, table, &c, e);
+
+	if (k == ERR_OK)
+		k = kv_seek(c, key_str(prefix), &key, &value, e);
+	if (k != ERR_OK)
+		return k;
+	if (!str_starts(key, key_str(prefix)))
+		return ERR_NOT_FOUND;
+	if (ret_first) {
+		ret_first->n = 0;
+		key_text(ret_first, key);
+	}
+	return ERR_OK;
+}
+
+enum err_kind index_get_totals(struct kv_txn *t, struct totals *ret, struct err *e)
+{
+	struct str v;
+	enum err_kind k = kv_get(t, KV_META, TOTALS_KEY, &v, e);
+
+	*ret = (struct totals){ 0 };
+	if (k == ERR_OK && !totals_unpack(v, ret))
+		return index_bad_value(e, "meta");
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
+}
+
+/* Is there an entry of the digest of a kind between the two? */
+static enum err_kind has_kind(struct kv_txn *t, uint64_t repo, const struct digest *d,
+			      enum entry_kind first, enum entry_kind last, bool *ret, struct err *e)
+{
+	AUTO_KV_CURSOR *c = NULL;
+	struct key from = entry_key(repo, d, first);
+	struct str key, value, prefix = { (const char *)from.b, from.n - 1 };
+	enum err_kind k = kv_cursor_open(t, KV_ENTRY, &c, e);
+
+	*ret = false;
+	if (k == ERR_OK)
+		k = kv_seek(c, key_str(&from), &key, &value, e);
+	if (k != ERR_OK)
+		return k == ERR_NOT_FOUND ? ERR_OK : k;
+	*ret = str_starts(key, prefix) && key.n > prefix.n && (uint8_t)key.p[prefix.n] <= last;
+	return ERR_OK;
+}
+
+enum err_kind index_has_entry(struct kv_txn *t, uint64_t repo, const struct digest *d, bool *ret,
+			      struct err *e)
+{
+	return has_kind(t, repo, d, ENTRY_LINK, ENTRY_MANIFEST, ret, e);
+}
+
+enum err_kind index_is_held(struct kv_txn *t, uint64_t repo, const struct digest *d, bool *ret,
+			    struct err *e)
+{
+	return has_kind(t, repo, d, ENTRY_TAGGED, ENTRY_HELD, ret, e);
+}
+
 enum err_kind index_get_size(struct kv_txn *t, const struct digest *d, uint64_t *ret, struct err *e)
 {
 	struct key key = content_key(d, CONTENT_OBJECT);
@@ -193,20 +268,26 @@ enum err_kind index_manifest_find(struct index *ix, const struct repo_name *repo
 		return err_set(e, k, __func__, "no such manifest in %s", repo->s);
 	if (k != ERR_OK)
 		return k;
+	info.repo = r.id;
 	info.digest = *d;
 	info.size_bytes = mr.size_bytes;
 	info.pushed_ms = mr.pushed_ms;
 	memcpy(info.media_type, mr.media_type, sizeof(info.media_type));
-	k = read_bytes(t, d, info.size_bytes, &info.bytes, e);
+	info.held = tag != NULL;
+	if (!tag)
+		k = index_is_held(t, r.id, d, &info.held, e);
+	if (k == ERR_OK)
+		k = read_bytes(t, d, info.size_bytes, &info.bytes, e);
 	if (k == ERR_OK)
 		*ret = info;
 	return k;
 }
 
 enum err_kind index_blob_find(struct index *ix, const struct repo_name *repo,
-			      const struct digest *d, uint64_t *ret_size, struct err *e)
+			      const struct digest *d, struct blob_info *ret, struct err *e)
 {
 	AUTO_KV_TXN *t = NULL;
+	struct blob_info info;
 	struct repo_row r;
 	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
 
@@ -217,8 +298,15 @@ enum err_kind index_blob_find(struct index *ix, const struct repo_name *repo,
 	}
 	if (k != ERR_OK)
 		return k;
-	k = index_get_size(t, d, ret_size, e);
-	return k == ERR_NOT_FOUND ? index_bad_value(e, "content") : k;
+	info.repo = r.id;
+	k = index_get_size(t, d, &info.size_bytes, e);
+	if (k == ERR_NOT_FOUND)
+		return index_bad_value(e, "content");
+	if (k == ERR_OK)
+		k = index_is_held(t, r.id, d, &info.held, e);
+	if (k == ERR_OK)
+		*ret = info;
+	return k;
 }
 
 enum err_kind index_repo_exists(struct index *ix, const struct repo_name *repo, struct err *e)

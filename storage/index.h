@@ -29,6 +29,8 @@ MUST_CHECK enum err_kind index_stat(struct index *ix, struct kv_stat *ret, struc
 /* --- Reads.  ERR_NOT_FOUND is an answer: *e then says what was not there. --- */
 
 struct manifest_info {
+	uint64_t repo; /* number of the repository */
+	bool held;     /* a tag or a manifest of the repository refers to it */
 	struct digest digest;
 	uint64_t size_bytes, pushed_ms;
 	char media_type[MEDIA_TYPE_MAX + 1];
@@ -39,8 +41,13 @@ struct manifest_info {
 MUST_CHECK enum err_kind index_manifest_find(struct index *ix, const struct repo_name *repo,
 					     const struct tag_name *tag, const struct digest *d,
 					     struct manifest_info *ret, struct err *e);
+struct blob_info {
+	uint64_t repo, size_bytes;
+	bool held;
+};
 MUST_CHECK enum err_kind index_blob_find(struct index *ix, const struct repo_name *repo,
-					 const struct digest *d, uint64_t *ret_size, struct err *e);
+					 const struct digest *d, struct blob_info *ret,
+					 struct err *e);
 MUST_CHECK enum err_kind index_repo_exists(struct index *ix, const struct repo_name *repo,
 					   struct err *e);
 
@@ -122,3 +129,40 @@ MUST_CHECK enum err_kind index_recover(struct index *ix, struct err *e);
 /* True if the failure was a full map: abort, index_grow, apply again. */
 bool index_is_full(const struct err *e);
 MUST_CHECK enum err_kind index_grow(struct index *ix, struct err *e);
+
+/* --- Collection --- */
+
+MUST_CHECK enum err_kind index_totals(struct index *ix, struct totals *ret, struct err *e);
+
+/* Up to n rows that are due by until_ms, after *after (NULL: from the first), the earliest first. */
+MUST_CHECK enum err_kind index_review_page(struct index *ix, const struct review_row *after,
+					   uint64_t until_ms, size_t n, struct review_row *ret,
+					   size_t *ret_n, struct err *e);
+
+/* What CHANGE_COLLECT would do with a row now. */
+struct review_finding {
+	enum verdict verdict;
+	struct repo_name repo; /* empty for content */
+	uint64_t size_bytes;
+};
+MUST_CHECK enum err_kind index_review_look(struct index *ix, const struct review_row *r,
+					   const struct review_policy *p,
+					   struct review_finding *ret, struct err *e);
+
+/* Up to n digests of collected content whose file may still be there, after *after (NULL: from the first). */
+MUST_CHECK enum err_kind index_doomed_page(struct index *ix, const struct digest *after, size_t n,
+					   struct digest *ret, size_t *ret_n, struct err *e);
+
+/* One row of the trash with what went with it. */
+struct trash_item {
+	struct trash_row row;
+	struct sbuf tags, refs; /* tag_pack, refs_pack */
+};
+void trash_item_clear(struct trash_item *i);
+#define AUTO_TRASH_ITEM CLEANUP(trash_item_clear) struct trash_item
+/* The row numbered *id or the first after it; ERR_NOT_FOUND if there is none. */
+MUST_CHECK enum err_kind index_trash_next(struct index *ix, uint64_t id, struct trash_item *ret,
+					  struct err *e);
+/* The newest row that holds a manifest of the repository by this digest; ERR_NOT_FOUND. */
+MUST_CHECK enum err_kind index_trash_find(struct index *ix, const struct repo_name *repo,
+					  const struct digest *d, uint64_t *ret_id, struct err *e);

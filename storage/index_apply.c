@@ -1,158 +1,9 @@
 #include "storage/index_impl.h"
 
-#define NEXT_ID_KEY STR("next-id")
-
-/* What a repository has of a digest: bits in a place row. */
-enum place_bit { PLACE_LINK = 1, PLACE_MANIFEST = 2 };
-
 bool index_refused(enum err_kind k)
 {
 	return k == ERR_NOT_FOUND || k == ERR_REFS || k == ERR_INVALID || k == ERR_IN_USE ||
 	       k == ERR_TOO_MANY;
-}
-
-static enum err_kind refuse(struct err *e, enum err_kind kind, const char *what,
-			    const struct digest *d, const struct repo_name *repo)
-{
-	char text[DIGEST_TEXT_MAX];
-
-	return err_set(e, kind, __func__, "%s %.80s in %.100s", what, digest_text(d, text),
-		       repo->s);
-}
-
-/* --- small pieces --- */
-
-static enum err_kind put(struct index_txn *t, enum kv_table table, const struct key *key,
-			 struct str value, struct err *e)
-{
-	return kv_put(t->kv, table, key_str(key), value, e);
-}
-
-/* Deleting what is not there is no failure: the callers undo what may be partly undone. */
-static enum err_kind drop(struct index_txn *t, enum kv_table table, const struct key *key,
-			  struct err *e)
-{
-	enum err_kind k = kv_delete(t->kv, table, key_str(key), e);
-
-	return k == ERR_NOT_FOUND ? ERR_OK : k;
-}
-
-/* ERR_OK if some entry's key starts with prefix, ERR_NOT_FOUND with e untouched if none does. */
-static enum err_kind first_entry(struct index_txn *t, const struct key *prefix,
-				 struct key *ret_first, struct err *e)
-{
-	AUTO_KV_CURSOR *c = NULL;
-	struct str key, value;
-	enum err_kind k = kv_cursor_open(t->kv, KV_ENTRY, &c, e);
-
-	if (k == ERR_OK)
-		k = kv_seek(c, key_str(prefix), &key, &value, e);
-	if (k != ERR_OK)
-		return k;
-	if (!str_starts(key, key_str(prefix)))
-		return ERR_NOT_FOUND;
-	if (ret_first) {
-		ret_first->n = 0;
-		key_text(ret_first, key);
-	}
-	return ERR_OK;
-}
-
-/* Ids of repositories and manifests, each used once. */
-static enum err_kind next_id(struct index_txn *t, uint64_t *ret, struct err *e)
-{
-	struct row v;
-	struct str found;
-	enum err_kind k = kv_get(t->kv, KV_META, NEXT_ID_KEY, &found, e);
-
-	*ret = 1;
-	if (k == ERR_OK && !u64_unpack(found, ret))
-		return index_bad_value(e, "meta");
-	if (k != ERR_OK && k != ERR_NOT_FOUND)
-		return k;
-	u64_pack(&v, *ret + 1);
-	return kv_put(t->kv, KV_META, NEXT_ID_KEY, row_str(&v), e);
-}
-
-static enum err_kind repo_get_or_make(struct index_txn *t, const struct change *c, uint64_t *ret,
-				      struct err *e)
-{
-	struct repo_row r;
-	struct row v;
-	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
-
-	if (k == ERR_NOT_FOUND) {
-		r.created_ms = c->at_ms;
-		k = next_id(t, &r.id, e);
-		repo_row_pack(&v, &r);
-		if (k == ERR_OK)
-			k = kv_put(t->kv, KV_REPO, repo_name_str(&c->repo), row_str(&v), e);
-	}
-	if (k == ERR_OK)
-		*ret = r.id;
-	return k;
-}
-
-/* Sets and clears bits of what a repository has of a digest; the row goes with its last bit. */
-static enum err_kind place_update(struct index_txn *t, const struct change *c, uint64_t repo,
-				  const struct digest *d, uint8_t set, uint8_t clear, struct err *e)
-{
-	struct key key = content_key(d, CONTENT_PLACE), value = { 0 };
-	uint8_t bits = 0;
-	struct str v;
-	enum err_kind k;
-
-	key_u64(&key, repo);
-	k = kv_get(t->kv, KV_CONTENT, key_str(&key), &v, e);
-	if (k == ERR_OK && !unpack_u8(&v, &bits))
-		return index_bad_value(e, "content");
-	if (k != ERR_OK && k != ERR_NOT_FOUND)
-		return k;
-	bits = (uint8_t)((bits | set) & ~clear);
-	if (bits == 0)
-		return drop(t, KV_CONTENT, &key, e);
-	key_u8(&value, bits);
-	key_text(&value, repo_name_str(&c->repo));
-	return put(t, KV_CONTENT, &key, key_str(&value), e);
-}
-
-static enum err_kind review_add(struct index_txn *t, const struct change *c, uint64_t repo,
-				const struct digest *d, struct err *e)
-{
-	struct key key = { 0 };
-
-	key_u64(&key, c->review_at_ms);
-	key_u64(&key, repo);
-	key_digest(&key, d);
-	return put(t, KV_REVIEW, &key, (struct str){ "", 0 }, e);
-}
-
-/* Queues what neither a tag nor a manifest of the repository refers to (I4).  Both kinds of holders are neighbours. */
-static enum err_kind review_if_free(struct index_txn *t, const struct change *c, uint64_t repo,
-				    const struct digest *d, struct err *e)
-{
-	AUTO_KV_CURSOR *cur = NULL;
-	struct key from = entry_key(repo, d, ENTRY_TAGGED);
-	struct str key, value, prefix = { (const char *)from.b, from.n - 1 };
-	enum err_kind k = kv_cursor_open(t->kv, KV_ENTRY, &cur, e);
-
-	if (k == ERR_OK)
-		k = kv_seek(cur, key_str(&from), &key, &value, e);
-	if (k != ERR_OK && k != ERR_NOT_FOUND)
-		return k;
-	if (k == ERR_OK && str_starts(key, prefix) && key.p[prefix.n] <= ENTRY_HELD)
-		return ERR_OK;
-	return review_add(t, c, repo, d, e);
-}
-
-static enum err_kind object_put(struct index_txn *t, const struct digest *d, uint64_t size,
-				struct err *e)
-{
-	struct key key = content_key(d, CONTENT_OBJECT);
-	struct row v;
-
-	u64_pack(&v, size);
-	return put(t, KV_CONTENT, &key, row_str(&v), e);
 }
 
 /* --- blobs --- */
@@ -162,24 +13,7 @@ static enum err_kind upload_drop(struct index_txn *t, const struct upload_id *id
 	struct key key = { 0 };
 
 	key_upload(&key, id);
-	return drop(t, KV_UPLOAD, &key, e);
-}
-
-static enum err_kind link_put(struct index_txn *t, const struct change *c, struct err *e)
-{
-	struct key key;
-	struct row v;
-	uint64_t repo = 0;
-	enum err_kind k = repo_get_or_make(t, c, &repo, e);
-
-	if (k != ERR_OK)
-		return k;
-	key = entry_key(repo, &c->digest, ENTRY_LINK);
-	u64_pack(&v, c->at_ms);
-	k = put(t, KV_ENTRY, &key, row_str(&v), e);
-	if (k == ERR_OK)
-		k = place_update(t, c, repo, &c->digest, PLACE_LINK, 0, e);
-	return k == ERR_OK ? review_if_free(t, c, repo, &c->digest, e) : k;
+	return row_drop(t, KV_UPLOAD, &key, e);
 }
 
 static enum err_kind apply_blob_link(struct index_txn *t, struct change *c, struct err *e)
@@ -225,7 +59,7 @@ static enum err_kind apply_blob_mount(struct index_txn *t, struct change *c, str
 			k = index_has_link(t->kv, from.id, &c->digest, e);
 	}
 	if (k == ERR_NOT_FOUND)
-		return refuse(e, k, "no source to mount", &c->digest, &c->from);
+		return index_refuse(e, k, "no source to mount", &c->digest, &c->from);
 	if (k == ERR_OK)
 		k = index_get_size(t->kv, &c->digest, &c->size_bytes, e);
 	if (k == ERR_NOT_FOUND)
@@ -235,6 +69,7 @@ static enum err_kind apply_blob_mount(struct index_txn *t, struct change *c, str
 
 static enum err_kind apply_blob_unlink(struct index_txn *t, struct change *c, struct err *e)
 {
+	struct trash_row gone = { .kind = TRASH_BLOB, .digest = c->digest, .repo = c->repo };
 	struct repo_row r;
 	struct key key;
 	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
@@ -242,19 +77,21 @@ static enum err_kind apply_blob_unlink(struct index_txn *t, struct change *c, st
 	if (k == ERR_OK)
 		k = index_has_link(t->kv, r.id, &c->digest, e);
 	if (k == ERR_NOT_FOUND)
-		return refuse(e, k, "no blob", &c->digest, &c->repo);
+		return index_refuse(e, k, "no blob", &c->digest, &c->repo);
 	if (k != ERR_OK)
 		return k;
 	key = entry_key(r.id, &c->digest, ENTRY_HELD);
-	k = first_entry(t, &key, NULL, e);
+	k = index_first(t->kv, KV_ENTRY, &key, NULL, e);
 	if (k == ERR_OK)
-		return refuse(e, ERR_IN_USE, "a manifest refers to blob", &c->digest, &c->repo);
-	key = entry_key(r.id, &c->digest, ENTRY_LINK);
+		return index_refuse(e, ERR_IN_USE, "a manifest refers to blob", &c->digest,
+				    &c->repo);
 	if (k == ERR_NOT_FOUND)
-		k = drop(t, KV_ENTRY, &key, e);
+		k = index_get_size(t->kv, &c->digest, &gone.size_bytes, e);
 	if (k == ERR_OK)
-		k = place_update(t, c, r.id, &c->digest, 0, PLACE_LINK, e);
-	return k == ERR_OK ? review_add(t, c, r.id, &c->digest, e) : k;
+		k = trash_put(t, c, &gone, STR(""), STR(""), e);
+	if (k == ERR_OK)
+		k = link_drop(t, c, r.id, e);
+	return k == ERR_OK ? repo_drop_if_empty(t, &c->repo, r.id, e) : k;
 }
 
 /* --- tags --- */
@@ -266,16 +103,6 @@ static struct key tag_key(uint64_t repo, struct str tag)
 	key_u64(&k, repo);
 	key_text(&k, tag);
 	return k;
-}
-
-static enum err_kind tag_clear(struct index_txn *t, uint64_t repo, struct str tag,
-			       const struct digest *d, struct err *e)
-{
-	struct key key = tag_key(repo, tag), reverse = entry_key(repo, d, ENTRY_TAGGED);
-	enum err_kind k = drop(t, KV_TAG, &key, e);
-
-	key_text(&reverse, tag);
-	return k == ERR_OK ? drop(t, KV_ENTRY, &reverse, e) : k;
 }
 
 static enum err_kind tag_set(struct index_txn *t, const struct change *c, uint64_t repo,
@@ -292,18 +119,20 @@ static enum err_kind tag_set(struct index_txn *t, const struct change *c, uint64
 		return k;
 	if (k == ERR_OK)
 		now.pulled_ms = old.pulled_ms;
-	k = moved ? tag_clear(t, repo, tag_name_str(tag), &old.digest, e) : ERR_OK;
+	k = moved ? tag_drop(t, repo, tag_name_str(tag), &old.digest, e) : ERR_OK;
 	if (k == ERR_OK && moved)
-		k = review_if_free(t, c, repo, &old.digest, e);
+		k = review_update(t, c, repo, &old.digest, e);
 	tag_row_pack(&v, &now);
 	if (k == ERR_OK)
-		k = put(t, KV_TAG, &key, row_str(&v), e);
+		k = row_put(t, KV_TAG, &key, row_str(&v), e);
 	key_text(&reverse, tag_name_str(tag));
-	return k == ERR_OK ? put(t, KV_ENTRY, &reverse, (struct str){ "", 0 }, e) : k;
+	return k == ERR_OK ? row_put(t, KV_ENTRY, &reverse, (struct str){ "", 0 }, e) : k;
 }
 
 static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, struct err *e)
 {
+	struct trash_row gone = { .kind = TRASH_TAG, .repo = c->repo };
+	AUTO_SBUF tag = { .max = SBUF_MAX };
 	struct repo_row r;
 	struct tag_row old;
 	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
@@ -312,9 +141,16 @@ static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, str
 		k = index_get_tag(t->kv, r.id, &c->tags[0], &old, e);
 	if (k == ERR_NOT_FOUND)
 		return err_set(e, k, __func__, "no tag %s in %.100s", c->tags[0].s, c->repo.s);
+	if (k != ERR_OK)
+		return k;
+	tag_pack(&tag, tag_name_str(&c->tags[0]));
+	gone.digest = old.digest;
+	k = trash_put(t, c, &gone, (struct str){ tag.p, tag.n }, STR(""), e);
 	if (k == ERR_OK)
-		k = tag_clear(t, r.id, tag_name_str(&c->tags[0]), &old.digest, e);
-	return k == ERR_OK ? review_if_free(t, c, r.id, &old.digest, e) : k;
+		k = tag_drop(t, r.id, tag_name_str(&c->tags[0]), &old.digest, e);
+	if (k == ERR_OK)
+		k = review_update(t, c, r.id, &old.digest, e);
+	return k == ERR_OK ? repo_drop_if_empty(t, &c->repo, r.id, e) : k;
 }
 
 /* --- manifests --- */
@@ -351,15 +187,16 @@ static enum err_kind miss(struct change *c, const struct digest *d, struct err *
 static enum err_kind check_refs(struct index_txn *t, struct change *c, uint64_t repo, struct err *e)
 {
 	for (size_t i = 0; i < c->manifest->n_refs; i++) {
-		const struct manifest_ref *ref = &c->manifest->refs[i];
+		struct manifest_ref *ref = &c->manifest->refs[i];
 		bool optional = ref->may_be_absent || c->sparse == SPARSE_ALL ||
 				(ref->kind == REF_CHILD && c->sparse == SPARSE_INDEX);
 		uint64_t size;
 		enum err_kind k = repo ? ref_size(t, repo, ref, &size, e) : ERR_NOT_FOUND;
 
 		if (k == ERR_OK && size != ref->size_bytes)
-			return refuse(e, ERR_INVALID, "wrong size given for", &ref->digest,
-				      &c->repo);
+			return index_refuse(e, ERR_INVALID, "wrong size given for", &ref->digest,
+					    &c->repo);
+		ref->was_absent = k == ERR_NOT_FOUND;
 		if (k == ERR_NOT_FOUND)
 			k = optional ? ERR_OK : miss(c, &ref->digest, e);
 		if (k != ERR_OK)
@@ -372,16 +209,6 @@ static enum err_kind check_refs(struct index_txn *t, struct change *c, uint64_t 
 		       c->n_missing, c->repo.s);
 }
 
-static struct key referrer_key(uint64_t repo, const struct digest *subject, const char *type,
-			       const struct digest *d)
-{
-	struct key k = entry_key(repo, subject, ENTRY_REFERRER);
-
-	key_u64(&k, artifact_type_hash(str_of(type)));
-	key_digest(&k, d);
-	return k;
-}
-
 static enum err_kind referrer_put(struct index_txn *t, const struct manifest *m, uint64_t repo,
 				  struct err *e)
 {
@@ -392,7 +219,7 @@ static enum err_kind referrer_put(struct index_txn *t, const struct manifest *m,
 	referrer_pack(&v, str_of(m->artifact_type), str_of(m->descriptor));
 	if (v.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a referrer");
-	return put(t, KV_ENTRY, &key, (struct str){ v.p, v.n }, e);
+	return row_put(t, KV_ENTRY, &key, (struct str){ v.p, v.n }, e);
 }
 
 static struct key held_key(uint64_t repo, const struct digest *d, uint64_t manifest_id)
@@ -413,7 +240,9 @@ static enum err_kind refs_put(struct index_txn *t, const struct manifest *m, uin
 
 		key_u8(&value, m->refs[i].kind);
 		key_digest(&value, &m->digest);
-		k = put(t, KV_ENTRY, &key, key_str(&value), e);
+		k = row_put(t, KV_ENTRY, &key, key_str(&value), e);
+		if (k == ERR_OK)
+			k = review_drop(t, repo, &m->refs[i].digest, e);
 	}
 	return k;
 }
@@ -449,7 +278,7 @@ static enum err_kind manifest_row_put(struct index_txn *t, const struct change *
 	if (v.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for references");
 	*ret_id = now.id;
-	return put(t, KV_ENTRY, &key, (struct str){ v.p, v.n }, e);
+	return row_put(t, KV_ENTRY, &key, (struct str){ v.p, v.n }, e);
 }
 
 static enum err_kind manifest_put(struct index_txn *t, const struct change *c, uint64_t repo,
@@ -461,9 +290,9 @@ static enum err_kind manifest_put(struct index_txn *t, const struct change *c, u
 	enum err_kind k = object_put(t, &m->digest, m->size_bytes, e);
 
 	if (k == ERR_OK && c->bytes.n <= INDEX_INLINE_MAX)
-		k = put(t, KV_CONTENT, &bytes, c->bytes, e);
+		k = row_put(t, KV_CONTENT, &bytes, c->bytes, e);
 	if (k == ERR_OK)
-		k = place_update(t, c, repo, &m->digest, PLACE_MANIFEST, 0, e);
+		k = place_update(t, c, repo, &c->repo, &m->digest, PLACE_MANIFEST, 0, e);
 	if (k == ERR_OK)
 		k = manifest_row_put(t, c, repo, &id, e);
 	return k == ERR_OK ? refs_put(t, m, repo, id, e) : k;
@@ -485,50 +314,7 @@ static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, s
 		k = referrer_put(t, c->manifest, repo, e);
 	for (size_t i = 0; i < c->n_tags && k == ERR_OK; i++)
 		k = tag_set(t, c, repo, &c->tags[i], e);
-	if (k == ERR_OK && c->n_tags == 0)
-		k = review_if_free(t, c, repo, &c->digest, e);
-	return k;
-}
-
-static enum err_kind tags_clear(struct index_txn *t, uint64_t repo, const struct digest *d,
-				struct err *e)
-{
-	struct key prefix = entry_key(repo, d, ENTRY_TAGGED), found;
-
-	for (;;) {
-		enum err_kind k = first_entry(t, &prefix, &found, e);
-
-		if (k != ERR_OK)
-			return k == ERR_NOT_FOUND ? ERR_OK : k;
-		k = tag_clear(t, repo,
-			      (struct str){ (const char *)found.b + prefix.n, found.n - prefix.n },
-			      d, e);
-		if (k != ERR_OK)
-			return k;
-	}
-}
-
-/* Gives up the references of a manifest; what nobody else holds goes to review. */
-static enum err_kind refs_clear(struct index_txn *t, const struct change *c, uint64_t repo,
-				uint64_t id, struct str packed, struct err *e)
-{
-	AUTO_SBUF copy = { .max = SBUF_MAX };
-	struct str rest;
-	struct manifest_ref ref;
-	enum err_kind k = ERR_OK;
-
-	sbuf_add_str(&copy, packed); /* the deletes below move what packed points to */
-	if (copy.failed)
-		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for references");
-	rest = (struct str){ copy.p, copy.n };
-	while (k == ERR_OK && refs_next(&rest, &ref)) {
-		struct key held = held_key(repo, &ref.digest, id);
-
-		k = drop(t, KV_ENTRY, &held, e);
-		if (k == ERR_OK)
-			k = review_if_free(t, c, repo, &ref.digest, e);
-	}
-	return k == ERR_OK && rest.n ? index_bad_value(e, "entry") : k;
+	return k == ERR_OK ? review_update(t, c, repo, &c->digest, e) : k;
 }
 
 static enum err_kind apply_manifest_delete(struct index_txn *t, struct change *c, struct err *e)
@@ -536,27 +322,15 @@ static enum err_kind apply_manifest_delete(struct index_txn *t, struct change *c
 	struct repo_row r;
 	struct manifest_row mr;
 	struct str refs;
-	struct key key;
 	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
 
 	if (k == ERR_OK)
 		k = index_get_manifest(t->kv, r.id, &c->digest, &mr, &refs, e);
 	if (k == ERR_NOT_FOUND)
-		return refuse(e, k, "no manifest", &c->digest, &c->repo);
+		return index_refuse(e, k, "no manifest", &c->digest, &c->repo);
 	if (k == ERR_OK)
-		k = refs_clear(t, c, r.id, mr.id, refs, e);
-	if (k == ERR_OK)
-		k = tags_clear(t, r.id, &c->digest, e);
-	if (k == ERR_OK && mr.has_subject) {
-		key = referrer_key(r.id, &mr.subject, mr.artifact_type, &c->digest);
-		k = drop(t, KV_ENTRY, &key, e);
-	}
-	key = entry_key(r.id, &c->digest, ENTRY_MANIFEST);
-	if (k == ERR_OK)
-		k = drop(t, KV_ENTRY, &key, e);
-	if (k == ERR_OK)
-		k = place_update(t, c, r.id, &c->digest, 0, PLACE_MANIFEST, e);
-	return k == ERR_OK ? review_add(t, c, r.id, &c->digest, e) : k;
+		k = manifest_drop(t, c, r.id, &mr, refs, e);
+	return k == ERR_OK ? repo_drop_if_empty(t, &c->repo, r.id, e) : k;
 }
 
 /* --- upload sessions --- */
@@ -577,7 +351,7 @@ static enum err_kind apply_upload_open(struct index_txn *t, struct change *c, st
 			       (unsigned long long)open);
 	key_upload(&key, &c->upload);
 	upload_row_pack(&v, &ur);
-	return put(t, KV_UPLOAD, &key, row_str(&v), e);
+	return row_put(t, KV_UPLOAD, &key, row_str(&v), e);
 }
 
 static enum err_kind apply_upload_close(struct index_txn *t, struct change *c, struct err *e)
@@ -612,6 +386,9 @@ static enum err_kind (*const appliers[CHANGE_KIND_N])(struct index_txn *, struct
 	[CHANGE_UPLOAD_OPEN] = apply_upload_open,
 	[CHANGE_UPLOAD_CLOSE] = apply_upload_close,
 	[CHANGE_SETTLE] = apply_settle,
+	[CHANGE_COLLECT] = apply_collect,
+	[CHANGE_PURGED] = apply_purged,
+	[CHANGE_TRASH_DROP] = apply_trash_drop,
 };
 
 enum err_kind index_begin(struct index *ix, struct index_txn **ret, struct err *e)
@@ -622,8 +399,10 @@ enum err_kind index_begin(struct index *ix, struct index_txn **ret, struct err *
 	if (!t)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a transaction");
 	k = kv_write_begin(ix->kv, &t->kv, e);
+	if (k == ERR_OK)
+		k = index_get_totals(t->kv, &t->totals, e);
 	if (k != ERR_OK) {
-		free(t);
+		index_abort(&t);
 		return k;
 	}
 	*ret = t;
@@ -645,9 +424,15 @@ enum err_kind index_mark_put(struct index_txn *t, const struct reflog_mark *m, s
 enum err_kind index_commit(struct index_txn **t, struct err *e)
 {
 	struct index_txn *p = TAKE(*t);
-	enum err_kind k = kv_write_commit(&p->kv, e);
+	enum err_kind k = ERR_OK;
+	struct row v;
 
-	free(p);
+	totals_pack(&v, &p->totals);
+	if (p->totals_changed)
+		k = kv_put(p->kv, KV_META, TOTALS_KEY, row_str(&v), e);
+	if (k == ERR_OK)
+		k = kv_write_commit(&p->kv, e);
+	index_abort(&p);
 	return k;
 }
 

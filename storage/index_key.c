@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+#define REF_WAS_ABSENT 0x80u
+
 static size_t u64_bytes(uint8_t *to, uint64_t v)
 {
 	for (unsigned i = 0; i < 8; i++)
@@ -261,12 +263,107 @@ bool u64_unpack(struct str in, uint64_t *ret)
 	return true;
 }
 
+void totals_pack(struct row *r, const struct totals *v)
+{
+	r->n = u64_bytes(r->b, v->objects);
+	r->n += u64_bytes(r->b + r->n, v->bytes);
+}
+
+bool totals_unpack(struct str in, struct totals *ret)
+{
+	struct totals v;
+
+	if (!unpack_u64(&in, &v.objects) || !unpack_u64(&in, &v.bytes) || in.n)
+		return false;
+	*ret = v;
+	return true;
+}
+
+struct key review_key(const struct review_row *v)
+{
+	struct key k = { 0 };
+
+	key_u64(&k, v->due_ms);
+	key_u64(&k, v->repo);
+	key_digest(&k, &v->digest);
+	return k;
+}
+
+void review_row_pack(struct row *r, const struct review_row *v)
+{
+	r->n = u64_bytes(r->b, v->since_ms);
+	r->b[r->n++] = v->why;
+}
+
+bool review_row_unpack(struct str key, struct str value, struct review_row *ret)
+{
+	struct review_row v;
+
+	if (!unpack_u64(&key, &v.due_ms) || !unpack_u64(&key, &v.repo) ||
+	    !unpack_digest(&key, &v.digest) || key.n || !unpack_u64(&value, &v.since_ms) ||
+	    !unpack_u8(&value, &v.why) || value.n || v.why < REVIEW_FREE || v.why > REVIEW_CONTENT)
+		return false;
+	*ret = v;
+	return true;
+}
+
+void trash_row_pack(struct row *r, const struct trash_row *v)
+{
+	r->n = u64_bytes(r->b, v->at_ms);
+	r->b[r->n++] = v->kind;
+	r->b[r->n++] = v->by_gc;
+	r->n += digest_bytes(r->b + r->n, &v->digest);
+	r->n += u64_bytes(r->b + r->n, v->size_bytes);
+	r->n += text_bytes(r->b + r->n, repo_name_str(&v->repo));
+	r->n += text_bytes(r->b + r->n, str_of(v->media_type));
+}
+
+bool trash_row_unpack(struct str key, struct str value, struct trash_row *ret, struct str *ret_tags,
+		      struct str *ret_refs)
+{
+	struct trash_row v = { 0 };
+	struct str repo, media;
+	uint64_t n_tags;
+	uint8_t by_gc;
+
+	if (!unpack_u64(&key, &v.id) || key.n || !unpack_u64(&value, &v.at_ms) ||
+	    !unpack_u8(&value, &v.kind) || v.kind < TRASH_MANIFEST || v.kind > TRASH_TAG ||
+	    !unpack_u8(&value, &by_gc) || by_gc > 1 || !unpack_digest(&value, &v.digest) ||
+	    !unpack_u64(&value, &v.size_bytes) || !unpack_text(&value, REPO_NAME_MAX, &repo) ||
+	    !repo_name_parse(&v.repo, repo) || !unpack_text(&value, MEDIA_TYPE_MAX, &media) ||
+	    !str_copy(media, v.media_type, sizeof(v.media_type)) || !unpack_u64(&value, &n_tags) ||
+	    n_tags > value.n)
+		return false;
+	v.by_gc = by_gc;
+	*ret = v;
+	*ret_tags = (struct str){ value.p, (size_t)n_tags };
+	*ret_refs = advance(value, (size_t)n_tags);
+	return true;
+}
+
+void tag_pack(struct sbuf *b, struct str tag)
+{
+	uint8_t one[2 + TAG_NAME_MAX];
+
+	sbuf_add(b, one, text_bytes(one, tag));
+}
+
+bool tag_next(struct str *in, struct tag_name *ret)
+{
+	struct str at = *in, text;
+
+	if (!unpack_text(&at, TAG_NAME_MAX, &text) || !tag_name_parse(ret, text))
+		return false;
+	*in = at;
+	return true;
+}
+
 void refs_pack(struct sbuf *b, const struct manifest_ref *refs, size_t n)
 {
 	uint8_t one[1 + DIGEST_PACKED_MAX];
 
 	for (size_t i = 0; i < n; i++) {
-		one[0] = refs[i].kind;
+		one[0] = refs[i].kind | (refs[i].was_absent ? REF_WAS_ABSENT : 0);
 		sbuf_add(b, one, 1 + digest_bytes(one + 1, &refs[i].digest));
 	}
 }
@@ -276,8 +373,11 @@ bool refs_next(struct str *in, struct manifest_ref *ret)
 	struct str at = *in;
 	struct manifest_ref ref = { 0 };
 
-	if (!unpack_u8(&at, &ref.kind) || ref.kind < REF_CONFIG || ref.kind > REF_CHILD ||
-	    !unpack_digest(&at, &ref.digest))
+	if (!unpack_u8(&at, &ref.kind))
+		return false;
+	ref.was_absent = ref.kind & REF_WAS_ABSENT;
+	ref.kind &= (uint8_t)~REF_WAS_ABSENT;
+	if (ref.kind < REF_CONFIG || ref.kind > REF_CHILD || !unpack_digest(&at, &ref.digest))
 		return false;
 	*in = at;
 	*ret = ref;

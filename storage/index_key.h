@@ -31,6 +31,7 @@ struct key {
  * whether there is any.
  */
 enum entry_kind {
+	ENTRY_REVIEW = 0,   /* it waits in the review queue: its row's due time */
 	ENTRY_LINK = 1,     /* it is a blob of the repository */
 	ENTRY_MANIFEST = 2, /* it is a manifest of the repository */
 	ENTRY_TAGGED = 3,   /* + tag: the tag points to it */
@@ -44,6 +45,8 @@ enum content_kind {
 	CONTENT_OBJECT = 1, /* its size: there is a file */
 	CONTENT_BYTES = 2,  /* the bytes themselves, of small manifests */
 	CONTENT_PLACE = 3,  /* + repository: that repository has it */
+	CONTENT_TRASH = 4,  /* + number of a row in the trash: that row may want it back */
+	CONTENT_REVIEW = 5, /* it waits in the review queue: its row's due time */
 };
 
 /* A key is built left to right; each part is appended. */
@@ -86,6 +89,39 @@ struct upload_row {
 	struct repo_name repo;
 };
 
+/* Why something waits for review; values are on disk. */
+enum review_why {
+	REVIEW_FREE = 1,       /* no tag and no manifest of the repository refers to it */
+	REVIEW_NO_SUBJECT = 2, /* what it referred to as its subject was deleted */
+	REVIEW_CONTENT = 3,    /* no repository has it any more; repository number 0 */
+};
+
+/* An entry of the review queue: key (due, repository, digest) and value. */
+struct review_row {
+	uint64_t due_ms, repo; /* REVIEW_PARKED: not due unless the rules change */
+	struct digest digest;
+	uint64_t since_ms; /* steady clock: when it came to be so */
+	uint8_t why;
+};
+#define REVIEW_PARKED UINT64_MAX
+
+/* What was deleted and can be restored. */
+enum trash_kind { TRASH_MANIFEST = 1, TRASH_BLOB = 2, TRASH_TAG = 3 };
+struct trash_row {
+	uint64_t id;    /* the key */
+	uint64_t at_ms; /* steady clock */
+	uint8_t kind;
+	bool by_gc; /* not by a client */
+	struct digest digest;
+	uint64_t size_bytes;
+	struct repo_name repo;
+	char media_type[MEDIA_TYPE_MAX + 1]; /* TRASH_MANIFEST */
+};
+
+struct totals {
+	uint64_t objects, bytes;
+};
+
 /* Position up to which the reflog is part of the index. */
 struct reflog_mark {
 	uint64_t segment; /* first sequence number in the file, which names it */
@@ -113,6 +149,22 @@ void reflog_mark_pack(struct row *r, const struct reflog_mark *v);
 bool reflog_mark_unpack(struct str in, struct reflog_mark *ret);
 void u64_pack(struct row *r, uint64_t v);
 bool u64_unpack(struct str in, uint64_t *ret);
+void totals_pack(struct row *r, const struct totals *v);
+bool totals_unpack(struct str in, struct totals *ret);
+
+struct key review_key(const struct review_row *v);
+void review_row_pack(struct row *r, const struct review_row *v);
+bool review_row_unpack(struct str key, struct str value, struct review_row *ret);
+
+/*
+ * A row's value is this, then the length of its tags (u64), the tags that went with it (tag_pack), and the references of
+ * a manifest (refs_pack); *ret_tags and *ret_refs point into value.
+ */
+void trash_row_pack(struct row *r, const struct trash_row *v);
+bool trash_row_unpack(struct str key, struct str value, struct trash_row *ret, struct str *ret_tags,
+		      struct str *ret_refs);
+void tag_pack(struct sbuf *b, struct str tag);
+bool tag_next(struct str *in, struct tag_name *ret); /* false at the end and on bad bytes */
 
 /* References of one manifest: kind and digest, one after another. */
 void refs_pack(struct sbuf *b, const struct manifest_ref *refs, size_t n);

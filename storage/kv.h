@@ -21,7 +21,10 @@
 	X(ENTRY, "entry")                                                                          \
 	X(CONTENT, "content")                                                                      \
 	X(UPLOAD, "upload")                                                                        \
-	X(REVIEW, "review")
+	X(REVIEW, "review")                                                                        \
+	X(REPO_NAME, "repo-name")                                                                  \
+	X(TRASH, "trash")                                                                          \
+	X(DOOMED, "doomed")
 #define X(id, name) KV_##id,
 enum kv_table { KV_TABLES(X) KV_TABLE_N };
 #undef X

@@ -21,6 +21,7 @@ struct manifest_ref {
 	uint64_t size_bytes;
 	uint8_t kind;       /* enum ref_kind */
 	bool may_be_absent; /* layers of a non-distributable type */
+	bool was_absent;    /* the repository did not have it when the manifest was accepted */
 };
 
 struct manifest {

@@ -84,12 +84,39 @@ static enum err_kind recover_session(void *arg, const char *name, struct err *e)
 	return kept ? ERR_OK : discard_file(r, name, e);
 }
 
+/* Content that was collected, whose file this or an earlier process did not get to. */
+static enum err_kind finish_doomed(struct store *st, uint64_t *ret_discarded, struct err *e)
+{
+	struct digest d;
+	size_t n;
+	enum err_kind k;
+
+	while ((k = index_doomed_page(st->index, NULL, 1, &d, &n, e)) == ERR_OK && n) {
+		struct change c = store_change(st, CHANGE_PURGED, &(struct repo_name){ 0 });
+		uint64_t size;
+
+		c.digest = d;
+		k = index_object_find(st->index, &d, &size, NULL, e);
+		if (k == ERR_NOT_FOUND) { /* and not pushed again since */
+			k = blob_discard(st, &d, e);
+			*ret_discarded += 1;
+		}
+		if (k == ERR_OK)
+			k = commit_change(st->committer, &c, e);
+		if (k != ERR_OK)
+			return k;
+	}
+	return k;
+}
+
 /* Twice, because a file that is renamed while the directory is read may be met again under its new name. */
 enum err_kind store_recover(struct store *st, struct store_recovery *ret, struct err *e)
 {
 	struct recovering r = { .st = st };
-	enum err_kind k = fd_list_dir(st->uploads_fd, ".", recover_pending, &r, e);
+	enum err_kind k = finish_doomed(st, &r.found.discarded, e);
 
+	if (k == ERR_OK)
+		k = fd_list_dir(st->uploads_fd, ".", recover_pending, &r, e);
 	if (k == ERR_OK)
 		k = fd_list_dir(st->uploads_fd, ".", recover_session, &r, e);
 	if (k == ERR_OK)

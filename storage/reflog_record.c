@@ -19,9 +19,19 @@ static const struct {
 	[CHANGE_TAG_DELETE] = { "tag.delete", CHANGE_TAG_DELETE, false, false, true },
 };
 
+/* As what a change is recorded; CHANGE_KIND_N: not at all. */
+static enum change_kind recorded_as(const struct change *c)
+{
+	if (c->kind != CHANGE_COLLECT)
+		return ops[c->kind].op ? c->kind : CHANGE_KIND_N;
+	if (c->verdict == VERDICT_LINK)
+		return CHANGE_BLOB_UNLINK;
+	return c->verdict == VERDICT_MANIFEST ? CHANGE_MANIFEST_DELETE : CHANGE_KIND_N;
+}
+
 bool reflog_records(const struct change *c)
 {
-	return ops[c->kind].op != NULL;
+	return recorded_as(c) != CHANGE_KIND_N;
 }
 
 static struct jv *tags_value(const struct change *c)
@@ -38,21 +48,24 @@ static struct jv *tags_value(const struct change *c)
 enum err_kind reflog_record_write(const struct change *c, uint64_t seq, struct sbuf *b,
 				  struct err *e)
 {
+	enum change_kind kind = recorded_as(c);
 	char text[DIGEST_TEXT_MAX];
 	AUTO_JV *v = jv_pack("{s:I, s:I, s:s, s:s}", "seq", (long long)seq, "ts",
-			     (long long)c->at_ms, "op", ops[c->kind].op, "repo", c->repo.s);
+			     (long long)c->at_ms, "op", ops[kind].op, "repo", c->repo.s);
 	bool ok = v != NULL;
 
-	if (ok && ops[c->kind].has_digest)
+	if (ok && ops[kind].has_digest)
 		ok = jv_set(v, "digest", jv_pack("s", digest_text(&c->digest, text)));
-	if (ok && ops[c->kind].has_size)
+	if (ok && ops[kind].has_size)
 		ok = jv_set(v, "size",
 			    jv_pack("I", (long long)(c->manifest ? c->manifest->size_bytes
 								 : c->size_bytes)));
-	if (ok && c->kind == CHANGE_MANIFEST_PUT)
+	if (ok && kind == CHANGE_MANIFEST_PUT)
 		ok = jv_set(v, "mediaType", jv_pack("s", c->manifest->media_type));
-	if (ok && ops[c->kind].has_tags)
+	if (ok && ops[kind].has_tags)
 		ok = jv_set(v, "tags", tags_value(c));
+	if (ok && c->by_gc)
+		ok = jv_set(v, "by", jv_pack("s", "gc"));
 	if (ok)
 		jv_dump(v, b);
 	sbuf_add(b, "\n", 1);

@@ -1,24 +1,68 @@
 #include "storage/repo.h"
 
 #include "base/clock.h"
+#include "base/step.h"
 #include "storage/blob.h"
 #include "storage/store_impl.h"
 
-static struct change change_of(const struct store *st, enum change_kind kind,
-			       const struct repo_name *repo)
+struct change store_change(const struct store *st, enum change_kind kind,
+			   const struct repo_name *repo)
 {
-	uint64_t now = wall_ms();
+	uint64_t now = steady_ms();
 
 	return (struct change){ .kind = kind,
 				.repo = *repo,
-				.at_ms = now,
-				.review_at_ms = now + st->options.lease_ms };
+				.at_ms = wall_ms(),
+				.clock_ms = now,
+				.review_at_ms = now + st->options.lease_ms,
+				.trash = st->options.trash_keep_ms > 0 };
+}
+
+/*
+ * gc/PROTOCOL.md, H1 to H4: what was seen free is leased and looked at again, since it may have been collected between
+ * the look and the lease.
+ */
+static bool lease(struct store *st, uint64_t repo, const struct digest *d)
+{
+	const struct lease_key key = { .repo = repo, .digest = *d };
+	bool ok;
+
+	STEP("head.looked");
+	ok = lease_take(st->leases, &key);
+	STEP("head.leased");
+	return ok;
+}
+
+enum err_kind repo_blob_find(struct store *st, const struct repo_name *repo, const struct digest *d,
+			     struct blob_info *ret, struct err *e)
+{
+	enum err_kind k = index_blob_find(st->index, repo, d, ret, e);
+
+	if (k != ERR_OK || ret->held || st->options.lease_ms == 0)
+		return k;
+	if (!lease(st, ret->repo, d))
+		return err_set(e, ERR_NOT_FOUND, __func__, "no such blob in %s", repo->s);
+	return index_blob_find(st->index, repo, d, ret, e);
+}
+
+enum err_kind repo_manifest_find(struct store *st, const struct repo_name *repo,
+				 const struct tag_name *tag, const struct digest *d,
+				 struct manifest_info *ret, struct err *e)
+{
+	enum err_kind k = index_manifest_find(st->index, repo, tag, d, ret, e);
+
+	if (k != ERR_OK || ret->held || st->options.lease_ms == 0)
+		return k;
+	free(TAKE(ret->bytes));
+	if (!lease(st, ret->repo, &ret->digest))
+		return err_set(e, ERR_NOT_FOUND, __func__, "no such manifest in %s", repo->s);
+	return index_manifest_find(st->index, repo, tag, d, ret, e);
 }
 
 enum err_kind repo_blob_mount(struct store *st, const struct repo_name *repo,
 			      const struct repo_name *from, const struct digest *d, struct err *e)
 {
-	struct change c = change_of(st, CHANGE_BLOB_MOUNT, repo);
+	struct change c = store_change(st, CHANGE_BLOB_MOUNT, repo);
 
 	c.digest = *d;
 	if (from)
@@ -29,7 +73,7 @@ enum err_kind repo_blob_mount(struct store *st, const struct repo_name *repo,
 enum err_kind repo_blob_delete(struct store *st, const struct repo_name *repo,
 			       const struct digest *d, struct err *e)
 {
-	struct change c = change_of(st, CHANGE_BLOB_UNLINK, repo);
+	struct change c = store_change(st, CHANGE_BLOB_UNLINK, repo);
 
 	c.digest = *d;
 	return commit_change(st->committer, &c, e);
@@ -57,7 +101,7 @@ enum err_kind repo_manifest_put(struct store *st, const struct repo_name *repo,
 				struct err *e)
 {
 	AUTO_MANIFEST m = { 0 };
-	struct change c = change_of(st, CHANGE_MANIFEST_PUT, repo);
+	struct change c = store_change(st, CHANGE_MANIFEST_PUT, repo);
 	enum err_kind k = manifest_parse(push->body, push->media_type, &push->digest,
 					 st->options.json_depth_max, &m, e);
 
@@ -86,7 +130,7 @@ void manifest_pushed_clear(struct manifest_pushed *p)
 enum err_kind repo_manifest_delete(struct store *st, const struct repo_name *repo,
 				   const struct digest *d, struct err *e)
 {
-	struct change c = change_of(st, CHANGE_MANIFEST_DELETE, repo);
+	struct change c = store_change(st, CHANGE_MANIFEST_DELETE, repo);
 
 	c.digest = *d;
 	return commit_change(st->committer, &c, e);
@@ -95,7 +139,7 @@ enum err_kind repo_manifest_delete(struct store *st, const struct repo_name *rep
 enum err_kind repo_tag_delete(struct store *st, const struct repo_name *repo,
 			      const struct tag_name *tag, struct err *e)
 {
-	struct change c = change_of(st, CHANGE_TAG_DELETE, repo);
+	struct change c = store_change(st, CHANGE_TAG_DELETE, repo);
 
 	c.tags = tag;
 	c.n_tags = 1;

@@ -9,6 +9,18 @@
 #include "storage/store.h"
 
 /*
+ * Reads that tell a client of what nothing may refer to yet, and so give it a lease (promise P5).  ERR_NOT_FOUND as well
+ * for what is being collected.  The manifest's bytes are the caller's to free.
+ */
+MUST_CHECK enum err_kind repo_blob_find(struct store *st, const struct repo_name *repo,
+					const struct digest *d, struct blob_info *ret,
+					struct err *e);
+/* tag, or d where tag is NULL. */
+MUST_CHECK enum err_kind repo_manifest_find(struct store *st, const struct repo_name *repo,
+					    const struct tag_name *tag, const struct digest *d,
+					    struct manifest_info *ret, struct err *e);
+
+/*
  * Makes a blob of `from`, or of any repository where from is NULL, a blob of repo too.  ERR_NOT_FOUND if there is none
  * (distribution-spec "Mounting a blob from another repository").
  */

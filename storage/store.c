@@ -256,8 +256,10 @@ enum err_kind store_open(const struct store_options *o, struct store **ret,
 	lock_init(&st->sessions_mu, LOCK_SESSIONS);
 	lock_init(&st->publishers_mu, LOCK_PUBLISHERS);
 	cond_init(&st->published);
-	k = st->options.root ? open_all(st, ret_found, e)
+	k = st->options.root ? leases_new(o->lease_ms, &st->leases, e)
 			     : err_set(e, ERR_NO_MEMORY, __func__, "no memory for the store");
+	if (k == ERR_OK)
+		k = open_all(st, ret_found, e);
 	if (k != ERR_OK) {
 		store_close(&st);
 		return k;
@@ -278,6 +280,7 @@ void store_close(struct store **st)
 	committer_stop(&p->committer);
 	index_close(&p->index);
 	upload_sessions_free(p);
+	leases_free(&p->leases);
 	for (size_t i = 0; i < ARRAY_LEN(p->blobs_fd); i++)
 		fd_close(&p->blobs_fd[i]);
 	fd_close(&p->uploads_fd);

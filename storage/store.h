@@ -25,6 +25,7 @@ struct store_options {
 	uint64_t uploads_max;     /* open upload sessions */
 	uint64_t uploads_idle_ms; /* after which a session is given up */
 	uint64_t lease_ms;        /* how long unreferenced content is safe from gc */
+	uint64_t trash_keep_ms;   /* how long what was removed can be restored; 0: not at all */
 	unsigned json_depth_max;
 	enum sparse sparse; /* which manifests may name what is absent */
 	bool single_thread; /* no thread of our own: callers commit by themselves */

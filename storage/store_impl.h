@@ -5,6 +5,7 @@
 #pragma once
 
 #include "base/lock.h"
+#include "storage/lease.h"
 #include "storage/store.h"
 
 struct session;   /* upload.c */
@@ -16,6 +17,7 @@ struct store {
 	int blobs_fd[DIGEST_SHA512 + 1]; /* by enum digest_alg */
 	struct index *index;
 	struct committer *committer;
+	struct leases *leases;
 	_Atomic bool unsettled; /* a manifest was put whose file is not synced */
 	uint64_t opened_mono_ms;
 
@@ -26,6 +28,10 @@ struct store {
 	pthread_cond_t published;
 	struct publisher *publishers; /* under publishers_mu */
 };
+
+/* A change that is to happen now, by the rules of the store. */
+struct change store_change(const struct store *st, enum change_kind kind,
+			   const struct repo_name *repo);
 
 /* Removes what a killed process left in uploads/, and sees to the files that it had not settled. */
 MUST_CHECK enum err_kind store_recover(struct store *st, struct store_recovery *ret, struct err *e);

@@ -364,18 +364,15 @@ enum err_kind upload_finish(struct upload **take, const struct digest *want, str
 {
 	AUTO_UPLOAD *u = TAKE(*take);
 	struct publisher p;
-	struct change c = { .kind = CHANGE_BLOB_LINK,
-			    .repo = u->repo,
-			    .at_ms = wall_ms(),
-			    .digest = *want,
-			    .size_bytes = u->offset,
-			    .upload = u->id,
-			    .has_upload = u->session != NULL };
+	struct change c = store_change(u->st, CHANGE_BLOB_LINK, &u->repo);
 	enum err_kind k = verify(u, want, e);
 
 	if (k != ERR_OK)
 		return k;
-	c.review_at_ms = c.at_ms + u->st->options.lease_ms;
+	c.digest = *want;
+	c.size_bytes = u->offset;
+	c.upload = u->id;
+	c.has_upload = u->session != NULL;
 	k = blob_publish(u->st, u->fd, &u->id, want, &p, e);
 	if (k == ERR_OK)
 		k = commit_change(u->st->committer, &c, e);

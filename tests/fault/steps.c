@@ -245,7 +245,7 @@ static bool sees_blob(struct store *st, const char *repo, const char *text)
 	struct digest d = digest_of(text);
 	struct err e;
 	uint64_t size;
-	enum err_kind k = index_blob_find(store_index(st), &r, &d, &size, &e);
+	enum err_kind k = blob_size(store_index(st), &r, &d, &size, &e);
 
 	MUST(k == ERR_OK || k == ERR_NOT_FOUND);
 	if (k == ERR_OK)
@@ -274,8 +274,7 @@ static bool sees_manifest(struct store *st, const char *tag, const struct digest
 	MUST(manifest_parse((struct str){ m.bytes, (size_t)m.size_bytes }, str_of(m.media_type),
 			    &m.digest, 32, &parsed, &e) == ERR_OK);
 	for (size_t i = 0; i < parsed.n_refs; i++)
-		MUST(index_blob_find(store_index(st), &r, &parsed.refs[i].digest, &size, &e) ==
-		     ERR_OK);
+		MUST(blob_size(store_index(st), &r, &parsed.refs[i].digest, &size, &e) == ERR_OK);
 	free(m.bytes);
 	*ret = m.digest;
 	return true;

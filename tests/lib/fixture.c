@@ -193,3 +193,14 @@ void push_manifest(struct store *st, const char *repo, struct str body, const ch
 
 	MUST(repo_manifest_put(st, &r, &push, &pushed, &e) == ERR_OK);
 }
+
+enum err_kind blob_size(struct index *ix, const struct repo_name *repo, const struct digest *d,
+			uint64_t *ret, struct err *e)
+{
+	struct blob_info info;
+	enum err_kind k = index_blob_find(ix, repo, d, &info, e);
+
+	if (k == ERR_OK)
+		*ret = info.size_bytes;
+	return k;
+}

@@ -41,6 +41,10 @@ struct sbuf image_of(const char *config, const char *const *layers, size_t n_lay
 struct store_options store_options_of(const char *root);
 struct store *store_of(const char *root);
 
+/* index_blob_find for those who want to know the size only. */
+enum err_kind blob_size(struct index *ix, const struct repo_name *repo, const struct digest *d,
+			uint64_t *ret, struct err *e);
+
 /* Pushes that must succeed. */
 void push_blob(struct store *st, const char *repo, const char *text);
 void push_manifest(struct store *st, const char *repo, struct str body, const char *media_type,

@@ -140,6 +140,27 @@ static void check_referrer(struct kv_txn *t, uint64_t repo, const struct digest 
 	MUST(row.has_subject && digest_eq(&row.subject, subject));
 }
 
+static bool is_held(struct kv_txn *t, uint64_t repo, const struct digest *d, enum entry_kind kind)
+{
+	AUTO_KV_CURSOR *c = NULL;
+	struct key prefix = entry_key(repo, d, kind);
+	struct str key, value;
+	struct err e;
+
+	MUST(kv_cursor_open(t, KV_ENTRY, &c, &e) == ERR_OK);
+	return kv_seek(c, key_str(&prefix), &key, &value, &e) == ERR_OK &&
+	       str_starts(key, key_str(&prefix));
+}
+
+static void check_pointer(struct kv_txn *t, uint64_t repo, const struct digest *d, uint64_t due)
+{
+	struct review_row row = { .due_ms = due, .repo = repo, .digest = *d };
+	struct str value;
+
+	MUST(has_row(t, KV_REVIEW, review_key(&row), &value));
+	MUST(!is_held(t, repo, d, ENTRY_TAGGED) && !is_held(t, repo, d, ENTRY_HELD));
+}
+
 static void check_entry(struct kv_txn *t, struct str key, struct str value)
 {
 	struct digest d;
@@ -148,6 +169,10 @@ static void check_entry(struct kv_txn *t, struct str key, struct str value)
 
 	MUST(unpack_u64(&key, &repo) && unpack_digest(&key, &d) && unpack_u8(&key, &kind));
 	switch (kind) {
+	case ENTRY_REVIEW:
+		MUST(key.n == 0 && u64_unpack(value, &at));
+		check_pointer(t, repo, &d, at);
+		break;
 	case ENTRY_LINK:
 		MUST(key.n == 0 && u64_unpack(value, &at));
 		check_content(t, repo, &d, 1);
@@ -170,36 +195,6 @@ static void check_entry(struct kv_txn *t, struct str key, struct str value)
 	}
 }
 
-static bool is_in_review(struct kv_txn *t, uint64_t repo, const struct digest *d)
-{
-	AUTO_KV_CURSOR *c = NULL;
-	struct key want = { 0 };
-	struct str key, value;
-	struct err e;
-
-	key_u64(&want, repo);
-	key_digest(&want, d);
-	MUST(kv_cursor_open(t, KV_REVIEW, &c, &e) == ERR_OK);
-	for (enum err_kind k = kv_seek(c, STR("\0"), &key, &value, &e); k == ERR_OK;
-	     k = kv_next(c, &key, &value, &e)) {
-		if (key.n > 8 && str_eq((struct str){ key.p + 8, key.n - 8 }, key_str(&want)))
-			return true;
-	}
-	return false;
-}
-
-static bool is_held(struct kv_txn *t, uint64_t repo, const struct digest *d, enum entry_kind kind)
-{
-	AUTO_KV_CURSOR *c = NULL;
-	struct key prefix = entry_key(repo, d, kind);
-	struct str key, value;
-	struct err e;
-
-	MUST(kv_cursor_open(t, KV_ENTRY, &c, &e) == ERR_OK);
-	return kv_seek(c, key_str(&prefix), &key, &value, &e) == ERR_OK &&
-	       str_starts(key, key_str(&prefix));
-}
-
 /* I5 from its other side, and I7 */
 static void check_place(struct kv_txn *t, struct str key, struct str value)
 {
@@ -217,7 +212,21 @@ static void check_place(struct kv_txn *t, struct str key, struct str value)
 	MUST(has_entry(t, repo, &d, ENTRY_LINK) == ((bits & 1) != 0));
 	MUST(has_entry(t, repo, &d, ENTRY_MANIFEST) == ((bits & 2) != 0));
 	MUST(is_held(t, repo, &d, ENTRY_TAGGED) || is_held(t, repo, &d, ENTRY_HELD) ||
-	     is_in_review(t, repo, &d));
+	     has_entry(t, repo, &d, ENTRY_REVIEW));
+}
+
+/* Each row of the queue is known where what it is about stands. */
+static void check_review(struct kv_txn *t, struct str key, struct str value)
+{
+	struct review_row row;
+	uint64_t due;
+
+	MUST(review_row_unpack(key, value, &row));
+	if (row.repo)
+		MUST(has_row(t, KV_ENTRY, entry_key(row.repo, &row.digest, ENTRY_REVIEW), &value));
+	else
+		MUST(has_row(t, KV_CONTENT, content_key(&row.digest, CONTENT_REVIEW), &value));
+	MUST(u64_unpack(value, &due) && due == row.due_ms);
 }
 
 void index_check(struct index *ix)
@@ -229,4 +238,5 @@ void index_check(struct index *ix)
 	each_row(t, KV_TAG, check_tag);
 	each_row(t, KV_ENTRY, check_entry);
 	each_row(t, KV_CONTENT, check_place);
+	each_row(t, KV_REVIEW, check_review);
 }

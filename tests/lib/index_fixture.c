@@ -32,9 +32,11 @@ void apply_ok(struct index *ix, struct change c)
 
 struct change change_of_kind(enum change_kind kind, const char *repo, const struct digest *d)
 {
-	struct change c = {
-		.kind = kind, .repo = repo_of(repo), .at_ms = 1000, .review_at_ms = 2000
-	};
+	struct change c = { .kind = kind,
+			    .repo = repo_of(repo),
+			    .at_ms = 1000,
+			    .clock_ms = 1000,
+			    .review_at_ms = 2000 };
 
 	if (d)
 		c.digest = *d;
@@ -215,6 +217,16 @@ uint64_t repo_id(struct index *ix, const char *repo)
 	MUST(kv_read_begin(ix->kv, &t, &e) == ERR_OK);
 	MUST(index_get_repo(t, &name, &row, &e) == ERR_OK);
 	return row.id;
+}
+
+bool has_repo(struct index *ix, const char *repo)
+{
+	struct repo_name name = repo_of(repo);
+	struct err e;
+	enum err_kind k = index_repo_exists(ix, &name, &e);
+
+	MUST(k == ERR_OK || k == ERR_NOT_FOUND);
+	return k == ERR_OK;
 }
 
 bool index_has_review(struct index *ix, const char *repo, const struct digest *d, uint64_t due_ms)

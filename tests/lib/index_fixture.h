@@ -45,6 +45,7 @@ uint64_t index_entries(struct index *ix, enum entry_kind kind);
 uint64_t index_contents(struct index *ix, enum content_kind kind);
 /* index_check.c: aborts unless every row has the rows that go with it, and what is free waits for review (I4). */
 void index_check(struct index *ix);
+bool has_repo(struct index *ix, const char *repo);
 /* Is the digest in the review queue for the repository (by its row), due at this time? */
 bool index_has_review(struct index *ix, const char *repo, const struct digest *d, uint64_t due_ms);
 /* The same for any repository, at any time. */

@@ -212,7 +212,7 @@ static void check_blob(const char *repo, const char *text)
 	uint64_t size;
 	struct err e;
 
-	assert_ok(index_blob_find(store_index(st), &r, &d, &size, &e), &e);
+	assert_ok(blob_size(store_index(st), &r, &d, &size, &e), &e);
 	assert_int_equal(size, strlen(text));
 	check_file(&d, size);
 }
@@ -331,7 +331,7 @@ static void test_deleted(void **state)
 
 	(void)state;
 	assert_int_equal(index_manifest_find(store_index(st), &a, NULL, &d, &m, &e), ERR_NOT_FOUND);
-	assert_int_equal(index_blob_find(store_index(st), &a, &blob, &size, &e), ERR_NOT_FOUND);
+	assert_int_equal(blob_size(store_index(st), &a, &blob, &size, &e), ERR_NOT_FOUND);
 	assert_ok(object_exists(store_index(st), &d, &e), &e); /* gc's to collect */
 	assert_true(index_has_any_review(store_index(st), &d));
 	assert_true(index_has_any_review(store_index(st), &blob));

@@ -161,13 +161,11 @@ static void test_find(void **state)
 	assert_true(digest_eq(&m.digest, &d));
 	assert_int_equal(m.bytes[m.size_bytes], '\0');
 	free(m.bytes);
-	assert_ok(index_blob_find(ix, &a, &layer, &size, &e), &e);
+	assert_ok(blob_size(ix, &a, &layer, &size, &e), &e);
 	assert_int_equal(size, strlen(LAYER_TEXT));
-	assert_err(index_blob_find(ix, &a, &unknown, &size, &e), ERR_NOT_FOUND, &e,
-		   "no such blob in a");
-	assert_err(index_blob_find(ix, &a, &d, &size, &e), ERR_NOT_FOUND, &e, "no such blob in a");
-	assert_err(index_blob_find(ix, &none, &layer, &size, &e), ERR_NOT_FOUND, &e,
-		   "repository none");
+	assert_err(blob_size(ix, &a, &unknown, &size, &e), ERR_NOT_FOUND, &e, "no such blob in a");
+	assert_err(blob_size(ix, &a, &d, &size, &e), ERR_NOT_FOUND, &e, "no such blob in a");
+	assert_err(blob_size(ix, &none, &layer, &size, &e), ERR_NOT_FOUND, &e, "repository none");
 	assert_ok(object_exists(ix, &layer, &e), &e);
 	assert_ok(object_exists(ix, &d, &e), &e);
 	assert_int_equal(object_exists(ix, &unknown, &e), ERR_NOT_FOUND);

@@ -12,7 +12,7 @@ static enum err_kind find_blob(struct index *ix, const char *repo, const char *t
 	struct digest d = digest_of(text);
 	struct err e;
 
-	return index_blob_find(ix, &r, &d, size, &e);
+	return blob_size(ix, &r, &d, size, &e);
 }
 
 static bool has_blob(struct index *ix, const char *repo, const char *text)
@@ -194,7 +194,7 @@ static void test_unlink(void **state)
 	assert_true(has_blob(ix, "a", layer));
 	assert_ok(unlink_blob(ix, "b", layer, &e), &e); /* nothing refers to it there */
 	assert_false(has_blob(ix, "b", layer));
-	assert_true(index_has_review(ix, "b", &d, 5000));
+	assert_false(has_repo(ix, "b")); /* nothing is left in it */
 	apply_ok(ix, change_of_kind(CHANGE_MANIFEST_DELETE, "a", &m));
 	assert_ok(unlink_blob(ix, "a", layer, &e), &e);
 	assert_false(has_blob(ix, "a", layer));
@@ -500,7 +500,8 @@ static void test_delete(void **state)
 	assert_false(has_manifest(ix, "a", &d));
 	assert_int_equal(index_rows(ix, KV_TAG), 1); /* its tags went with it, no other */
 	assert_true(has_manifest(ix, "a", &kept));
-	assert_true(index_has_review(ix, "a", &d, 2000));
+	assert_false(index_has_review(ix, "a", &d, 2000));
+	assert_true(index_has_any_review(ix, &d)); /* as content that no repository has */
 	index_check(ix);
 	ch = change_of_kind(CHANGE_MANIFEST_DELETE, "a", &d);
 	assert_err(apply(ix, &ch, &e), ERR_NOT_FOUND, &e, "no manifest sha256:");

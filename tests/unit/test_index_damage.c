@@ -203,7 +203,7 @@ static enum err_kind read_blob(struct index *ix, const struct digest *m, struct 
 	uint64_t size;
 
 	(void)m;
-	return index_blob_find(ix, &a, &d, &size, e);
+	return blob_size(ix, &a, &d, &size, e);
 }
 
 static enum err_kind read_object(struct index *ix, const struct digest *m, struct err *e)

@@ -461,7 +461,9 @@ static void test_refs(void **state)
 	for (int kind = 0; kind < 256; kind++) {
 		b.p[0] = (char)kind;
 		in = (struct str){ b.p, b.n };
-		assert_int_equal(refs_next(&in, &ref), kind >= REF_CONFIG && kind <= REF_CHILD);
+		assert_int_equal(refs_next(&in, &ref),
+				 (kind & 0x7f) >= REF_CONFIG && (kind & 0x7f) <= REF_CHILD);
+		assert_true(ref.was_absent == (kind >= 0x80) || in.n == b.n);
 	}
 }
 

@@ -253,14 +253,15 @@ static void test_lease(void **state)
 	AUTO_KV_TXN *t = NULL;
 	AUTO_KV_CURSOR *c = NULL;
 	struct digest layer = digest_of(LAYER_TEXT);
+	struct repo_name other = repo_of("other");
 	struct str key, value;
 	uint64_t due, first = 0, now;
 	struct err e;
 
 	(void)state;
 	r.st->options.lease_ms = 24 * 3600 * 1000;
-	now = wall_ms();
-	assert_ok(repo_blob_delete(r.st, &r.repo, &layer, &e), &e);
+	now = steady_ms();
+	assert_ok(repo_blob_mount(r.st, &other, &r.repo, &layer, &e), &e);
 	assert_ok(kv_read_begin(store_index(r.st)->kv, &t, &e), &e);
 	assert_ok(kv_cursor_open(t, KV_REVIEW, &c, &e), &e);
 	for (enum err_kind k = kv_seek(c, STR("\0"), &key, &value, &e); k == ERR_OK;

@@ -520,7 +520,7 @@ static void test_discard(void **state)
 	assert_int_equal(found.discarded, 3);
 	assert_false(blob_file_exists(root, "body of one request"));
 	assert_true(blob_file_exists(root, "committed"));
-	assert_ok(index_blob_find(store_index(st), &a, &d, &size, &e), &e);
+	assert_ok(blob_size(store_index(st), &a, &d, &size, &e), &e);
 	assert_int_equal(dir_count(root, "uploads"), 1);
 	assert_true(file_exists(root, "uploads/notes.txt") && file_exists(root, "uploads/.hidden"));
 	store_close(&st);

@@ -97,7 +97,7 @@ static void assert_blob(struct rig *r, const struct digest *d, const char *text)
 	uint64_t size;
 	struct err e;
 
-	assert_ok(index_blob_find(store_index(r->st), &r->repo, d, &size, &e), &e);
+	assert_ok(blob_size(store_index(r->st), &r->repo, d, &size, &e), &e);
 	assert_int_equal(size, strlen(text));
 	assert_ok(blob_open(r->st, d, size, &fd, &e), &e);
 	assert_ok(fd_pread_exact(fd, buf, (size_t)size, 0, "blob", &e), &e);
@@ -274,7 +274,7 @@ static void test_resume_large(void **state)
 	upload_release(&u);
 	reopen(&r);
 	finish_ok(take(&r, &id), &d);
-	assert_ok(index_blob_find(store_index(r.st), &r.repo, &d, &size, &e), &e);
+	assert_ok(blob_size(store_index(r.st), &r.repo, &d, &size, &e), &e);
 	assert_int_equal(size, n);
 	store_close(&r.st);
 }
@@ -443,7 +443,7 @@ static void test_finish_fails(void **state)
 	sync_fail(c->sync, EIO);
 	assert_err(upload_finish(&u, &d, &e), ERR_IO, &e, c->message);
 	assert_true(sync_reset());
-	assert_int_equal(index_blob_find(store_index(r.st), &r.repo, &d, &size, &e), ERR_NOT_FOUND);
+	assert_int_equal(blob_size(store_index(r.st), &r.repo, &d, &size, &e), ERR_NOT_FOUND);
 	assert_offset(&r, &id, strlen(TEXT));
 	append(&r, &id, "?"); /* the file may be written to again */
 	u = take(&r, &id);

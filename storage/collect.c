@@ -1,0 +1,139 @@
+#include "storage/collect.h"
+
+#include "base/clock.h"
+#include "base/step.h"
+#include "base/sys.h"
+#include "storage/blob.h"
+#include "storage/store_impl.h"
+
+/* One item on its way. */
+struct collecting {
+	struct collect_item *item;
+	struct publisher claim;
+	bool condemned, claimed;
+};
+
+static struct lease_key key_of(const struct review_row *r)
+{
+	return (struct lease_key){ .repo = r->repo, .digest = r->digest };
+}
+
+/* C2 and C3: from here on nobody is told of the entry, and nobody publishes the content. */
+static bool seize(struct store *st, struct collecting *c)
+{
+	struct lease_key key = key_of(&c->item->row);
+
+	if (c->item->row.why == REVIEW_CONTENT) {
+		c->claimed = blob_claim(st, &c->item->row.digest, &c->claim);
+		c->item->verdict = VERDICT_BUSY;
+		return c->claimed;
+	}
+	c->condemned = st->options.lease_ms == 0 || lease_condemn(st->leases, &key);
+	c->item->verdict = VERDICT_LEASED;
+	return c->condemned;
+}
+
+static void release(struct store *st, struct collecting *c)
+{
+	struct lease_key key = key_of(&c->item->row);
+
+	if (c->claimed)
+		blob_unclaim(st, &c->claim);
+	if (c->condemned && st->options.lease_ms)
+		lease_spare(st->leases, &key);
+}
+
+static struct change change_of(const struct store *st, const struct collecting *c)
+{
+	struct change ch = store_change(st, CHANGE_COLLECT, &(struct repo_name){ 0 });
+
+	ch.by_gc = true;
+	ch.review = c->item->row;
+	ch.policy = c->item->policy;
+	return ch;
+}
+
+/* C5: the files of what no repository has.  What is left behind by a failure goes at the next start (tombstones). */
+static enum err_kind unlink_files(struct store *st, const struct change *changes,
+				  const enum err_kind *kinds, size_t n, struct change *ret_purged,
+				  size_t *ret_n, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	*ret_n = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct err failure;
+
+		if (kinds[i] != ERR_OK || changes[i].verdict != VERDICT_CONTENT)
+			continue;
+		if (blob_discard(st, &changes[i].digest, &failure) != ERR_OK) {
+			*e = failure;
+			k = failure.kind;
+			continue;
+		}
+		ret_purged[*ret_n] = store_change(st, CHANGE_PURGED, &(struct repo_name){ 0 });
+		ret_purged[(*ret_n)++].digest = changes[i].digest;
+	}
+	return k;
+}
+
+static void tell(struct collecting *c, const struct change *ch, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		c[i].item->verdict = ch[i].verdict;
+		c[i].item->size_bytes = ch[i].size_bytes;
+		c[i].item->repo = ch[i].repo;
+	}
+}
+
+/* C4 to C7 for what was seized. */
+static enum err_kind collect_seized(struct store *st, struct collecting *c, size_t n, struct err *e)
+{
+	AUTO_FREE struct change *changes = calloc(2 * n + 1, sizeof(*changes));
+	struct change *purged = changes + n;
+	enum err_kind kinds[COLLECT_MAX], k, after;
+	size_t n_purged;
+
+	if (!changes)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory to collect");
+	for (size_t i = 0; i < n; i++)
+		changes[i] = change_of(st, &c[i]);
+	k = commit_changes(st->committer, changes, n, kinds, e);
+	STEP("collect.committed");
+	for (size_t i = 0; i < n; i++) {
+		if (kinds[i] != ERR_OK)
+			changes[i].verdict = VERDICT_BUSY; /* nothing was done */
+	}
+	tell(c, changes, n);
+	after = unlink_files(st, changes, kinds, n, purged, &n_purged, e);
+	STEP("collect.unlinked");
+	if (n_purged) {
+		struct err failure;
+
+		if (commit_changes(st->committer, purged, n_purged, kinds, &failure) != ERR_OK &&
+		    k == ERR_OK && after == ERR_OK) {
+			*e = failure;
+			after = failure.kind;
+		}
+	}
+	return k == ERR_OK ? after : k;
+}
+
+enum err_kind store_collect(struct store *st, struct collect_item *items, size_t n, struct err *e)
+{
+	struct collecting c[COLLECT_MAX];
+	size_t seized = 0;
+	enum err_kind k;
+
+	for (size_t i = 0; i < n; i++) {
+		c[seized] = (struct collecting){ .item = &items[i] };
+		seized += seize(st, &c[seized]);
+	}
+	STEP("collect.seized");
+	if (seized == 0)
+		return ERR_OK;
+	k = collect_seized(st, c, seized, e);
+	for (size_t i = 0; i < seized; i++)
+		release(st, &c[i]);
+	return k;
+}

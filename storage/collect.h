@@ -1,0 +1,27 @@
+/*
+ * collect - removes what is due for review and still is garbage: the steps C2 to C7 of gc/PROTOCOL.md.
+ *
+ * Q1  An entry that a client was told of within the lease time is not removed (promise P5).
+ * Q2  The decision and the removal are one transaction; the file goes after its commit, while nobody can publish the
+ *     same content.
+ * Q3  What is removed is in the trash first, if the store has one, and its content with it.
+ * Threads  one thread at a time: gc's.  Blocks for a commit and an unlink for each content.
+ */
+#pragma once
+
+#include "storage/store.h"
+
+#define COLLECT_MAX 64 /* rows at once: bounds how long a push may wait behind them */
+
+struct collect_item {
+	struct review_row row;
+	struct review_policy policy;
+	/* Results. */
+	enum verdict verdict;
+	uint64_t size_bytes;
+	struct repo_name repo; /* empty for content */
+};
+
+/* n is at most COLLECT_MAX. */
+MUST_CHECK enum err_kind store_collect(struct store *st, struct collect_item *items, size_t n,
+				       struct err *e);

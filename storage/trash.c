@@ -1,0 +1,222 @@
+#include "storage/trash.h"
+
+#include "storage/blob.h"
+#include "storage/repo.h"
+#include "storage/store_impl.h"
+
+#define DEPTH_MAX 32 /* of indexes within indexes */
+#define BATCH_MAX 256
+
+enum err_kind trash_expire(struct store *st, uint64_t before_ms, size_t n, size_t *ret,
+			   struct err *e)
+{
+	AUTO_FREE struct change *changes = calloc(BATCH_MAX, sizeof(*changes));
+	enum err_kind kinds[BATCH_MAX], k = ERR_OK;
+	size_t found = 0;
+	uint64_t id = 0;
+
+	*ret = 0;
+	if (!changes)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the trash");
+	while (found < MIN(n, (size_t)BATCH_MAX)) {
+		AUTO_TRASH_ITEM item = { 0 };
+
+		k = index_trash_next(st->index, id, &item, e);
+		if (k != ERR_OK || item.row.at_ms >= before_ms)
+			break;
+		changes[found] = store_change(st, CHANGE_TRASH_DROP, &item.row.repo);
+		changes[found++].trash_id = item.row.id;
+		id = item.row.id + 1;
+	}
+	if (k != ERR_OK && k != ERR_NOT_FOUND)
+		return k;
+	if (found == 0)
+		return ERR_OK;
+	*ret = found;
+	return commit_changes(st->committer, changes, found, kinds, e);
+}
+
+/* --- restoring --- */
+
+struct restoring {
+	struct store *st;
+	unsigned depth;
+};
+
+static enum err_kind restore(struct restoring *r, uint64_t id, struct err *e);
+
+static enum err_kind drop_row(struct store *st, const struct trash_row *row, struct err *e)
+{
+	struct change c = store_change(st, CHANGE_TRASH_DROP, &row->repo);
+
+	c.trash_id = row->id;
+	return commit_change(st->committer, &c, e);
+}
+
+/* The repository has the blob again, if it is still there. */
+static enum err_kind link_again(struct store *st, const struct repo_name *repo,
+				const struct digest *d, struct err *e)
+{
+	struct change c = store_change(st, CHANGE_BLOB_LINK, repo);
+	struct blob_info linked;
+	enum err_kind k = index_blob_find(st->index, repo, d, &linked, e);
+
+	if (k != ERR_NOT_FOUND)
+		return k;
+	c.digest = *d;
+	k = index_object_find(st->index, d, &c.size_bytes, NULL, e);
+	if (k == ERR_NOT_FOUND)
+		return err_set(e, k, __func__, "the content of a blob in %s is gone", repo->s);
+	return k == ERR_OK ? commit_change(st->committer, &c, e) : k;
+}
+
+/* A child of an index that went to the trash comes back with it. */
+static enum err_kind child_again(struct restoring *r, const struct repo_name *repo,
+				 const struct digest *d, struct err *e)
+{
+	struct manifest_info there = { .bytes = NULL };
+	uint64_t id;
+	enum err_kind k = index_manifest_find(r->st->index, repo, NULL, d, &there, e);
+
+	free(there.bytes);
+	if (k != ERR_NOT_FOUND)
+		return k;
+	k = index_trash_find(r->st->index, repo, d, &id, e);
+	if (k == ERR_OK)
+		return restore(r, id, e);
+	return k == ERR_NOT_FOUND ? ERR_OK : k; /* it was absent before as well */
+}
+
+static enum err_kind refs_again(struct restoring *r, const struct trash_item *item, struct err *e)
+{
+	struct str rest = { item->refs.p, item->refs.n };
+	struct manifest_ref ref;
+	enum err_kind k = ERR_OK;
+
+	while (k == ERR_OK && refs_next(&rest, &ref)) {
+		k = ref.kind == REF_CHILD ? child_again(r, &item->row.repo, &ref.digest, e)
+					  : link_again(r->st, &item->row.repo, &ref.digest, e);
+		if (k == ERR_NOT_FOUND)
+			k = ERR_OK; /* absent before as well, or the put below says so */
+	}
+	return k;
+}
+
+/* Those of its tags that nothing else has taken; the caller frees. */
+static enum err_kind free_tags(struct store *st, const struct trash_item *item,
+			       struct tag_name **ret, size_t *ret_n, struct err *e)
+{
+	struct str rest = { item->tags.p, item->tags.n };
+	struct tag_name *tags = calloc(item->tags.n / 2 + 1, sizeof(*tags));
+	size_t n = 0;
+
+	if (!tags)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for tags");
+	while (tag_next(&rest, &tags[n])) {
+		struct manifest_info there = { .bytes = NULL };
+		enum err_kind k =
+		    index_manifest_find(st->index, &item->row.repo, &tags[n], NULL, &there, e);
+
+		free(there.bytes);
+		if (k == ERR_NOT_FOUND) {
+			n++;
+		} else if (k != ERR_OK) {
+			free(tags);
+			return k;
+		}
+	}
+	*ret = tags;
+	*ret_n = n;
+	return ERR_OK;
+}
+
+static enum err_kind put_again(struct store *st, const struct trash_item *item,
+			       const struct tag_name *tags, size_t n_tags, struct err *e)
+{
+	const struct trash_row *row = &item->row;
+	AUTO_SBUF body = { .max = SBUF_MAX };
+	AUTO_MANIFEST m = { 0 };
+	struct change c = store_change(st, CHANGE_MANIFEST_PUT, &row->repo);
+	enum err_kind k = blob_read(st, &row->digest, row->size_bytes, &body, e);
+
+	if (k == ERR_OK)
+		k = manifest_parse((struct str){ body.p, body.n }, str_of(row->media_type),
+				   &row->digest, st->options.json_depth_max, &m, e);
+	if (k != ERR_OK)
+		return k;
+	c.digest = row->digest;
+	c.manifest = &m;
+	c.bytes = (struct str){ body.p, body.n };
+	c.sparse = SPARSE_ALL; /* as it was accepted then */
+	c.tags = tags;
+	c.n_tags = n_tags;
+	k = commit_change(st->committer, &c, e);
+	free(c.missing);
+	return k;
+}
+
+static enum err_kind restore_manifest(struct restoring *r, const struct trash_item *item,
+				      struct err *e)
+{
+	AUTO_FREE struct tag_name *tags = NULL;
+	size_t n_tags = 0;
+	enum err_kind k = refs_again(r, item, e);
+
+	if (k == ERR_OK)
+		k = free_tags(r->st, item, &tags, &n_tags, e);
+	return k == ERR_OK ? put_again(r->st, item, tags, n_tags, e) : k;
+}
+
+/* The manifest may have gone to the trash after its tag. */
+static enum err_kind restore_tag(struct restoring *r, const struct trash_item *item, struct err *e)
+{
+	AUTO_FREE struct tag_name *tags = NULL;
+	struct trash_item manifest = *item; /* borrows */
+	struct manifest_info there = { .bytes = NULL };
+	size_t n_tags = 0;
+	enum err_kind k = free_tags(r->st, item, &tags, &n_tags, e);
+
+	if (k == ERR_OK && n_tags == 0)
+		return err_set(e, ERR_EXISTS, __func__, "the tag points to something else by now");
+	if (k == ERR_OK)
+		k = child_again(r, &item->row.repo, &item->row.digest, e);
+	if (k == ERR_OK)
+		k = index_manifest_find(r->st->index, &item->row.repo, NULL, &item->row.digest,
+					&there, e);
+	free(there.bytes);
+	if (k != ERR_OK)
+		return k;
+	manifest.row.size_bytes = there.size_bytes;
+	memcpy(manifest.row.media_type, there.media_type, sizeof(manifest.row.media_type));
+	return put_again(r->st, &manifest, tags, n_tags, e);
+}
+
+static enum err_kind restore(struct restoring *r, uint64_t id, struct err *e)
+{
+	AUTO_TRASH_ITEM item = { 0 };
+	enum err_kind k = index_trash_next(r->st->index, id, &item, e);
+
+	if (k == ERR_NOT_FOUND || (k == ERR_OK && item.row.id != id))
+		return err_set(e, ERR_NOT_FOUND, __func__, "nothing in the trash has number %llu",
+			       (unsigned long long)id);
+	if (k != ERR_OK)
+		return k;
+	if (r->depth == DEPTH_MAX)
+		return err_set(e, ERR_TOO_LARGE, __func__, "indexes are nested too deeply");
+	r->depth++;
+	if (item.row.kind == TRASH_BLOB)
+		k = link_again(r->st, &item.row.repo, &item.row.digest, e);
+	else if (item.row.kind == TRASH_TAG)
+		k = restore_tag(r, &item, e);
+	else
+		k = restore_manifest(r, &item, e);
+	r->depth--;
+	return k == ERR_OK ? drop_row(r->st, &item.row, e) : k;
+}
+
+enum err_kind trash_restore(struct store *st, uint64_t id, struct err *e)
+{
+	struct restoring r = { .st = st };
+
+	return restore(&r, id, e);
+}
