@@ -39,6 +39,7 @@ LIBS := -llmdb -ljansson -lcrypto -lpthread
 
 BASE := $(patsubst %.c,$(O)/%.o,$(wildcard base/*.c))
 STORAGE := $(patsubst %.c,$(O)/%.o,$(wildcard storage/*.c))
+GC := $(patsubst %.c,$(O)/%.o,$(wildcard gc/*.c))
 SERVER := $(patsubst %.c,$(O)/%.o,$(wildcard server/*.c))
 # What tests link of the server: everything but main and the library in front of it.
 SERVER_TESTED := $(filter-out $(O)/server/main.o $(O)/server/http.o $(O)/server/watch.o,$(SERVER))
@@ -87,20 +88,21 @@ $(O)/%.o: %.c $(O)/.flags
 $(O)/server/http.o: build/deps/lib/libmicrohttpd.a
 $(O)/server/http.o: EXTRA = $(MHD_CFLAGS)
 
-$(BIN)/berthd: $(SERVER) $(STORAGE) $(BASE)
+$(BIN)/berthd: $(SERVER) $(GC) $(STORAGE) $(BASE)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(MHD_LIBS) -lyaml $(LIBS)
 
-$(O)/tests/unit/%: $(O)/tests/unit/%.o $(UNIT_LIB) $(SERVER_TESTED) $(STORAGE) $(BASE)
+$(O)/tests/unit/%: $(O)/tests/unit/%.o $(UNIT_LIB) $(SERVER_TESTED) $(GC) $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lyaml $(LIBS)
 
-$(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/%.o $(O)/tests/lib/replay.o $(SERVER_TESTED) $(STORAGE) $(BASE)
+$(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/%.o $(O)/tests/lib/replay.o $(SERVER_TESTED) $(GC) $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lyaml $(LIBS)
 
-$(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(O)/tests/fault/disk.o $(O)/tests/lib/fixture.o $(STORAGE) $(BASE)
+$(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(O)/tests/fault/disk.o $(O)/tests/lib/fixture.o \
+		$(GC) $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS)
 

@@ -25,6 +25,11 @@ uint64_t mono_us(void)
 	return now_us(CLOCK_MONOTONIC);
 }
 
+uint64_t up_ms(void)
+{
+	return now_us(CLOCK_BOOTTIME) / 1000;
+}
+
 static uint64_t steady_base_ms; /* wall clock less monotonic clock, at the first call */
 
 static void take_base(void)

@@ -15,6 +15,7 @@ static const char *const kind_names[ERR_KIND_N] = {
 	[ERR_TOO_LARGE] = "too-large",
 	[ERR_TOO_MANY] = "too-many",
 	[ERR_DENIED] = "denied",
+	[ERR_LOGIN] = "login",
 	[ERR_IN_USE] = "in-use",
 	[ERR_REFS] = "refs",
 	[ERR_NO_SPACE] = "no-space",

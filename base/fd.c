@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 
 void fd_close(int *fd)
 {
@@ -115,6 +116,29 @@ enum err_kind fd_read_rest(int fd, struct sbuf *b, const char *what, struct err 
 				       what, b->max);
 	}
 	return sbuf_reserve(b, 0) ? ERR_OK : err_set(e, ERR_NO_MEMORY, __func__, "%s", what);
+}
+
+enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_t mode,
+			      struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	char new_name[NAME_MAX + 1];
+	enum err_kind k;
+
+	if (snprintf(new_name, sizeof(new_name), "%s.new", name) >= (int)sizeof(new_name))
+		return err_set(e, ERR_INVALID, __func__, "the name %.100s is too long", name);
+	k = fd_open_at(dir, new_name, O_WRONLY | O_CREAT | O_TRUNC, 0600, &fd, e);
+	if (k == ERR_OK)
+		k = fd_write_all(fd, bytes.p, bytes.n, new_name, e);
+	if (k == ERR_OK && (sys_fchmod(fd, mode) < 0 || sys_fsync(fd) < 0))
+		k = err_sys(e, __func__, "write %s", new_name);
+	if (k == ERR_OK && sys_renameat(dir, new_name, dir, name) < 0)
+		k = err_sys(e, __func__, "rename %s", new_name);
+	if (k != ERR_OK) {
+		(void)sys_unlinkat(dir, new_name, 0);
+		return k;
+	}
+	return fd_sync_dir(dir, ".", e);
 }
 
 enum err_kind fd_open_at(int dir, const char *name, int flags, mode_t mode, int *ret, struct err *e)

@@ -152,6 +152,11 @@ bool jv_is_null(const struct jv *v)
 	return !v || json_is_null(raw(v));
 }
 
+bool jv_is_true(const struct jv *v)
+{
+	return json_is_true(raw(v));
+}
+
 bool jv_next(const struct jv *object, void **iter, const char **key, const struct jv **value)
 {
 	*iter = *iter ? json_object_iter_next(raw(object), *iter) : json_object_iter(raw(object));

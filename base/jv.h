@@ -30,6 +30,7 @@ bool jv_uint(const struct jv *j, uint64_t *ret); /* an integer >= 0; 1.0 is none
 bool jv_int(const struct jv *j, int64_t *ret);   /* an integer */
 bool jv_bool(const struct jv *j, bool *ret);
 bool jv_is_null(const struct jv *j); /* the literal null, or absent */
+bool jv_is_true(const struct jv *j);
 
 /* Members of an object one by one: start with *iter NULL, ends with false. */
 bool jv_next(const struct jv *object, void **iter, const char **key, const struct jv **value);

@@ -15,6 +15,9 @@
 
 /* Outermost first. */
 #define LOCKS(X)                                                                                   \
+	X(ADMIN, 3)                                                                                \
+	X(GC, 5)                                                                                   \
+	X(SCRUBBER, 6)                                                                             \
 	X(SESSIONS, 10)                                                                            \
 	X(PUBLISHERS, 15)                                                                          \
 	X(COMMITTER, 20)                                                                           \
@@ -22,6 +25,7 @@
 	X(CONNECTIONS, 30)                                                                         \
 	X(REQUEST, 40)                                                                             \
 	X(WORK, 50)                                                                                \
+	X(PULLS, 55)                                                                               \
 	X(READERS, 60)                                                                             \
 	X(LAYERS, 70)                                                                              \
 	X(TRANSFER, 75)                                                                            \

@@ -41,23 +41,51 @@ static enum err_kind send_part(struct request *rq, int *fd, uint64_t size, struc
 	return ERR_OK;
 }
 
+/*
+ * A blob whose file is not what it should be is never served.  HEAD says that it is not there, so that clients which ask
+ * before they push send it again, and heal it.
+ */
+static enum err_kind damaged(struct request *rq, struct err *e)
+{
+	if (rq->method == METHOD_HEAD)
+		return err_set(e, ERR_NOT_FOUND, __func__, "the blob is damaged");
+	return err_wrap(e, "the blob is damaged: push it again");
+}
+
+static enum err_kind open_blob(struct request *rq, const struct blob_info *blob, int *ret_fd,
+			       struct err *e)
+{
+	struct store *st = rq->server->store;
+	struct blob_info again;
+	enum err_kind k;
+
+	if (blob->is_damaged)
+		k = err_set(e, ERR_CORRUPT, __func__, "its file does not hash to its digest");
+	else
+		k = blob_open(st, &rq->path.digest, blob->size_bytes, ret_fd, e);
+	if (k != ERR_CORRUPT)
+		return k;
+	/* It may have been collected since it was looked up. */
+	k = index_blob_find(store_index(st), &rq->path.repo, &rq->path.digest, &again, e);
+	return k == ERR_OK ? damaged(rq, e) : k;
+}
+
 enum err_kind api_blob_get(struct request *rq, struct err *e)
 {
 	AUTO_CLOSE fd = -1;
 	const struct digest *d = &rq->path.digest;
-	struct store *st = rq->server->store;
 	struct blob_info blob;
 	enum err_kind k;
 
 	rq->about = RES_BLOB;
-	k = repo_blob_find(st, &rq->path.repo, d, &blob, e);
+	k = repo_blob_find(rq->server->store, &rq->path.repo, d, &blob, e);
 	if (k != ERR_OK)
 		return k;
 	api_content_headers(rq, d);
 	reply_header(&rq->reply, "Accept-Ranges", "bytes");
 	if (api_not_modified(rq, d))
 		return ERR_OK;
-	k = blob_open(st, d, blob.size_bytes, &fd, e);
+	k = open_blob(rq, &blob, &fd, e);
 	return k == ERR_OK ? send_part(rq, &fd, blob.size_bytes, e) : k;
 }
 

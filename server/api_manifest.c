@@ -38,6 +38,8 @@ enum err_kind api_manifest_get(struct request *rq, struct err *e)
 			       p->has_digest ? &p->digest : NULL, &m, e);
 	if (k != ERR_OK)
 		return k;
+	if (!p->has_digest && rq->method == METHOD_GET)
+		store_note_pull(rq->server->store, m.repo, &p->tag);
 	api_content_headers(rq, &m.digest);
 	if (!api_not_modified(rq, &m.digest))
 		k = send_manifest(rq, &m, e);

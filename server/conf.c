@@ -2,17 +2,21 @@
 
 #include <stddef.h>
 
+#include "base/quantity.h"
+
 #define KEY_MAX 64
 #define TEXT_MAX 4096
 
 enum conf_type {
 	CONF_TEXT,
 	CONF_COUNT,
+	CONF_PERCENT, /* with or without its sign */
 	CONF_SIZE,
 	CONF_DURATION,
+	CONF_KEEP, /* a duration, or never */
 	CONF_FLAG,
 	CONF_CHOICE,
-	CONF_LIST
+	CONF_LIST,
 };
 
 struct option {
@@ -66,7 +70,7 @@ static const struct option options[] = {
 	  "serve plain HTTP to anybody on an address that is not loopback", NULL },
 	{ "manifest.size_max", CONF_SIZE, AT(manifest_size_max), 1024, 64 * M, "4M",
 	  "bytes of a manifest", NULL },
-	{ "manifest.json_depth_max", CONF_COUNT, AT(manifest_json_depth_max), 8, 2048, "64",
+	{ "manifest.json_depth_max", CONF_COUNT, AT(manifest_json_depth_max), 8, MANIFEST_DEPTH_MAX, "64",
 	  "nesting of a manifest", NULL },
 	{ "manifest.sparse", CONF_CHOICE, AT(manifest_sparse), 0, 0, "index",
 	  "what may refer to content that is not there: nothing, an index, or images as well", SPARSE_CHOICES },
@@ -80,8 +84,22 @@ static const struct option options[] = {
 	  "bytes of one answer of referrers", NULL },
 	{ "index.map_size", CONF_SIZE, AT(index_map_size), M, 1024 * 1024 * M, "1G",
 	  "first size of the index's memory map; it grows by itself", NULL },
+	{ "gc.enabled", CONF_FLAG, AT(gc_enabled), 0, 0, "true",
+	  "collect garbage while serving", NULL },
+	{ "gc.interval", CONF_DURATION, AT(gc_interval_ms), SECOND, 365 * DAY, "10m",
+	  "time between collections", NULL },
 	{ "gc.lease", CONF_DURATION, AT(gc_lease_ms), 0, 365 * DAY, "24h",
 	  "how long content that nothing refers to is kept for a push under way", NULL },
+	{ "gc.max_share", CONF_PERCENT, AT(gc_max_share), 1, 100, "30",
+	  "percent of the store that one collection may remove without being asked to", NULL },
+	{ "gc.untagged_keep", CONF_KEEP, AT(gc_untagged_keep_ms), 0, 3650 * DAY, "never",
+	  "after which a manifest without a tag is garbage; never: it stays until it is deleted", NULL },
+	{ "trash.keep", CONF_DURATION, AT(trash_keep_ms), 0, 365 * DAY, "24h",
+	  "how long what was deleted or collected can be restored; 0: not at all", NULL },
+	{ "scrub.rate", CONF_SIZE, AT(scrub_rate), 0, 1024 * 1024 * M, "8M",
+	  "bytes a second that are read again and checked; 0: none", NULL },
+	{ "scrub.interval", CONF_DURATION, AT(scrub_interval_ms), 0, 3650 * DAY, "7d",
+	  "time between the starts of two rounds over everything", NULL },
 	{ "retention", CONF_LIST, AT(retention), 0, 0, "[]",
 	  "which tags are kept, by repository: see the documentation of retention", NULL },
 	{ "log.level", CONF_CHOICE, AT(log_level), 0, 0, "info",
@@ -91,40 +109,14 @@ static const struct option options[] = {
 };
 /* clang-format on */
 
-struct unit {
-	const char *suffix;
-	uint64_t factor;
-};
-static const struct unit durations[] = {
-	{ "ms", 1 }, { "s", SECOND }, { "m", 60 * SECOND }, { "h", 3600 * SECOND }, { "d", DAY },
-};
-static const struct unit sizes[] = {
-	{ "", 1 }, { "K", K }, { "M", M }, { "G", K *M }, { "T", M *M },
-};
-#define UNITS 5
-_Static_assert(ARRAY_LEN(durations) == UNITS && ARRAY_LEN(sizes) == UNITS, "walked alike");
-
-static const struct unit *units_of(enum conf_type type)
-{
-	return type == CONF_DURATION ? durations : sizes;
-}
-
+/* A duration, a size, or NEVER. */
 static bool parse_scaled(enum conf_type type, struct str in, uint64_t *ret)
 {
-	const struct unit *units = units_of(type);
-	uint64_t v;
-
-	if (!scan_u64(&in, UINT64_MAX, &v))
-		return false;
-	if (v == 0 && in.n == 0) { /* nothing is nothing in any unit */
-		*ret = 0;
+	if (type == CONF_KEEP && str_eq(in, STR("never"))) {
+		*ret = UINT64_MAX;
 		return true;
 	}
-	for (size_t i = 0; i < UNITS; i++) {
-		if (str_eq(in, str_of(units[i].suffix)))
-			return !__builtin_mul_overflow(v, units[i].factor, ret);
-	}
-	return false;
+	return type == CONF_SIZE ? size_parse(in, ret) : duration_parse(in, ret);
 }
 
 static bool parse_flag(struct str in, bool *ret)
@@ -163,48 +155,60 @@ static bool parse_choice(const struct option *o, struct str in, unsigned *ret)
 	return false;
 }
 
-/* In the largest unit that leaves no remainder. */
-static void format_scaled(enum conf_type type, uint64_t v, char *buf, size_t cap)
+/* As it would have to be written. */
+static const char *format_number(enum conf_type type, uint64_t v,
+				 char buf[static QUANTITY_TEXT_MAX])
 {
-	const struct unit *units = units_of(type);
-	size_t i = UNITS - 1;
-
-	while (i && (v == 0 || v % units[i].factor))
-		i--;
-	(void)snprintf(buf, cap, "%llu%s", (unsigned long long)(v / units[i].factor),
-		       units[i].suffix);
+	if (type == CONF_COUNT || type == CONF_PERCENT)
+		(void)snprintf(buf, QUANTITY_TEXT_MAX, "%llu", (unsigned long long)v);
+	else if (type == CONF_KEEP && v == UINT64_MAX)
+		(void)snprintf(buf, QUANTITY_TEXT_MAX, "never");
+	else if (type == CONF_SIZE)
+		(void)size_text(v, buf);
+	else
+		(void)duration_text(v, buf);
+	return buf;
 }
 
-/* As it would have to be written. */
-static void format_number(enum conf_type type, uint64_t v, char *buf, size_t cap)
+/* What an option takes, for a message. */
+static const char *type_text(enum conf_type type)
 {
-	if (type == CONF_COUNT)
-		(void)snprintf(buf, cap, "%llu", (unsigned long long)v);
-	else
-		format_scaled(type, v, buf, cap);
+	switch ((int)type) {
+	case CONF_DURATION:
+		return "a duration (ms s m h d)";
+	case CONF_KEEP:
+		return "never or a duration (ms s m h d)";
+	case CONF_SIZE:
+		return "a size (K M G T)";
+	default:
+		return "a number";
+	}
 }
 
 static enum err_kind set_number(const struct option *o, uint64_t *field, struct str value,
 				const char *where, struct err *e)
 {
-	char min[32], max[32];
+	char min[QUANTITY_TEXT_MAX], max[QUANTITY_TEXT_MAX];
 	struct str in = value;
 	uint64_t v;
-	bool ok = o->type == CONF_COUNT ? scan_u64(&in, UINT64_MAX, &v) && scan_end(&in)
-					: parse_scaled(o->type, value, &v);
+	bool ok;
 
-	if (ok && v >= o->min && v <= o->max) {
+	if (o->type == CONF_COUNT || o->type == CONF_PERCENT) {
+		ok = scan_u64(&in, UINT64_MAX, &v);
+		if (o->type == CONF_PERCENT)
+			(void)scan_char(&in, '%');
+		ok = ok && scan_end(&in);
+	} else {
+		ok = parse_scaled(o->type, value, &v);
+	}
+
+	if (ok && v >= o->min && (v <= o->max || (o->type == CONF_KEEP && v == UINT64_MAX))) {
 		*field = v;
 		return ERR_OK;
 	}
-	format_number(o->type, o->min, min, sizeof(min));
-	format_number(o->type, o->max, max, sizeof(max));
 	return err_set(e, ERR_INVALID, __func__, "%s: %s is \"%.60s\": it must be %s from %s to %s",
-		       where, o->key, value.p,
-		       o->type == CONF_DURATION
-			   ? "a duration (ms s m h d)"
-			   : (o->type == CONF_SIZE ? "a size (K M G T)" : "a number"),
-		       min, max);
+		       where, o->key, value.p, type_text(o->type),
+		       format_number(o->type, o->min, min), format_number(o->type, o->max, max));
 }
 
 static enum err_kind set_text(const struct option *o, struct sbuf *field, struct str value,
@@ -245,8 +249,10 @@ static enum err_kind set_option(struct conf *c, const struct option *o, struct s
 	case CONF_TEXT:
 		return set_text(o, field, value, where, e);
 	case CONF_COUNT:
+	case CONF_PERCENT:
 	case CONF_SIZE:
 	case CONF_DURATION:
+	case CONF_KEEP:
 		return set_number(o, field, value, where, e);
 	case CONF_FLAG:
 		if (parse_flag(value, field))
@@ -353,6 +359,13 @@ static bool is_flag(struct str key)
 	const struct option *o = find_option(key);
 
 	return o && o->type == CONF_FLAG;
+}
+
+bool conf_takes_value(struct str name)
+{
+	const struct option *o = find_option(name);
+
+	return (o && o->type != CONF_FLAG) || str_eq(name, STR("config"));
 }
 
 struct arg {
@@ -480,17 +493,18 @@ static void dump_value(const struct conf *c, const struct option *o, struct sbuf
 {
 	const void *field = (const char *)c + o->offset;
 	struct str word = { "", 0 };
-	char text[32];
+	char text[QUANTITY_TEXT_MAX];
 
 	switch (o->type) {
 	case CONF_TEXT:
 		dump_text(str_of(((const struct sbuf *)field)->p), b);
 		break;
 	case CONF_COUNT:
+	case CONF_PERCENT:
 	case CONF_SIZE:
 	case CONF_DURATION:
-		format_number(o->type, *(const uint64_t *)field, text, sizeof(text));
-		sbuf_addf(b, "%s", text);
+	case CONF_KEEP:
+		sbuf_addf(b, "%s", format_number(o->type, *(const uint64_t *)field, text));
 		break;
 	case CONF_FLAG:
 		sbuf_addf(b, "%s", *(const bool *)field ? "true" : "false");

@@ -9,7 +9,7 @@
 #pragma once
 
 #include "base/err.h"
-#include "base/jv.h"
+#include "base/form.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "storage/change.h"
@@ -30,7 +30,11 @@ struct conf {
 	uint64_t uploads_idle_ms, uploads_sessions_max;
 	uint64_t list_page_max, referrers_page_bytes_max;
 	uint64_t index_map_size;
-	uint64_t gc_lease_ms;
+	bool gc_enabled;
+	uint64_t gc_interval_ms, gc_lease_ms, gc_max_share;
+	uint64_t gc_untagged_keep_ms; /* UINT64_MAX: for ever */
+	uint64_t trash_keep_ms;
+	uint64_t scrub_rate, scrub_interval_ms;
 	struct jv *retention;
 	enum log_level log_level;
 	bool log_access;
@@ -40,7 +44,7 @@ struct conf {
  * The value of a list option is an array of objects, lists and texts.  Each object has its line as member CONF_LINE; no
  * other name has an @.
  */
-#define CONF_LINE "@line"
+#define CONF_LINE FORM_LINE
 
 /*
  * args are those after the command: --name=value, --name value, --flag, --config FILE.  ERR_INVALID names the option,
@@ -48,6 +52,8 @@ struct conf {
  */
 MUST_CHECK enum err_kind conf_load(int n_args, char *const *args, struct conf *ret, struct err *e);
 void conf_clear(struct conf *c);
+/* Is "--name" an option that the next argument belongs to? */
+bool conf_takes_value(struct str name);
 
 /* Sets one option; where is what a message says about the place it was given. */
 MUST_CHECK enum err_kind conf_set(struct conf *c, struct str key, struct str value,

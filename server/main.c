@@ -4,24 +4,19 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "server/admin.h"
+#include "server/cli.h"
 #include "server/http.h"
 
 #ifndef BERTH_VERSION
 #define BERTH_VERSION "0.1.0"
 #endif
 
-enum exit_status { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
-
-#define WAKE_MS 500       /* between looks at signals and housekeeping */
-#define POLL_MS 50        /* the same when this thread serves as well */
-#define SETTLE_MS 1000    /* between looks for files to make durable */
-#define REAP_MS_MAX 60000 /* between looks for idle upload sessions */
-
-static int complain(enum exit_status status, const struct err *e)
-{
-	(void)fprintf(stderr, "berthd: %s\n", e->msg);
-	return status;
-}
+#define WAKE_MS 500          /* between looks at signals and housekeeping */
+#define POLL_MS 50           /* the same when this thread serves as well */
+#define SETTLE_MS 1000       /* between looks for files to make durable */
+#define FLUSH_PULLS_MS 10000 /* between writes of pull times */
+#define REAP_MS_MAX 60000    /* between looks for idle upload sessions */
 
 /* Connections and blobs are descriptors; the soft limit is often far below what we may have. */
 static void raise_descriptor_limit(void)
@@ -34,36 +29,11 @@ static void raise_descriptor_limit(void)
 	(void)setrlimit(RLIMIT_NOFILE, &l); /* less is served with less */
 }
 
-static enum err_kind open_store(const struct conf *c, struct store **ret, struct err *e)
-{
-	const struct store_options o = {
-		.root = c->root.p,
-		.map_bytes = c->index_map_size,
-		.uploads_max = c->uploads_sessions_max,
-		.uploads_idle_ms = c->uploads_idle_ms,
-		.lease_ms = c->gc_lease_ms,
-		.json_depth_max = (unsigned)c->manifest_json_depth_max,
-		.sparse = c->manifest_sparse,
-		.single_thread = c->threads == 1,
-	};
-	struct store_recovery found;
-	uint64_t start = mono_ms();
-	enum err_kind k = store_open(&o, ret, &found, e);
-
-	if (k == ERR_OK)
-		log_event(LOG_INFO, "store.open",
-			  "root=%s resumable=%llu discarded=%llu rewritten=%llu ms=%llu", c->root.p,
-			  (unsigned long long)found.resumable, (unsigned long long)found.discarded,
-			  (unsigned long long)found.rewritten,
-			  (unsigned long long)(mono_ms() - start));
-	return k;
-}
-
 /* What is due from time to time.  It may wait for the disk, so it is a job for a worker, and one at a time. */
 struct chores {
 	struct job job;
 	struct store *store;
-	uint64_t reap_every_ms, reaped_mono_ms, settled_mono_ms;
+	uint64_t reap_every_ms, reaped_mono_ms, settled_mono_ms, flushed_mono_ms;
 	_Atomic bool busy;
 };
 
@@ -89,6 +59,11 @@ static void do_chores(struct job *j)
 		c->settled_mono_ms = now;
 		if (store_settle(c->store, &e) != ERR_OK)
 			log_event(LOG_WARN, "store.settle", "%s", e.msg);
+	}
+	if (now - c->flushed_mono_ms >= FLUSH_PULLS_MS) {
+		c->flushed_mono_ms = now;
+		if (store_flush_pulls(c->store, &e) != ERR_OK)
+			log_event(LOG_WARN, "store.pulls", "%s", e.msg);
 	}
 	if (now - c->reaped_mono_ms >= c->reap_every_ms) {
 		c->reaped_mono_ms = now;
@@ -120,28 +95,45 @@ static void serve_until_signal(const struct server *s, struct http *h, struct ch
 	http_drain(&h);
 }
 
+/* What works beside the requests. */
+static enum err_kind start_background(const struct ops *ops, struct admin **ret_admin,
+				      struct err *e)
+{
+	enum err_kind k = ops->conf->gc_enabled ? gc_start(ops->gc, e) : ERR_OK;
+
+	if (k == ERR_OK)
+		k = scrubber_start(ops->scrubber, e);
+	return k == ERR_OK ? admin_start(ops, ret_admin, e) : k;
+}
+
 static enum err_kind run(const struct conf *c, const sigset_t *signals, struct err *e)
 {
+	struct ops ops = { .conf = c };
 	struct server s = { .conf = c };
 	struct http *h = NULL;
+	struct admin *admin = NULL;
 	struct chores chores = { .job = { .run = do_chores },
 				 .reap_every_ms =
 				     MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX),
 				 .reaped_mono_ms = mono_ms() };
-	enum err_kind k = open_store(c, &s.store, e);
+	enum err_kind k = ops_open(&ops, false, e);
 
+	s.store = chores.store = ops.store;
 	if (k == ERR_OK)
 		k = work_start(c->threads == 1 ? 0 : (unsigned)c->workers, &s.work, e);
+	if (k == ERR_OK)
+		k = start_background(&ops, &admin, e);
 	if (k == ERR_OK)
 		k = http_start(&s, &h, e);
 	if (k == ERR_OK) {
 		(void)printf("listening on http://%s\n", http_address(h));
 		(void)fflush(stdout);
-		chores.store = s.store;
 		serve_until_signal(&s, h, &chores, signals);
 	}
+	ops_stop(&ops); /* what administrators wait for ends early */
+	admin_stop(&admin);
 	work_stop(&s.work);
-	store_close(&s.store);
+	ops_close(&ops);
 	return k;
 }
 
@@ -153,7 +145,7 @@ static int serve(int n_args, char *const *args)
 	enum err_kind k = conf_load(n_args, args, &c, &e);
 
 	if (k != ERR_OK)
-		return complain(EXIT_USAGE, &e);
+		return cli_complain(EXIT_USAGE, &e);
 	(void)sigemptyset(&signals);
 	(void)sigaddset(&signals, SIGTERM);
 	(void)sigaddset(&signals, SIGINT);
@@ -168,7 +160,7 @@ static int serve(int n_args, char *const *args)
 	k = run(&c, &signals, &e);
 	log_stop();
 	conf_clear(&c);
-	return k == ERR_OK ? EXIT_FINE : complain(EXIT_FAILED, &e);
+	return k == ERR_OK ? EXIT_FINE : cli_complain(EXIT_FAILED, &e);
 }
 
 static int check_config(int n_args, char *const *args)
@@ -179,7 +171,7 @@ static int check_config(int n_args, char *const *args)
 
 	sbuf_init(&text, 1024 * 1024);
 	if (conf_load(n_args, args, &c, &e) != ERR_OK)
-		return complain(EXIT_USAGE, &e);
+		return cli_complain(EXIT_USAGE, &e);
 	conf_dump(&c, &text);
 	conf_clear(&c);
 	if (text.failed || fputs(text.p, stdout) == EOF || fflush(stdout) == EOF)
@@ -205,6 +197,13 @@ static const struct command {
 	{ "check-config", check_config,
 	  "[--config FILE] [--OPTION=VALUE]...   check the options and print them all, with what "
 	  "they mean" },
+	{ "gc", cli_gc,
+	  "[--dry-run] [--confirm] [--verbose] | pause | resume | status   collect garbage now" },
+	{ "fsck", cli_fsck, "[--repair]   check every invariant of the store" },
+	{ "scrub", cli_scrub, "[status]   read all content and check it against its digests" },
+	{ "trash", cli_trash,
+	  "ls | restore NUMBER|REPOSITORY:TAG|REPOSITORY@DIGEST | empty   what was deleted or "
+	  "collected" },
 	{ "version", version, "print the version" },
 	{ "help", help, "print this" },
 };

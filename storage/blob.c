@@ -7,6 +7,8 @@
 #include "base/step.h"
 #include "storage/store_impl.h"
 
+#define VERIFY_BYTES (1024u * 1024)
+#define VERIFY_ALIGN 4096
 #define PATH_MAX_BYTES (sizeof("ab/") + DIGEST_HEX_MAX)
 
 const char *upload_id_text(const struct upload_id *id, char buf[static UPLOAD_ID_TEXT_MAX])
@@ -262,6 +264,18 @@ enum err_kind blob_publish_bytes(struct store *st, const struct digest *d, struc
 	return err_wrap(e, "publish");
 }
 
+enum err_kind blob_banish(struct store *st, const struct digest *d, struct err *e)
+{
+	char path[PATH_MAX_BYTES], name[BLOB_FILE_NAME_MAX], hex[DIGEST_HEX_MAX + 1];
+
+	blob_path(d, path);
+	(void)snprintf(name, sizeof(name), "trash/%s-%s", digest_alg_text(d->alg),
+		       digest_hex(d, hex));
+	if (sys_renameat(st->blobs_fd[d->alg], path, st->root_fd, name) < 0 && errno != ENOENT)
+		return err_sys(e, __func__, "move %s to the trash", path);
+	return ERR_OK;
+}
+
 enum err_kind blob_discard(struct store *st, const struct digest *d, struct err *e)
 {
 	char path[PATH_MAX_BYTES];
@@ -287,7 +301,7 @@ static void take_back(struct store *st, struct publisher *p, bool keep)
 {
 	struct err ignored;
 	char path[PATH_MAX_BYTES];
-	uint64_t size;
+	struct object_row object;
 	enum err_kind k = ERR_OK;
 
 	blob_path(&p->digest, path);
@@ -295,7 +309,7 @@ static void take_back(struct store *st, struct publisher *p, bool keep)
 		if (swap(st, p, path) < 0)
 			return;
 	} else if (p->placed) {
-		k = index_object_find(st->index, &p->digest, &size, NULL, &ignored);
+		k = index_object_find(st->index, &p->digest, &object, NULL, &ignored);
 		if (k == ERR_NOT_FOUND)
 			k = blob_discard(st, &p->digest, &ignored);
 		else
@@ -314,6 +328,18 @@ void blob_settle(struct store *st, struct publisher *p, enum blob_outcome outcom
 	else
 		take_back(st, p, outcome == BLOB_KEPT);
 	blob_unclaim(st, p);
+}
+
+enum err_kind blob_rewrite(struct store *st, const struct digest *d, struct str bytes,
+			   enum publish_how how, struct err *e)
+{
+	struct publisher p;
+	enum err_kind k = blob_publish_bytes(st, d, bytes, how, &p, e);
+
+	if (k == ERR_OK)
+		blob_settle(st, &p,
+			    BLOB_DROPPED); /* which keeps the file of what the index knows */
+	return k;
 }
 
 enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_bytes, int *ret_fd,
@@ -340,6 +366,14 @@ enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_
 	return ERR_OK;
 }
 
+bool blob_exists(struct store *st, const struct digest *d)
+{
+	char path[PATH_MAX_BYTES];
+
+	blob_path(d, path);
+	return faccessat(st->blobs_fd[d->alg], path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 enum err_kind blob_read(struct store *st, const struct digest *d, uint64_t size_bytes,
 			struct sbuf *b, struct err *e)
 {
@@ -356,6 +390,70 @@ enum err_kind blob_read(struct store *st, const struct digest *d, uint64_t size_
 	b->n += (size_t)size_bytes;
 	b->p[b->n] = '\0';
 	return ERR_OK;
+}
+
+/*
+ * The next bytes, as the disk has them: past the page cache, which may hide what the disk has lost, and which is for who
+ * pulls.  Where that is not possible, or not at this offset, through it.
+ */
+static ssize_t read_from_disk(int fd, void *buf, uint64_t at)
+{
+	for (;;) {
+		ssize_t n = sys_pread(fd, buf, VERIFY_BYTES, (off_t)at);
+
+		if (n >= 0 || (errno != EINTR && errno != EINVAL))
+			return n;
+		if (errno == EINVAL &&
+		    (!(fcntl(fd, F_GETFL) & O_DIRECT) || fcntl(fd, F_SETFL, 0) < 0))
+			return n;
+	}
+}
+
+static enum err_kind hash_file(int fd, uint64_t size_bytes, struct hash *h, blob_pace_fn *pace,
+			       void *arg, struct err *e)
+{
+	AUTO_FREE uint8_t *buf = aligned_alloc(VERIFY_ALIGN, VERIFY_BYTES);
+
+	if (!buf)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory to verify a blob");
+	(void)fcntl(fd, F_SETFL, O_DIRECT);
+	for (uint64_t at = 0; at < size_bytes;) {
+		ssize_t n = read_from_disk(fd, buf, at);
+		enum err_kind k;
+
+		if (n < 0 && errno == EIO)
+			return err_set(e, ERR_CORRUPT, __func__, "the disk cannot read a blob");
+		if (n < 0)
+			return err_sys(e, __func__, "read a blob");
+		if (n == 0 || (uint64_t)n > size_bytes - at)
+			return err_set(e, ERR_CORRUPT, __func__, "a blob has another size");
+		k = hash_update(h, buf, (size_t)n, e);
+		if (k != ERR_OK)
+			return k;
+		at += (uint64_t)n;
+		if (pace && !pace(arg, (size_t)n))
+			return err_set(e, ERR_IN_USE, __func__, "the check was stopped");
+	}
+	return ERR_OK;
+}
+
+enum err_kind blob_verify(struct store *st, const struct digest *d, uint64_t size_bytes,
+			  blob_pace_fn *pace, void *arg, bool *ret, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	AUTO_HASH *h = NULL;
+	struct digest got;
+	enum err_kind k = blob_open(st, d, size_bytes, &fd, e);
+
+	*ret = false;
+	if (k == ERR_OK)
+		k = hash_new((enum digest_alg)d->alg, &h, e);
+	if (k == ERR_OK)
+		k = hash_file(fd, size_bytes, h, pace, arg, e);
+	if (k == ERR_OK)
+		k = hash_final(h, &got, e);
+	*ret = k == ERR_OK && digest_eq(&got, d);
+	return k == ERR_CORRUPT ? ERR_OK : k;
 }
 
 enum err_kind blob_holds(struct store *st, const struct digest *d, struct str bytes, bool *ret,

@@ -56,12 +56,18 @@ MUST_CHECK enum err_kind blob_publish(struct store *st, int fd, const struct upl
 MUST_CHECK enum err_kind blob_publish_bytes(struct store *st, const struct digest *d,
 					    struct str bytes, enum publish_how how,
 					    struct publisher *p, struct err *e);
+/* The same for content that the index knows, and has the bytes of: nothing is left if it is collected meanwhile. */
+MUST_CHECK enum err_kind blob_rewrite(struct store *st, const struct digest *d, struct str bytes,
+				      enum publish_how how, struct err *e);
 /* Ends what blob_publish began. */
 void blob_settle(struct store *st, struct publisher *p, enum blob_outcome outcome);
 
 /* ERR_CORRUPT if the file is missing or has not size_bytes: the index promised it. */
 MUST_CHECK enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_bytes,
 				   int *ret_fd, struct err *e);
+
+/* There is a file, whatever is in it. */
+bool blob_exists(struct store *st, const struct digest *d);
 
 /*
  * For who removes content: true if nobody publishes *d now, and nobody will until blob_unclaim.  The claim is a publisher
@@ -70,6 +76,14 @@ MUST_CHECK enum err_kind blob_open(struct store *st, const struct digest *d, uin
 MUST_CHECK bool blob_claim(struct store *st, const struct digest *d, struct publisher *p);
 void blob_unclaim(struct store *st, struct publisher *p);
 
+/*
+ * Reads all of the file and hashes it; *ret says whether it is there and what it should be.  pace (may be NULL) is called
+ * after each piece with its length; false ends it with ERR_IN_USE.  Reads past the page cache where it can.
+ */
+typedef bool blob_pace_fn(void *arg, size_t n);
+MUST_CHECK enum err_kind blob_verify(struct store *st, const struct digest *d, uint64_t size_bytes,
+				     blob_pace_fn *pace, void *arg, bool *ret, struct err *e);
+
 /* Does the file, if there is one, hold exactly these bytes?  Reads all of it. */
 MUST_CHECK enum err_kind blob_holds(struct store *st, const struct digest *d, struct str bytes,
 				    bool *ret, struct err *e);
@@ -77,6 +91,9 @@ MUST_CHECK enum err_kind blob_holds(struct store *st, const struct digest *d, st
 /* The whole of a blob that is known to be small, appended to b, which has the maximum. */
 MUST_CHECK enum err_kind blob_read(struct store *st, const struct digest *d, uint64_t size_bytes,
 				   struct sbuf *b, struct err *e);
+
+/* Puts the file into ROOT/trash/, by who has claimed the digest. */
+MUST_CHECK enum err_kind blob_banish(struct store *st, const struct digest *d, struct err *e);
 
 /* Removes a blob's file that no index entry refers to; by who has claimed it, or before anybody publishes. */
 MUST_CHECK enum err_kind blob_discard(struct store *st, const struct digest *d, struct err *e);

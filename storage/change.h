@@ -21,6 +21,11 @@ enum change_kind {
 	CHANGE_COLLECT,    /* what is due for review, if it still is garbage */
 	CHANGE_PURGED,     /* the file of collected content is gone; not in the reflog */
 	CHANGE_TRASH_DROP, /* cannot be restored any more; not in the reflog */
+	CHANGE_PULLED,     /* when tags were pulled; not in the reflog */
+	CHANGE_CLOSED, /* the process ends in order, or, without closed, begins; not in the reflog */
+	CHANGE_MEND,   /* a row is checked, and what is wrong with it mended; not in the reflog */
+	CHANGE_DAMAGE,   /* a file was checked against its digest; not in the reflog */
+	CHANGE_SCRUBBED, /* how far the checks of files got; not in the reflog */
 	CHANGE_KIND_N
 };
 
@@ -35,6 +40,12 @@ enum verdict {
 	VERDICT_LEASED,   /* of store_collect only: a client was told of it */
 	VERDICT_BUSY,     /* of store_collect only: it is being pushed */
 	VERDICT_N
+};
+
+/* A tag was pulled. */
+struct pull {
+	uint64_t repo, at_ms; /* number of the repository; wall clock */
+	struct tag_name tag;
 };
 
 /* The rules for a review. */
@@ -54,6 +65,7 @@ struct change {
 	struct digest digest;
 	uint64_t size_bytes;   /* BLOB_LINK: of the file; BLOB_MOUNT: filled in */
 	struct repo_name from; /* BLOB_MOUNT: source, len 0 for any; filled in */
+	bool from_trash;       /* BLOB_MOUNT: of content that is there, though nobody may have it */
 	const struct manifest
 	    *manifest;      /* MANIFEST_PUT; was_absent of its references is filled in */
 	struct str bytes;   /* MANIFEST_PUT: what was pushed */
@@ -74,6 +86,17 @@ struct change {
 	enum verdict
 	    verdict;       /* COLLECT: what came of it; repo, digest and size_bytes are filled in */
 	uint64_t trash_id; /* TRASH_DROP */
+	const struct pull *pulls; /* PULLED */
+	size_t n_pulls;
+	const struct closed_row *closed; /* CLOSED */
+	const struct tag_row
+	    *expected; /* TAG_DELETE: ERR_IN_USE if the tag was pushed again; may be NULL */
+
+	enum kv_table row_table;       /* MEND: of the row; KV_META stands for the totals */
+	struct key row_key;            /* MEND */
+	uint64_t n_mended;             /* MEND: filled in */
+	bool is_damaged;               /* DAMAGE */
+	const struct scrub_row *scrub; /* SCRUBBED */
 
 	/* MANIFEST_PUT that ends with ERR_REFS: the digests that are not in the repository. */
 	struct digest *missing;

@@ -137,3 +137,25 @@ enum err_kind store_collect(struct store *st, struct collect_item *items, size_t
 		release(st, &c[i]);
 	return k;
 }
+
+enum err_kind store_collect_tags(struct store *st, const struct repo_name *repo,
+				 const struct tag_item *tags, size_t n, size_t *ret, struct err *e)
+{
+	AUTO_FREE struct change *changes = calloc(n + 1, sizeof(*changes));
+	enum err_kind kinds[COLLECT_MAX], k;
+
+	*ret = 0;
+	if (!changes)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory to collect");
+	for (size_t i = 0; i < n; i++) {
+		changes[i] = store_change(st, CHANGE_TAG_DELETE, repo);
+		changes[i].by_gc = true;
+		changes[i].tags = &tags[i].name;
+		changes[i].n_tags = 1;
+		changes[i].expected = &tags[i].row;
+	}
+	k = commit_changes(st->committer, changes, n, kinds, e);
+	for (size_t i = 0; i < n; i++)
+		*ret += kinds[i] == ERR_OK;
+	return k;
+}

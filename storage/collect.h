@@ -22,6 +22,11 @@ struct collect_item {
 	struct repo_name repo; /* empty for content */
 };
 
+/* Removes up to COLLECT_MAX tags that were not pushed again since they were read; *ret says how many. */
+MUST_CHECK enum err_kind store_collect_tags(struct store *st, const struct repo_name *repo,
+					    const struct tag_item *tags, size_t n, size_t *ret,
+					    struct err *e);
+
 /* n is at most COLLECT_MAX. */
 MUST_CHECK enum err_kind store_collect(struct store *st, struct collect_item *items, size_t n,
 				       struct err *e);

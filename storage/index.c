@@ -191,13 +191,14 @@ enum err_kind index_is_held(struct kv_txn *t, uint64_t repo, const struct digest
 	return has_kind(t, repo, d, ENTRY_TAGGED, ENTRY_HELD, ret, e);
 }
 
-enum err_kind index_get_size(struct kv_txn *t, const struct digest *d, uint64_t *ret, struct err *e)
+enum err_kind index_get_object(struct kv_txn *t, const struct digest *d, struct object_row *ret,
+			       struct err *e)
 {
 	struct key key = content_key(d, CONTENT_OBJECT);
 	struct str v;
 	enum err_kind k = kv_get(t, KV_CONTENT, key_str(&key), &v, e);
 
-	if (k == ERR_OK && !u64_unpack(v, ret))
+	if (k == ERR_OK && !object_row_unpack(v, ret))
 		return index_bad_value(e, "content");
 	return k;
 }
@@ -287,6 +288,7 @@ enum err_kind index_blob_find(struct index *ix, const struct repo_name *repo,
 			      const struct digest *d, struct blob_info *ret, struct err *e)
 {
 	AUTO_KV_TXN *t = NULL;
+	struct object_row object = { 0 };
 	struct blob_info info;
 	struct repo_row r;
 	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
@@ -299,9 +301,11 @@ enum err_kind index_blob_find(struct index *ix, const struct repo_name *repo,
 	if (k != ERR_OK)
 		return k;
 	info.repo = r.id;
-	k = index_get_size(t, d, &info.size_bytes, e);
+	k = index_get_object(t, d, &object, e);
 	if (k == ERR_NOT_FOUND)
 		return index_bad_value(e, "content");
+	info.size_bytes = object.size_bytes;
+	info.is_damaged = object.damaged_ms != 0;
 	if (k == ERR_OK)
 		k = index_is_held(t, r.id, d, &info.held, e);
 	if (k == ERR_OK)
@@ -390,6 +394,42 @@ enum err_kind index_repo_page(struct index *ix, struct str after, size_t n, stru
 		after = key_str(&first);
 	}
 	return page_of(t, KV_REPO, (struct str){ "", 0 }, after, n, p, e);
+}
+
+enum err_kind index_tag_rows(struct index *ix, const struct repo_name *repo,
+			     const struct tag_name *after, size_t n, struct tag_item *ret,
+			     size_t *ret_n, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	AUTO_KV_CURSOR *c = NULL;
+	struct repo_row r;
+	struct key from = { 0 };
+	struct str key, value;
+	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
+
+	*ret_n = 0;
+	if (k == ERR_OK)
+		k = kv_cursor_open(t, KV_TAG, &c, e);
+	if (k != ERR_OK)
+		return k;
+	key_u64(&from, r.id);
+	if (after)
+		key_text(&from, tag_name_str(after));
+	k = kv_seek(c, key_str(&from), &key, &value, e);
+	if (k == ERR_OK && after && str_eq(key, key_str(&from)))
+		k = kv_next(c, &key, &value, e);
+	for (; k == ERR_OK && *ret_n < n; k = kv_next(c, &key, &value, e)) {
+		struct tag_item *item = &ret[*ret_n];
+		uint64_t id;
+
+		if (!unpack_u64(&key, &id) || !tag_name_parse(&item->name, key) ||
+		    !tag_row_unpack(value, &item->row))
+			return index_bad_value(e, "tag");
+		if (id != r.id)
+			break;
+		(*ret_n)++;
+	}
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }
 
 /* Splits what follows repository and subject in a key of the referrer table. */
@@ -517,15 +557,15 @@ enum err_kind index_upload_page(struct index *ix, const struct upload_id *after,
 	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }
 
-enum err_kind index_object_find(struct index *ix, const struct digest *d, uint64_t *ret_size,
+enum err_kind index_object_find(struct index *ix, const struct digest *d, struct object_row *ret,
 				char **ret_bytes, struct err *e)
 {
 	AUTO_KV_TXN *t = NULL;
 	enum err_kind k = kv_read_begin(ix->kv, &t, e);
 
 	if (k == ERR_OK)
-		k = index_get_size(t, d, ret_size, e);
-	return k == ERR_OK && ret_bytes ? read_bytes(t, d, *ret_size, ret_bytes, e) : k;
+		k = index_get_object(t, d, ret, e);
+	return k == ERR_OK && ret_bytes ? read_bytes(t, d, ret->size_bytes, ret_bytes, e) : k;
 }
 
 static enum err_kind read_mark(struct index *ix, struct str key, struct reflog_mark *ret,
@@ -554,6 +594,21 @@ enum err_kind index_mark_read(struct index *ix, struct reflog_mark *ret, struct 
 enum err_kind index_settled_read(struct index *ix, struct reflog_mark *ret, struct err *e)
 {
 	return read_mark(ix, SETTLED_MARK_KEY, ret, e);
+}
+
+enum err_kind index_closed_read(struct index *ix, struct closed_row *ret, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct str v;
+	enum err_kind k = kv_read_begin(ix->kv, &t, e);
+
+	if (k == ERR_OK)
+		k = kv_get(t, KV_META, CLOSED_KEY, &v, e);
+	if (k == ERR_NOT_FOUND)
+		return err_set(e, k, __func__, "the last process did not end in order");
+	if (k == ERR_OK && !closed_row_unpack(v, ret))
+		return index_bad_value(e, "meta");
+	return k;
 }
 
 enum err_kind index_recover(struct index *ix, struct err *e)

@@ -44,6 +44,7 @@ MUST_CHECK enum err_kind index_manifest_find(struct index *ix, const struct repo
 struct blob_info {
 	uint64_t repo, size_bytes;
 	bool held;
+	bool is_damaged; /* its file does not hash to its digest */
 };
 MUST_CHECK enum err_kind index_blob_find(struct index *ix, const struct repo_name *repo,
 					 const struct digest *d, struct blob_info *ret,
@@ -95,7 +96,7 @@ MUST_CHECK enum err_kind index_referrers(struct index *ix, const struct repo_nam
  * NULL where the bytes are in the file only.
  */
 MUST_CHECK enum err_kind index_object_find(struct index *ix, const struct digest *d,
-					   uint64_t *ret_size, char **ret_bytes, struct err *e);
+					   struct object_row *ret, char **ret_bytes, struct err *e);
 MUST_CHECK enum err_kind index_upload_find(struct index *ix, const struct upload_id *id,
 					   struct upload_row *ret, struct err *e);
 /* Up to n sessions after *after (NULL: from the start), in order of id; *ret_n says how many. */
@@ -130,6 +131,59 @@ MUST_CHECK enum err_kind index_recover(struct index *ix, struct err *e);
 bool index_is_full(const struct err *e);
 MUST_CHECK enum err_kind index_grow(struct index *ix, struct err *e);
 
+/* Up to n tags of a repository after *after (NULL: from the first), in byte order. */
+struct tag_item {
+	struct tag_name name;
+	struct tag_row row;
+};
+MUST_CHECK enum err_kind index_tag_rows(struct index *ix, const struct repo_name *repo,
+					const struct tag_name *after, size_t n,
+					struct tag_item *ret, size_t *ret_n, struct err *e);
+
+/* ERR_NOT_FOUND unless the last process that used the index ended in order. */
+MUST_CHECK enum err_kind index_closed_read(struct index *ix, struct closed_row *ret, struct err *e);
+
+/* --- Checking --- */
+
+#define INDEX_FAULT_TEXT_MAX 512
+/* An invariant of FORMAT.md section 4 that one row shows to be broken. */
+struct index_fault {
+	const char *name;
+	enum kv_table table;
+	struct key key;                  /* the row's */
+	bool can_mend;                   /* CHANGE_MEND of the row does it */
+	char what[INDEX_FAULT_TEXT_MAX]; /* what it is about, for people */
+};
+struct index_faults {
+	struct index_fault *at;
+	size_t n;
+};
+void index_faults_clear(struct index_faults *f);
+#define AUTO_INDEX_FAULTS CLEANUP(index_faults_clear) struct index_faults
+
+/*
+ * Checks up to n rows of a table after *after (NULL: from the first) in one consistent look; faults are appended.  *ret_n
+ * says how many rows there were, *ret_last is the last one.  now_ms and due_ms, steady clock, are of review rows that
+ * are missing.
+ */
+MUST_CHECK enum err_kind index_check_page(struct index *ix, enum kv_table table,
+					  const struct key *after, size_t n, uint64_t now_ms,
+					  uint64_t due_ms, struct index_faults *ret,
+					  struct key *ret_last, size_t *ret_n, struct err *e);
+/* Counts all content, and tells whether that is what the totals say. */
+MUST_CHECK enum err_kind index_check_totals(struct index *ix, bool *ret_right, struct err *e);
+
+struct object_item {
+	struct digest digest;
+	struct object_row row;
+};
+/* Up to n objects after *after (NULL: from the first), in order of digest. */
+MUST_CHECK enum err_kind index_object_page(struct index *ix, const struct digest *after, size_t n,
+					   struct object_item *ret, size_t *ret_n, struct err *e);
+
+/* All zero before the first round. */
+MUST_CHECK enum err_kind index_scrub_read(struct index *ix, struct scrub_row *ret, struct err *e);
+
 /* --- Collection --- */
 
 MUST_CHECK enum err_kind index_totals(struct index *ix, struct totals *ret, struct err *e);
@@ -138,6 +192,10 @@ MUST_CHECK enum err_kind index_totals(struct index *ix, struct totals *ret, stru
 MUST_CHECK enum err_kind index_review_page(struct index *ix, const struct review_row *after,
 					   uint64_t until_ms, size_t n, struct review_row *ret,
 					   size_t *ret_n, struct err *e);
+
+/* ERR_NOT_FOUND if no repository has the number. */
+MUST_CHECK enum err_kind index_repo_by_id(struct index *ix, uint64_t repo, struct repo_name *ret,
+					  struct err *e);
 
 /* What CHANGE_COLLECT would do with a row now. */
 struct review_finding {

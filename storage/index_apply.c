@@ -48,28 +48,31 @@ static enum err_kind find_source(struct index_txn *t, struct change *c, struct e
 
 static enum err_kind apply_blob_mount(struct index_txn *t, struct change *c, struct err *e)
 {
+	struct object_row object = { 0 };
 	struct repo_row from;
-	enum err_kind k;
+	enum err_kind k = ERR_OK;
 
-	if (c->from.len == 0) {
+	if (c->from_trash) {
+		/* any content that is there */
+	} else if (c->from.len == 0) {
 		k = find_source(t, c, e);
 	} else {
 		k = index_get_repo(t->kv, &c->from, &from, e);
 		if (k == ERR_OK)
 			k = index_has_link(t->kv, from.id, &c->digest, e);
 	}
-	if (k == ERR_NOT_FOUND)
-		return index_refuse(e, k, "no source to mount", &c->digest, &c->from);
 	if (k == ERR_OK)
-		k = index_get_size(t->kv, &c->digest, &c->size_bytes, e);
-	if (k == ERR_NOT_FOUND)
-		return index_bad_value(e, "content");
+		k = index_get_object(t->kv, &c->digest, &object, e);
+	if (k == ERR_NOT_FOUND || (k == ERR_OK && object.damaged_ms && !c->from_trash))
+		return index_refuse(e, ERR_NOT_FOUND, "no source to mount", &c->digest, &c->from);
+	c->size_bytes = object.size_bytes;
 	return k == ERR_OK ? link_put(t, c, e) : k;
 }
 
 static enum err_kind apply_blob_unlink(struct index_txn *t, struct change *c, struct err *e)
 {
 	struct trash_row gone = { .kind = TRASH_BLOB, .digest = c->digest, .repo = c->repo };
+	struct object_row object = { 0 };
 	struct repo_row r;
 	struct key key;
 	enum err_kind k = index_get_repo(t->kv, &c->repo, &r, e);
@@ -86,7 +89,8 @@ static enum err_kind apply_blob_unlink(struct index_txn *t, struct change *c, st
 		return index_refuse(e, ERR_IN_USE, "a manifest refers to blob", &c->digest,
 				    &c->repo);
 	if (k == ERR_NOT_FOUND)
-		k = index_get_size(t->kv, &c->digest, &gone.size_bytes, e);
+		k = index_get_object(t->kv, &c->digest, &object, e);
+	gone.size_bytes = object.size_bytes;
 	if (k == ERR_OK)
 		k = trash_put(t, c, &gone, STR(""), STR(""), e);
 	if (k == ERR_OK)
@@ -143,6 +147,10 @@ static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, str
 		return err_set(e, k, __func__, "no tag %s in %.100s", c->tags[0].s, c->repo.s);
 	if (k != ERR_OK)
 		return k;
+	if (c->expected && (c->expected->pushed_ms != old.pushed_ms ||
+			    !digest_eq(&c->expected->digest, &old.digest)))
+		return err_set(e, ERR_IN_USE, __func__, "tag %s was pushed again", c->tags[0].s);
+	c->digest = old.digest;
 	tag_pack(&tag, tag_name_str(&c->tags[0]));
 	gone.digest = old.digest;
 	k = trash_put(t, c, &gone, (struct str){ tag.p, tag.n }, STR(""), e);
@@ -155,17 +163,21 @@ static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, str
 
 /* --- manifests --- */
 
-/* ERR_NOT_FOUND, e untouched: the repository does not have it. */
+/* ERR_NOT_FOUND, e untouched: the repository does not have it, or not whole. */
 static enum err_kind ref_size(struct index_txn *t, uint64_t repo, const struct manifest_ref *ref,
 			      uint64_t *ret, struct err *e)
 {
+	struct object_row object = { 0 };
 	struct manifest_row row;
 	struct str refs;
 	enum err_kind k;
 
 	if (ref->kind != REF_CHILD) {
 		k = index_has_link(t->kv, repo, &ref->digest, e);
-		return k == ERR_OK ? index_get_size(t->kv, &ref->digest, ret, e) : k;
+		if (k == ERR_OK)
+			k = index_get_object(t->kv, &ref->digest, &object, e);
+		*ret = object.size_bytes;
+		return k == ERR_OK && object.damaged_ms ? ERR_NOT_FOUND : k;
 	}
 	k = index_get_manifest(t->kv, repo, &ref->digest, &row, &refs, e);
 	if (k == ERR_OK)
@@ -373,6 +385,43 @@ static enum err_kind apply_settle(struct index_txn *t, struct change *c, struct 
 	return mark_put(t, SETTLED_MARK_KEY, &c->settled, e);
 }
 
+static enum err_kind pulled(struct index_txn *t, const struct pull *p, struct err *e)
+{
+	struct key key = { 0 };
+	struct tag_row row;
+	struct row v;
+	enum err_kind k = index_get_tag(t->kv, p->repo, &p->tag, &row, e);
+
+	if (k != ERR_OK || row.pulled_ms >= p->at_ms)
+		return k == ERR_NOT_FOUND ? ERR_OK : k;
+	row.pulled_ms = p->at_ms;
+	key = tag_key(p->repo, tag_name_str(&p->tag));
+	tag_row_pack(&v, &row);
+	return row_put(t, KV_TAG, &key, row_str(&v), e);
+}
+
+static enum err_kind apply_pulled(struct index_txn *t, struct change *c, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	for (size_t i = 0; i < c->n_pulls && k == ERR_OK; i++)
+		k = pulled(t, &c->pulls[i], e);
+	return k;
+}
+
+static enum err_kind apply_closed(struct index_txn *t, struct change *c, struct err *e)
+{
+	struct row v;
+	enum err_kind k;
+
+	if (!c->closed) {
+		k = kv_delete(t->kv, KV_META, CLOSED_KEY, e);
+		return k == ERR_NOT_FOUND ? ERR_OK : k;
+	}
+	closed_row_pack(&v, c->closed);
+	return kv_put(t->kv, KV_META, CLOSED_KEY, row_str(&v), e);
+}
+
 /* --- transactions --- */
 
 static enum err_kind (*const appliers[CHANGE_KIND_N])(struct index_txn *, struct change *,
@@ -389,6 +438,11 @@ static enum err_kind (*const appliers[CHANGE_KIND_N])(struct index_txn *, struct
 	[CHANGE_COLLECT] = apply_collect,
 	[CHANGE_PURGED] = apply_purged,
 	[CHANGE_TRASH_DROP] = apply_trash_drop,
+	[CHANGE_PULLED] = apply_pulled,
+	[CHANGE_CLOSED] = apply_closed,
+	[CHANGE_MEND] = apply_mend,
+	[CHANGE_DAMAGE] = apply_damage,
+	[CHANGE_SCRUBBED] = apply_scrubbed,
 };
 
 enum err_kind index_begin(struct index *ix, struct index_txn **ret, struct err *e)

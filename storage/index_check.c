@@ -164,9 +164,9 @@ static enum err_kind check_content_of(const struct checking *c, const struct ent
 	struct repo_name name;
 	struct str v;
 	uint8_t bits = 0;
-	uint64_t size;
+	struct object_row object;
 	bool found;
-	enum err_kind k = index_get_size(c->t, &n->digest, &size, e);
+	enum err_kind k = index_get_object(c->t, &n->digest, &object, e);
 
 	if (k == ERR_NOT_FOUND)
 		return tell(
@@ -230,6 +230,39 @@ static enum err_kind check_link(const struct checking *c, const struct entry *n,
 	return k == ERR_OK ? check_review_of(c, n, NULL, e) : k;
 }
 
+/* Content that is there can be a blob of the repository again. */
+static enum err_kind link_again(const struct checking *c, const struct entry *n,
+				const struct digest *d, struct err *e)
+{
+	struct key link = entry_key(n->repo, d, ENTRY_LINK), place = content_key(d, CONTENT_PLACE);
+	struct key value = { 0 };
+	struct object_row object;
+	struct repo_name name;
+	struct row at;
+	struct str v;
+	uint8_t bits = 0;
+	bool found;
+	enum err_kind k = index_get_object(c->t, d, &object, e);
+
+	if (k == ERR_OK)
+		k = index_get_repo_name(c->t, n->repo, &name, e);
+	if (k != ERR_OK)
+		return k == ERR_NOT_FOUND ? tell(c, "dangling-reference", e) : k;
+	key_u64(&place, n->repo);
+	k = get(c, KV_CONTENT, &place, &v, &found, e);
+	if (k != ERR_OK)
+		return k;
+	if (found && !unpack_u8(&v, &bits))
+		bits = 0;
+	key_u8(&value, bits | PLACE_LINK);
+	key_text(&value, repo_name_str(&name));
+	u64_pack(&at, 0);
+	k = tell_put(c, "dangling-reference", KV_ENTRY, &link, row_str(&at), e);
+	return k == ERR_OK
+		   ? tell_put(c, "dangling-reference", KV_CONTENT, &place, key_str(&value), e)
+		   : k;
+}
+
 /* I2 and I3 for one reference of a manifest. */
 static enum err_kind check_ref(const struct checking *c, const struct entry *n, uint64_t id,
 			       const struct manifest_ref *ref, struct err *e)
@@ -251,7 +284,31 @@ static enum err_kind check_ref(const struct checking *c, const struct entry *n, 
 	if (k != ERR_OK || ref->kind == REF_CHILD || ref->was_absent)
 		return k; /* a child may be deleted by itself */
 	k = index_has_link(c->t, n->repo, &ref->digest, e);
-	return k == ERR_NOT_FOUND ? tell(c, "dangling-reference", e) : k;
+	return k == ERR_NOT_FOUND ? link_again(c, n, &ref->digest, e) : k;
+}
+
+/* I4: the row is made from the manifest's bytes, where the index has them. */
+static enum err_kind refer_again(const struct checking *c, const struct entry *n,
+				 const struct manifest_row *row, struct err *e)
+{
+	struct key key = referrer_key(n->repo, &row->subject, row->artifact_type, &n->digest);
+	struct key bytes = content_key(&n->digest, CONTENT_BYTES);
+	AUTO_SBUF value = { .max = SBUF_MAX };
+	AUTO_MANIFEST m = { 0 };
+	struct err failure;
+	struct str v;
+	bool found;
+	enum err_kind k = get(c, KV_CONTENT, &bytes, &v, &found, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (!found || manifest_parse(v, str_of(row->media_type), &n->digest, MANIFEST_DEPTH_MAX, &m,
+				     &failure) != ERR_OK)
+		return tell(c, "missing-referrer", e);
+	referrer_pack(&value, str_of(m.artifact_type), str_of(m.descriptor));
+	if (value.failed)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a referrer");
+	return tell_put(c, "missing-referrer", KV_ENTRY, &key, (struct str){ value.p, value.n }, e);
 }
 
 static enum err_kind check_manifest(const struct checking *c, const struct entry *n, struct err *e)
@@ -279,7 +336,7 @@ static enum err_kind check_manifest(const struct checking *c, const struct entry
 	if (k == ERR_OK && row.has_subject)
 		k = get(c, KV_ENTRY, &referrer, &v, &found, e);
 	if (k == ERR_OK && !found)
-		k = tell(c, "missing-referrer", e);
+		k = refer_again(c, n, &row, e);
 	return k == ERR_OK ? check_review_of(c, n, &row, e) : k;
 }
 
@@ -378,13 +435,13 @@ static enum err_kind check_object(const struct checking *c, const struct digest 
 	};
 	struct key prefix = content_key(d, CONTENT_PLACE), key = review_key(&row);
 	struct key pointer = content_key(d, CONTENT_REVIEW);
+	struct object_row object;
 	struct row value, due;
 	struct str v;
-	uint64_t size;
 	bool queued = false;
 	enum err_kind k;
 
-	if (!u64_unpack(c->value, &size))
+	if (!object_row_unpack(c->value, &object))
 		return tell(c, "bad-value", e);
 	k = index_first(c->t, KV_CONTENT, &prefix, NULL, e);
 	prefix = content_key(d, CONTENT_TRASH);
@@ -404,15 +461,15 @@ static enum err_kind check_object(const struct checking *c, const struct digest 
 
 static enum err_kind check_bytes(const struct checking *c, const struct digest *d, struct err *e)
 {
+	struct object_row object;
 	struct digest got;
-	uint64_t size;
-	enum err_kind k = index_get_size(c->t, d, &size, e);
+	enum err_kind k = index_get_object(c->t, d, &object, e);
 
 	if (k == ERR_NOT_FOUND)
 		return tell_orphan(c, "orphan-bytes", e);
 	if (k == ERR_OK)
 		k = hash_bytes((enum digest_alg)d->alg, c->value.p, c->value.n, &got, e);
-	if (k == ERR_OK && (size != c->value.n || !digest_eq(&got, d)))
+	if (k == ERR_OK && (object.size_bytes != c->value.n || !digest_eq(&got, d)))
 		return tell_orphan(c, "wrong-bytes", e); /* the file has them as well */
 	return k;
 }

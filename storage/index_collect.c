@@ -11,6 +11,16 @@ struct decision {
 	struct str refs;              /* points into the map */
 };
 
+static enum err_kind size_of(struct kv_txn *t, const struct digest *d, uint64_t *ret, struct err *e)
+{
+	struct object_row row;
+	enum err_kind k = index_get_object(t, d, &row, e);
+
+	if (k == ERR_OK)
+		*ret = row.size_bytes;
+	return k;
+}
+
 static enum err_kind decide_content(struct kv_txn *t, const struct review_row *r,
 				    struct decision *ret, struct err *e)
 {
@@ -22,7 +32,7 @@ static enum err_kind decide_content(struct kv_txn *t, const struct review_row *r
 		k = index_first(t, KV_CONTENT, &trash, NULL, e);
 	if (k != ERR_NOT_FOUND)
 		return k; /* in use, or queued again when it leaves the trash */
-	k = index_get_size(t, &r->digest, &ret->size_bytes, e);
+	k = size_of(t, &r->digest, &ret->size_bytes, e);
 	if (k == ERR_OK)
 		ret->verdict = VERDICT_CONTENT;
 	return k == ERR_NOT_FOUND ? ERR_OK : k;
@@ -72,7 +82,7 @@ static enum err_kind decide_entry(struct kv_txn *t, const struct review_row *r,
 		k = index_has_link(t, r->repo, &r->digest, e);
 	if (k == ERR_OK) {
 		ret->verdict = VERDICT_LINK;
-		k = index_get_size(t, &r->digest, &ret->size_bytes, e);
+		k = size_of(t, &r->digest, &ret->size_bytes, e);
 	}
 	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }

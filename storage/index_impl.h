@@ -1,6 +1,7 @@
 /*
  * index_impl - what the files of the index share: index.c and index_review.c (reads), index_rows.c (pieces of changes),
- * index_apply.c (what clients change), index_collect.c (what is collected); included by them, and by tests that look
+ * index_apply.c (what clients change), index_collect.c (what is collected), index_mend.c (what is checked); included by
+ * them, and by tests that look
  * inside.
  */
 #pragma once
@@ -11,6 +12,8 @@
 #define REFLOG_MARK_KEY STR("reflog")
 #define SETTLED_MARK_KEY STR("settled")
 #define TOTALS_KEY STR("totals")
+#define CLOSED_KEY STR("closed")
+#define SCRUB_KEY STR("scrub")
 
 /* What a repository has of a digest: bits in a place row. */
 enum place_bit { PLACE_LINK = 1, PLACE_MANIFEST = 2 };
@@ -42,8 +45,8 @@ MUST_CHECK enum err_kind index_get_manifest(struct kv_txn *t, uint64_t repo, con
 					    struct err *e);
 MUST_CHECK enum err_kind index_has_link(struct kv_txn *t, uint64_t repo, const struct digest *d,
 					struct err *e);
-MUST_CHECK enum err_kind index_get_size(struct kv_txn *t, const struct digest *d, uint64_t *ret,
-					struct err *e);
+MUST_CHECK enum err_kind index_get_object(struct kv_txn *t, const struct digest *d,
+					  struct object_row *ret, struct err *e);
 MUST_CHECK enum err_kind index_get_totals(struct kv_txn *t, struct totals *ret, struct err *e);
 /* Is it a blob or a manifest of the repository? */
 MUST_CHECK enum err_kind index_has_entry(struct kv_txn *t, uint64_t repo, const struct digest *d,
@@ -74,7 +77,7 @@ MUST_CHECK enum err_kind repo_get_or_make(struct index_txn *t, const struct chan
 MUST_CHECK enum err_kind repo_drop_if_empty(struct index_txn *t, const struct repo_name *name,
 					    uint64_t repo, struct err *e);
 
-/* The object's row and the totals. */
+/* The object's row and the totals.  Its file was just placed, so it is as it should be. */
 MUST_CHECK enum err_kind object_put(struct index_txn *t, const struct digest *d, uint64_t size,
 				    struct err *e);
 MUST_CHECK enum err_kind object_drop(struct index_txn *t, const struct digest *d, struct err *e);
@@ -128,6 +131,12 @@ typedef enum err_kind row_fault_fn(void *arg, const struct row_fault *f, struct 
 MUST_CHECK enum err_kind index_check_row(struct kv_txn *t, enum kv_table table, struct str key,
 					 struct str value, uint64_t now_ms, uint64_t due_ms,
 					 row_fault_fn *sink, void *arg, struct err *e);
+
+/* --- index_mend.c: members of index_apply's table --- */
+
+MUST_CHECK enum err_kind apply_mend(struct index_txn *t, struct change *c, struct err *e);
+MUST_CHECK enum err_kind apply_damage(struct index_txn *t, struct change *c, struct err *e);
+MUST_CHECK enum err_kind apply_scrubbed(struct index_txn *t, struct change *c, struct err *e);
 
 /* --- index_collect.c: members of index_apply's table --- */
 

@@ -248,6 +248,27 @@ bool reflog_mark_unpack(struct str in, struct reflog_mark *ret)
 	return true;
 }
 
+void object_row_pack(struct row *r, const struct object_row *v)
+{
+	r->n = u64_bytes(r->b, v->size_bytes);
+	if (v->damaged_ms)
+		r->n += u64_bytes(r->b + r->n, v->damaged_ms);
+}
+
+bool object_row_unpack(struct str in, struct object_row *ret)
+{
+	struct object_row v = { 0 };
+
+	if (!unpack_u64(&in, &v.size_bytes))
+		return false;
+	if (in.n && (!unpack_u64(&in, &v.damaged_ms) || v.damaged_ms == 0))
+		return false;
+	if (in.n)
+		return false;
+	*ret = v;
+	return true;
+}
+
 void u64_pack(struct row *r, uint64_t v)
 {
 	r->n = u64_bytes(r->b, v);
@@ -274,6 +295,57 @@ bool totals_unpack(struct str in, struct totals *ret)
 	struct totals v;
 
 	if (!unpack_u64(&in, &v.objects) || !unpack_u64(&in, &v.bytes) || in.n)
+		return false;
+	*ret = v;
+	return true;
+}
+
+void scrub_row_pack(struct row *r, const struct scrub_row *v)
+{
+	struct key position = { 0 };
+
+	r->n = u64_bytes(r->b, v->started_ms);
+	r->n += u64_bytes(r->b + r->n, v->ended_ms);
+	r->n += u64_bytes(r->b + r->n, v->objects);
+	r->n += u64_bytes(r->b + r->n, v->bytes);
+	r->n += u64_bytes(r->b + r->n, v->damaged);
+	if (v->has_position)
+		key_digest(&position, &v->position);
+	memcpy(r->b + r->n, position.b, position.n);
+	r->n += position.n;
+}
+
+bool scrub_row_unpack(struct str in, struct scrub_row *ret)
+{
+	struct scrub_row v = { 0 };
+
+	if (!unpack_u64(&in, &v.started_ms) || !unpack_u64(&in, &v.ended_ms) ||
+	    !unpack_u64(&in, &v.objects) || !unpack_u64(&in, &v.bytes) ||
+	    !unpack_u64(&in, &v.damaged))
+		return false;
+	v.has_position = in.n > 0;
+	if (v.has_position && (!unpack_digest(&in, &v.position) || in.n))
+		return false;
+	*ret = v;
+	return true;
+}
+
+void closed_row_pack(struct row *r, const struct closed_row *v)
+{
+	memcpy(r->b, v->boot, sizeof(v->boot));
+	r->n = sizeof(v->boot);
+	r->n += u64_bytes(r->b + r->n, v->up_ms);
+}
+
+bool closed_row_unpack(struct str in, struct closed_row *ret)
+{
+	struct closed_row v;
+
+	if (in.n < sizeof(v.boot))
+		return false;
+	memcpy(v.boot, in.p, sizeof(v.boot));
+	in = advance(in, sizeof(v.boot));
+	if (!unpack_u64(&in, &v.up_ms) || in.n)
 		return false;
 	*ret = v;
 	return true;

@@ -42,7 +42,7 @@ enum entry_kind {
 
 /* What is known of a digest, whoever has it: the byte after the digest in keys of the content table. */
 enum content_kind {
-	CONTENT_OBJECT = 1, /* its size: there is a file */
+	CONTENT_OBJECT = 1, /* there is a file */
 	CONTENT_BYTES = 2,  /* the bytes themselves, of small manifests */
 	CONTENT_PLACE = 3,  /* + repository: that repository has it */
 	CONTENT_TRASH = 4,  /* + number of a row in the trash: that row may want it back */
@@ -67,6 +67,13 @@ bool unpack_text(struct str *in, size_t max, struct str *ret); /* u16 length, th
 
 struct repo_row {
 	uint64_t id, created_ms;
+};
+
+/* Content: there is a file. */
+struct object_row {
+	uint64_t size_bytes;
+	uint64_t
+	    damaged_ms; /* wall clock: when its file was found not to hash to its digest; 0: it does */
 };
 
 struct tag_row {
@@ -122,6 +129,21 @@ struct totals {
 	uint64_t objects, bytes;
 };
 
+/* When the last process ended in order: the boot of the machine, and how long that had been up. */
+#define BOOT_ID_BYTES 16
+struct closed_row {
+	uint8_t boot[BOOT_ID_BYTES];
+	uint64_t up_ms;
+};
+
+/* How far the round over all content got that checks it against its digests. */
+struct scrub_row {
+	uint64_t started_ms, ended_ms; /* wall clock; ended_ms 0: under way */
+	uint64_t objects, bytes, damaged;
+	bool has_position;
+	struct digest position; /* the last one checked */
+};
+
 /* Position up to which the reflog is part of the index. */
 struct reflog_mark {
 	uint64_t segment; /* first sequence number in the file, which names it */
@@ -147,8 +169,14 @@ void upload_row_pack(struct row *r, const struct upload_row *v);
 bool upload_row_unpack(struct str in, struct upload_row *ret);
 void reflog_mark_pack(struct row *r, const struct reflog_mark *v);
 bool reflog_mark_unpack(struct str in, struct reflog_mark *ret);
+void object_row_pack(struct row *r, const struct object_row *v);
+bool object_row_unpack(struct str in, struct object_row *ret);
 void u64_pack(struct row *r, uint64_t v);
 bool u64_unpack(struct str in, uint64_t *ret);
+void scrub_row_pack(struct row *r, const struct scrub_row *v);
+bool scrub_row_unpack(struct str in, struct scrub_row *ret);
+void closed_row_pack(struct row *r, const struct closed_row *v);
+bool closed_row_unpack(struct str in, struct closed_row *ret);
 void totals_pack(struct row *r, const struct totals *v);
 bool totals_unpack(struct str in, struct totals *ret);
 

@@ -8,6 +8,17 @@ enum err_kind index_totals(struct index *ix, struct totals *ret, struct err *e)
 	return k == ERR_OK ? index_get_totals(t, ret, e) : k;
 }
 
+enum err_kind index_repo_by_id(struct index *ix, uint64_t repo, struct repo_name *ret,
+			       struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	enum err_kind k = kv_read_begin(ix->kv, &t, e);
+
+	if (k == ERR_OK)
+		k = index_get_repo_name(t, repo, ret, e);
+	return k == ERR_NOT_FOUND ? err_set(e, k, __func__, "no such repository") : k;
+}
+
 enum err_kind index_review_page(struct index *ix, const struct review_row *after, uint64_t until_ms,
 				size_t n, struct review_row *ret, size_t *ret_n, struct err *e)
 {

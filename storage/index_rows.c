@@ -103,33 +103,34 @@ enum err_kind repo_drop_if_empty(struct index_txn *t, const struct repo_name *na
 enum err_kind object_put(struct index_txn *t, const struct digest *d, uint64_t size, struct err *e)
 {
 	struct key key = content_key(d, CONTENT_OBJECT);
+	const struct object_row now = { .size_bytes = size };
+	struct object_row old;
 	struct row v;
-	uint64_t old;
-	enum err_kind k = index_get_size(t->kv, d, &old, e);
+	enum err_kind k = index_get_object(t->kv, d, &old, e);
 
 	if (k != ERR_OK && k != ERR_NOT_FOUND)
 		return k;
 	if (k == ERR_OK) {
-		t->totals.bytes -= old;
+		t->totals.bytes -= old.size_bytes;
 	} else {
 		t->totals.objects++;
 	}
 	t->totals.bytes += size;
 	t->totals_changed = true;
-	u64_pack(&v, size);
+	object_row_pack(&v, &now);
 	return row_put(t, KV_CONTENT, &key, row_str(&v), e);
 }
 
 enum err_kind object_drop(struct index_txn *t, const struct digest *d, struct err *e)
 {
 	struct key object = content_key(d, CONTENT_OBJECT), bytes = content_key(d, CONTENT_BYTES);
-	uint64_t size;
-	enum err_kind k = index_get_size(t->kv, d, &size, e);
+	struct object_row old;
+	enum err_kind k = index_get_object(t->kv, d, &old, e);
 
 	if (k != ERR_OK)
 		return k == ERR_NOT_FOUND ? ERR_OK : k;
 	t->totals.objects--;
-	t->totals.bytes -= size;
+	t->totals.bytes -= old.size_bytes;
 	t->totals_changed = true;
 	k = row_drop(t, KV_CONTENT, &object, e);
 	return k == ERR_OK ? row_drop(t, KV_CONTENT, &bytes, e) : k;

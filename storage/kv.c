@@ -32,6 +32,11 @@ static const char *const table_names[KV_TABLE_N] = {
 #undef X
 };
 
+const char *kv_table_name(enum kv_table table)
+{
+	return table_names[table];
+}
+
 /* LMDB reports by errno values and its own negative codes. */
 static enum err_kind fail(struct err *e, int code, const char *where, const char *what)
 {
@@ -384,7 +389,7 @@ enum err_kind kv_seek(struct kv_cursor *c, struct str key, struct str *ret_key,
 {
 	MDB_val k = val_of(key);
 
-	return move(c, MDB_SET_RANGE, &k, ret_key, ret_value, e);
+	return move(c, key.n ? MDB_SET_RANGE : MDB_FIRST, &k, ret_key, ret_value, e);
 }
 
 enum err_kind kv_next(struct kv_cursor *c, struct str *ret_key, struct str *ret_value,

@@ -29,6 +29,8 @@
 enum kv_table { KV_TABLES(X) KV_TABLE_N };
 #undef X
 
+const char *kv_table_name(enum kv_table table);
+
 #define KV_KEY_MAX 511 /* LMDB's compiled-in limit */
 
 struct kv;
@@ -81,7 +83,7 @@ MUST_CHECK enum err_kind kv_cursor_open(struct kv_txn *t, enum kv_table table,
 					struct kv_cursor **ret, struct err *e);
 void kv_cursor_close(struct kv_cursor **c);
 #define AUTO_KV_CURSOR CLEANUP(kv_cursor_close) struct kv_cursor
-/* First entry with a key >= key, or ERR_NOT_FOUND with e untouched. */
+/* First entry with a key >= key (empty: the first of all), or ERR_NOT_FOUND with e untouched. */
 MUST_CHECK enum err_kind kv_seek(struct kv_cursor *c, struct str key, struct str *ret_key,
 				 struct str *ret_value, struct err *e);
 MUST_CHECK enum err_kind kv_next(struct kv_cursor *c, struct str *ret_key, struct str *ret_value,

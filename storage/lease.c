@@ -22,7 +22,8 @@ struct leases {
 	size_t n;
 };
 
-enum err_kind leases_new(uint64_t lease_ms, struct leases **ret, struct err *e)
+enum err_kind leases_new(uint64_t lease_ms, uint64_t lease_all_ms, struct leases **ret,
+			 struct err *e)
 {
 	struct leases *ls = calloc(1, sizeof(*ls));
 
@@ -34,7 +35,7 @@ enum err_kind leases_new(uint64_t lease_ms, struct leases **ret, struct err *e)
 	}
 	ls->n_buckets = BUCKETS_MIN;
 	ls->lease_ms = lease_ms;
-	ls->all_until_mono_ms = mono_ms() + lease_ms;
+	ls->all_until_mono_ms = mono_ms() + lease_all_ms;
 	lock_init(&ls->mu, LOCK_LEASES);
 	*ret = ls;
 	return ERR_OK;

@@ -3,7 +3,7 @@
  *
  * L1  After lease_take returned true for an entry, lease_condemn refuses it for the lease time.
  * L2  Between lease_condemn and lease_spare lease_take refuses the entry: nobody is told of what is being removed.
- * L3  Leases are in memory; for the lease time after the start everything counts as leased.
+ * L3  Leases are in memory; for lease_all_ms after leases_new everything counts as leased.
  * Only entries that no tag and no manifest refers to need a lease: any other is due for review a lease time after it
  * lost its last holder.
  * Lifecycle  new -> (take | condemn -> spare | expire)* -> free.
@@ -22,7 +22,8 @@ struct lease_key {
 	struct digest digest;
 };
 
-MUST_CHECK enum err_kind leases_new(uint64_t lease_ms, struct leases **ret, struct err *e);
+MUST_CHECK enum err_kind leases_new(uint64_t lease_ms, uint64_t lease_all_ms, struct leases **ret,
+				    struct err *e);
 void leases_free(struct leases **ls);
 
 /* False if the entry is being collected, or there is no memory to remember it: it must not be told of. */

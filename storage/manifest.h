@@ -14,6 +14,8 @@
 #include "base/err.h"
 #include "base/mediatype.h"
 
+#define MANIFEST_DEPTH_MAX 2048 /* nesting that no option exceeds */
+
 enum ref_kind { REF_CONFIG = 1, REF_LAYER = 2, REF_CHILD = 3 }; /* values are on disk: FORMAT.md */
 
 struct manifest_ref {

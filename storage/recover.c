@@ -23,8 +23,8 @@ static enum err_kind settle_pending(struct store *st, const char *name, const st
 				    const struct upload_id *id, bool *ret_kept, struct err *e)
 {
 	char open_name[UPLOAD_ID_TEXT_MAX];
-	uint64_t size;
-	enum err_kind k = index_object_find(st->index, d, &size, NULL, e);
+	struct object_row object;
+	enum err_kind k = index_object_find(st->index, d, &object, NULL, e);
 
 	*ret_kept = false;
 	if (k == ERR_NOT_FOUND) {
@@ -93,10 +93,10 @@ static enum err_kind finish_doomed(struct store *st, uint64_t *ret_discarded, st
 
 	while ((k = index_doomed_page(st->index, NULL, 1, &d, &n, e)) == ERR_OK && n) {
 		struct change c = store_change(st, CHANGE_PURGED, &(struct repo_name){ 0 });
-		uint64_t size;
+		struct object_row object;
 
 		c.digest = d;
-		k = index_object_find(st->index, &d, &size, NULL, e);
+		k = index_object_find(st->index, &d, &object, NULL, e);
 		if (k == ERR_NOT_FOUND) { /* and not pushed again since */
 			k = blob_discard(st, &d, e);
 			*ret_discarded += 1;

@@ -12,18 +12,14 @@ struct settling {
 static enum err_kind write_again(struct settling *s, const struct digest *d, struct str bytes,
 				 struct err *e)
 {
-	struct publisher p;
 	bool whole = false;
 	enum err_kind k = s->verify ? blob_holds(s->st, d, bytes, &whole, e) : ERR_OK;
 
-	if (k != ERR_OK || whole)
-		return k;
-	k = blob_publish_bytes(s->st, d, bytes, s->verify ? PUBLISH_LATER : PUBLISH_SYNCED, &p, e);
-	if (k != ERR_OK)
-		return k;
-	blob_settle(s->st, &p, BLOB_COMMITTED);
-	s->written++;
-	return ERR_OK;
+	if (k == ERR_OK && !whole) {
+		k = blob_rewrite(s->st, d, bytes, s->verify ? PUBLISH_LATER : PUBLISH_SYNCED, e);
+		s->written += k == ERR_OK;
+	}
+	return k;
 }
 
 /* A manifest that is deleted and collected meanwhile has no bytes left; one kept in its file only was synced at once. */
@@ -31,15 +27,15 @@ static enum err_kind settle_record(void *arg, const struct reflog_record *r, str
 {
 	struct settling *s = arg;
 	AUTO_FREE char *bytes = NULL;
-	uint64_t size;
+	struct object_row object;
 	enum err_kind k;
 
 	if (r->kind != CHANGE_MANIFEST_PUT)
 		return ERR_OK;
-	k = index_object_find(s->st->index, &r->digest, &size, &bytes, e);
+	k = index_object_find(s->st->index, &r->digest, &object, &bytes, e);
 	if (k != ERR_OK || !bytes)
 		return k == ERR_NOT_FOUND ? ERR_OK : k;
-	return write_again(s, &r->digest, (struct str){ bytes, (size_t)size }, e);
+	return write_again(s, &r->digest, (struct str){ bytes, (size_t)object.size_bytes }, e);
 }
 
 static enum err_kind commit_settled(struct store *st, const struct reflog_mark *mark, struct err *e)

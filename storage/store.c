@@ -4,6 +4,8 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "storage/blob.h"
+#include "storage/pulls.h"
 #include "storage/upload.h"
 
 #define STRINGIFY_(x) #x
@@ -44,6 +46,8 @@ static enum err_kind check_version(struct store *st, struct err *e)
 		    "%s is a store of another version: \"%.*s\", this berthd knows version %d",
 		    st->options.root, (int)strcspn(b.p ? b.p : "", "\n"), b.p ? b.p : "",
 		    STORE_VERSION);
+	if (k == ERR_NOT_FOUND && st->options.must_exist)
+		return err_set(e, k, __func__, "%s is no store of berth", st->options.root);
 	if (k != ERR_NOT_FOUND || faccessat(st->root_fd, MAKING, F_OK, 0) == 0)
 		return k == ERR_NOT_FOUND ? ERR_OK : k;
 	return fd_list_dir(st->root_fd, ".", check_empty, st, e);
@@ -200,9 +204,9 @@ static enum err_kind open_index(struct store *st, struct err *e)
 
 static enum err_kind open_root(struct store *st, struct err *e)
 {
-	bool made = sys_mkdirat(AT_FDCWD, st->options.root, 0755) == 0;
+	bool made = !st->options.must_exist && sys_mkdirat(AT_FDCWD, st->options.root, 0755) == 0;
 
-	if (!made && errno != EEXIST)
+	if (!made && !st->options.must_exist && errno != EEXIST)
 		return err_sys(e, __func__, "make the root %s", st->options.root);
 	do /* a root may well be a symbolic link, so not fd_open_at */
 		st->root_fd =
@@ -211,6 +215,54 @@ static enum err_kind open_root(struct store *st, struct err *e)
 	if (st->root_fd < 0)
 		return err_sys(e, __func__, "open the root %s", st->options.root);
 	return made ? fd_sync_dir(st->root_fd, "..", e) : ERR_OK;
+}
+
+/* The boot of the machine; without one to be had, one like no other. */
+static void read_boot_id(uint8_t ret[static BOOT_ID_BYTES])
+{
+	AUTO_CLOSE fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	struct upload_id id;
+	char text[UPLOAD_ID_TEXT_MAX];
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (n <= 0 || !upload_id_parse(&id, (struct str){ text, (size_t)n }))
+		upload_id_new(&id);
+	memcpy(ret, id.bytes, BOOT_ID_BYTES);
+}
+
+static struct closed_row closed_now(void)
+{
+	struct closed_row v = { .up_ms = up_ms() };
+
+	read_boot_id(v.boot);
+	return v;
+}
+
+static enum err_kind put_closed(struct store *st, const struct closed_row *v, struct err *e)
+{
+	struct change c = { .kind = CHANGE_CLOSED, .closed = v };
+
+	return commit_change(st->committer, &c, e);
+}
+
+/*
+ * What the last process told its clients of is not known, only that it told them nothing after its end.  So everything
+ * is leased for what is left of the lease time since then; for all of it if that is not known.
+ */
+static enum err_kind begin_leases(struct store *st, struct err *e)
+{
+	struct closed_row now = closed_now(), last;
+	uint64_t all_ms = st->options.lease_ms;
+	enum err_kind k = index_closed_read(st->index, &last, e);
+
+	if (k == ERR_OK && memcmp(last.boot, now.boot, sizeof(now.boot)) == 0 &&
+	    now.up_ms > last.up_ms)
+		all_ms -= MIN(all_ms, now.up_ms - last.up_ms);
+	if (k == ERR_OK)
+		k = put_closed(st, NULL, e);
+	if (k != ERR_OK && k != ERR_NOT_FOUND)
+		return k;
+	return leases_new(st->options.lease_ms, all_ms, &st->leases, e);
 }
 
 static enum err_kind open_all(struct store *st, struct store_recovery *ret_found, struct err *e)
@@ -236,6 +288,8 @@ static enum err_kind open_all(struct store *st, struct store_recovery *ret_found
 		k = fd_sync_dir(st->root_fd, "index", e);
 	if (k == ERR_OK && making)
 		k = end_making(st, e);
+	if (k == ERR_OK)
+		k = begin_leases(st, e);
 	return k == ERR_OK ? store_recover(st, ret_found, e) : k;
 }
 
@@ -256,7 +310,7 @@ enum err_kind store_open(const struct store_options *o, struct store **ret,
 	lock_init(&st->sessions_mu, LOCK_SESSIONS);
 	lock_init(&st->publishers_mu, LOCK_PUBLISHERS);
 	cond_init(&st->published);
-	k = st->options.root ? leases_new(o->lease_ms, &st->leases, e)
+	k = st->options.root ? pulls_new(&st->pulls, e)
 			     : err_set(e, ERR_NO_MEMORY, __func__, "no memory for the store");
 	if (k == ERR_OK)
 		k = open_all(st, ret_found, e);
@@ -264,23 +318,34 @@ enum err_kind store_open(const struct store_options *o, struct store **ret,
 		store_close(&st);
 		return k;
 	}
+	st->opened = true;
 	*ret = st;
 	return ERR_OK;
+}
+
+/* What does not work here costs the next start some time, and leases their memory, but nothing else. */
+static void end_in_order(struct store *st)
+{
+	struct closed_row now = closed_now();
+	struct err ignored;
+
+	if (store_flush_pulls(st, &ignored) == ERR_OK && store_settle(st, &ignored) == ERR_OK)
+		(void)!put_closed(st, &now, &ignored);
 }
 
 void store_close(struct store **st)
 {
 	struct store *p = TAKE(*st);
-	struct err ignored; /* what is not settled now is looked at by the next start */
 
 	if (!p)
 		return;
-	if (p->unsettled)
-		(void)!store_settle(p, &ignored);
+	if (p->opened)
+		end_in_order(p);
 	committer_stop(&p->committer);
 	index_close(&p->index);
 	upload_sessions_free(p);
 	leases_free(&p->leases);
+	pulls_free(&p->pulls);
 	for (size_t i = 0; i < ARRAY_LEN(p->blobs_fd); i++)
 		fd_close(&p->blobs_fd[i]);
 	fd_close(&p->uploads_fd);
@@ -302,4 +367,14 @@ struct index *store_index(struct store *st)
 struct commit_stats store_commit_stats(struct store *st)
 {
 	return committer_stats(st->committer);
+}
+
+void store_note_pull(struct store *st, uint64_t repo, const struct tag_name *tag)
+{
+	pulls_note(st->pulls, repo, tag);
+}
+
+enum err_kind store_flush_pulls(struct store *st, struct err *e)
+{
+	return pulls_flush(st, st->pulls, e);
 }

@@ -21,6 +21,7 @@ struct store;
 
 struct store_options {
 	const char *root;         /* made if its parent exists */
+	bool must_exist;          /* a root that is no store yet is ERR_NOT_FOUND */
 	uint64_t map_bytes;       /* first size of the index's map; it grows by itself */
 	uint64_t uploads_max;     /* open upload sessions */
 	uint64_t uploads_idle_ms; /* after which a session is given up */
@@ -47,6 +48,10 @@ void store_close(struct store **st);
  * one syncfs if there is anything to do, and may wait for whatever else the file system has to write.
  */
 MUST_CHECK enum err_kind store_settle(struct store *st, struct err *e);
+
+/* A tag was pulled; its time reaches the index with the next store_flush_pulls.  Never blocks for long. */
+void store_note_pull(struct store *st, uint64_t repo, const struct tag_name *tag);
+MUST_CHECK enum err_kind store_flush_pulls(struct store *st, struct err *e);
 
 struct index *store_index(struct store *st);
 struct commit_stats store_commit_stats(struct store *st);

@@ -18,8 +18,10 @@ struct store {
 	struct index *index;
 	struct committer *committer;
 	struct leases *leases;
+	struct pulls *pulls;
 	_Atomic bool unsettled; /* a manifest was put whose file is not synced */
 	uint64_t opened_mono_ms;
+	bool opened; /* store_open came to its end */
 
 	struct lock sessions_mu;
 	void *sessions; /* under sessions_mu: tree of struct session (tsearch) */

@@ -53,21 +53,22 @@ static enum err_kind drop_row(struct store *st, const struct trash_row *row, str
 	return commit_change(st->committer, &c, e);
 }
 
-/* The repository has the blob again, if it is still there. */
+/* The repository has the blob again, if its content is still there. */
 static enum err_kind link_again(struct store *st, const struct repo_name *repo,
 				const struct digest *d, struct err *e)
 {
-	struct change c = store_change(st, CHANGE_BLOB_LINK, repo);
+	struct change c = store_change(st, CHANGE_BLOB_MOUNT, repo);
 	struct blob_info linked;
 	enum err_kind k = index_blob_find(st->index, repo, d, &linked, e);
 
 	if (k != ERR_NOT_FOUND)
 		return k;
 	c.digest = *d;
-	k = index_object_find(st->index, d, &c.size_bytes, NULL, e);
-	if (k == ERR_NOT_FOUND)
-		return err_set(e, k, __func__, "the content of a blob in %s is gone", repo->s);
-	return k == ERR_OK ? commit_change(st->committer, &c, e) : k;
+	c.from_trash = true;
+	k = commit_change(st->committer, &c, e);
+	return k == ERR_NOT_FOUND
+		   ? err_set(e, k, __func__, "the content of a blob in %s is gone", repo->s)
+		   : k;
 }
 
 /* A child of an index that went to the trash comes back with it. */

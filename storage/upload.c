@@ -139,7 +139,7 @@ static void remove_file(struct store *st, const struct upload_id *id)
 	(void)sys_unlinkat(st->uploads_fd, upload_id_text(id, name), 0); /* else the next start's */
 }
 
-static enum err_kind close_row(struct store *st, const struct upload_id *id, struct err *e)
+enum err_kind upload_forget(struct store *st, const struct upload_id *id, struct err *e)
 {
 	struct change c = { .kind = CHANGE_UPLOAD_CLOSE, .upload = *id };
 
@@ -418,7 +418,7 @@ enum err_kind upload_adopt(struct store *st, const struct repo_name *repo, int d
 enum err_kind upload_cancel(struct upload **take, struct err *e)
 {
 	AUTO_UPLOAD *u = TAKE(*take);
-	enum err_kind k = close_row(u->st, &u->id, e);
+	enum err_kind k = upload_forget(u->st, &u->id, e);
 
 	if (k != ERR_OK)
 		return k;
@@ -455,7 +455,7 @@ static enum err_kind reap_one(struct store *st, const struct upload_id *id, stru
 		k = upload_take(st, &row.repo, id, &u, e);
 	if (k == ERR_OK)
 		return upload_cancel(&u, e);
-	return k == ERR_NOT_FOUND ? close_row(st, id, e) : k; /* its file is gone */
+	return k == ERR_NOT_FOUND ? upload_forget(st, id, e) : k; /* its file is gone */
 }
 
 enum err_kind upload_reap(struct store *st, uint64_t *ret, struct err *e)

@@ -58,5 +58,8 @@ MUST_CHECK enum err_kind upload_cancel(struct upload **u, struct err *e);
 /* Ends the sessions that were left alone for too long; *ret says how many. */
 MUST_CHECK enum err_kind upload_reap(struct store *st, uint64_t *ret, struct err *e);
 
+/* Ends a session whose file is gone. */
+MUST_CHECK enum err_kind upload_forget(struct store *st, const struct upload_id *id, struct err *e);
+
 /* Part of store_close. */
 void upload_sessions_free(struct store *st);

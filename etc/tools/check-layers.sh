@@ -18,7 +18,7 @@ forbid() {
 only() {
 	pattern=$1
 	shift
-	for f in $(grep -rlE --include='*.c' --include='*.h' -e "$pattern" base storage server runtime tests 2>/dev/null); do
+	for f in $(grep -rlE --include='*.c' --include='*.h' -e "$pattern" base storage gc server runtime tests 2>/dev/null); do
 		case " $* " in
 		*" $f "*) ;;
 		*) echo "$f: includes $pattern, which only $* may" >&2; bad=1 ;;
@@ -27,9 +27,10 @@ only() {
 }
 
 forbid 'base looks at nobody' '#include "(server|auth|gc|runtime|storage)/' base
+forbid 'gc looks at storage and base' '#include "(server|auth|runtime)/' gc
 forbid 'storage looks at base only' '#include "(server|auth|gc|runtime)/' storage
 forbid 'runtime looks at base and storage only' '#include "(server|auth|gc)/' runtime
-forbid 'server and runtime never see each other' '#include "runtime/' server storage base
+forbid 'server and runtime never see each other' '#include "runtime/' server gc storage base
 forbid 'storage changes disks through base/sys.h' \
 	'(^|[^_a-z])(fsync|fdatasync|renameat|linkat|unlinkat|openat|ftruncate|pwrite|mkdirat|fchmod|fchmodat) ?\(' storage
 forbid 'images change disks through base/sys.h' \

@@ -171,9 +171,9 @@ uint64_t index_rows(struct index *ix, enum kv_table table)
 
 enum err_kind object_exists(struct index *ix, const struct digest *d, struct err *e)
 {
-	uint64_t size;
+	struct object_row row;
 
-	return index_object_find(ix, d, &size, NULL, e);
+	return index_object_find(ix, d, &row, NULL, e);
 }
 
 static uint64_t count_kind(struct index *ix, enum kv_table table, uint8_t want)

@@ -1,6 +1,7 @@
 #include "base/fd.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/time.h>
@@ -267,6 +268,34 @@ static void test_read_file(void **state)
 	assert_string_equal(b.p, "");
 }
 
+static void test_replace_file(void **state)
+{
+	AUTO_CLOSE dir = -1;
+	const char *root = unit_dir();
+	char long_name[NAME_MAX + 1];
+	struct sbuf b;
+	struct stat st;
+	struct err e;
+
+	(void)state;
+	assert_ok(fd_open_at(AT_FDCWD, root, O_RDONLY | O_DIRECTORY, 0, &dir, &e), &e);
+	assert_ok(fd_replace_file(dir, "f", STR("one"), 0640, &e), &e);
+	assert_ok(fd_replace_file(dir, "f", STR("second"), 0600, &e), &e);
+	b = file_read(root, "f");
+	assert_string_equal(b.p, "second");
+	sbuf_clear(&b);
+	MUST(fstatat(dir, "f", &st, 0) == 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(dir_count(root, "."), 1);
+	MUST(mkdirat(dir, "d", 0755) == 0);
+	assert_err(fd_replace_file(dir, "d", STR("x"), 0600, &e), ERR_IO, &e, "rename d.new");
+	assert_false(file_exists(root, "d.new"));
+	memset(long_name, 'n', NAME_MAX);
+	long_name[NAME_MAX] = '\0';
+	assert_err(fd_replace_file(dir, long_name, STR("x"), 0600, &e), ERR_INVALID, &e,
+		   "is too long");
+}
+
 int main(void)
 {
 	unit_case("fd_close keeps errno", test_close);
@@ -278,5 +307,6 @@ int main(void)
 	unit_case("a write that is cut short", test_short_write);
 	unit_case("a write that is interrupted", test_interrupted);
 	unit_case("fd_read_file", test_read_file);
+	unit_case("fd_replace_file", test_replace_file);
 	return unit_run();
 }

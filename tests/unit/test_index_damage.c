@@ -113,7 +113,6 @@ static const struct {
 	{ "next id: link in a new repository", spoil_next_id, TRY_LINK_NEW, "table meta" },
 	{ "object: mount", spoil_object, TRY_MOUNT, "table content" },
 	{ "object: put", spoil_object, TRY_PUT, "table content" },
-	{ "object lost: mount", lose_object, TRY_MOUNT, "table content" },
 	{ "place: link", spoil_place, TRY_LINK, "table content" },
 	{ "place: unlink", spoil_place, TRY_UNLINK, "table content" },
 	{ "place: mount from anybody", spoil_place, TRY_MOUNT_ANY, "table content" },

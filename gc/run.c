@@ -1,0 +1,332 @@
+#include "gc/run.h"
+
+#include <poll.h>
+
+#include "base/clock.h"
+#include "storage/trash.h"
+
+#define PAUSE_MS_MAX 20 /* between batches, so that others get at the committer and the disk */
+#define TRASH_BATCH 256
+
+static const char *const verdict_texts[VERDICT_N] = {
+	[VERDICT_STALE] = "in use again",
+	[VERDICT_WAIT] = "not without a tag for long enough",
+	[VERDICT_PARK] = "manifests without a tag are kept",
+	[VERDICT_LINK] = "no manifest refers to it",
+	[VERDICT_MANIFEST] = "no tag, index or subject refers to it",
+	[VERDICT_CONTENT] = "no repository has it",
+	[VERDICT_LEASED] = "a client was told of it",
+	[VERDICT_BUSY] = "it is being pushed",
+};
+
+static void report(struct run *r, const struct gc_action *a)
+{
+	if (r->report)
+		r->report(r->arg, a);
+}
+
+/* --- rules --- */
+
+/* When a row's manifest without a tag is garbage, by its repository's rule. */
+static enum err_kind policy_of(struct run *r, const struct review_row *row,
+			       struct review_policy *ret, struct err *e)
+{
+	struct repo_name repo;
+	enum err_kind k;
+
+	*ret = (struct review_policy){ .now_ms = steady_ms(),
+				       .untagged_keep_ms = r->options->untagged_keep_ms };
+	if (!r->options->retention || row->repo == 0)
+		return ERR_OK;
+	k = index_repo_by_id(store_index(r->st), row->repo, &repo, e);
+	if (k == ERR_OK)
+		ret->untagged_keep_ms = retention_untagged_keep(
+		    retention_find(r->options->retention, &repo), r->options->untagged_keep_ms);
+	return k == ERR_NOT_FOUND ? ERR_OK : k; /* the review finds it stale */
+}
+
+/* --- what is due --- */
+
+static bool removes(enum verdict v)
+{
+	return v == VERDICT_LINK || v == VERDICT_MANIFEST || v == VERDICT_CONTENT;
+}
+
+static void count(struct gc_result *res, enum verdict v, uint64_t size_bytes)
+{
+	res->blobs += v == VERDICT_LINK;
+	res->manifests += v == VERDICT_MANIFEST;
+	res->contents += v == VERDICT_CONTENT;
+	res->bytes += v == VERDICT_CONTENT ? size_bytes : 0;
+	res->leased += v == VERDICT_LEASED;
+	res->kept += v == VERDICT_WAIT || v == VERDICT_PARK;
+}
+
+static void tell(struct run *r, const struct review_row *row, enum verdict v,
+		 const struct repo_name *repo, uint64_t size_bytes)
+{
+	const struct gc_action a = { .what = v == VERDICT_LINK ? GC_BLOB
+					     : row->repo == 0  ? GC_CONTENT
+							       : GC_MANIFEST,
+				     .removes = removes(v),
+				     .reason = verdict_texts[v],
+				     .repo = *repo,
+				     .digest = row->digest,
+				     .size_bytes = size_bytes };
+
+	if (v != VERDICT_STALE)
+		report(r, &a);
+}
+
+/* Gives all that is due to fn, batch by batch. */
+typedef enum err_kind batch_fn(struct run *r, struct collect_item *items, size_t n, struct err *e);
+
+static enum err_kind each_due(struct run *r, batch_fn *fn, struct err *e)
+{
+	struct review_row rows[COLLECT_MAX], last;
+	struct collect_item items[COLLECT_MAX];
+	size_t n = 0;
+
+	for (bool first = true; !*r->stop; first = false) {
+		enum err_kind k = index_review_page(store_index(r->st), first ? NULL : &last,
+						    steady_ms(), COLLECT_MAX, rows, &n, e);
+
+		for (size_t i = 0; i < n && k == ERR_OK; i++) {
+			items[i] = (struct collect_item){ .row = rows[i] };
+			k = policy_of(r, &rows[i], &items[i].policy, e);
+		}
+		if (k == ERR_OK && n)
+			k = fn(r, items, n, e);
+		if (k != ERR_OK || n == 0)
+			return k;
+		last = rows[n - 1];
+	}
+	return ERR_OK;
+}
+
+static enum err_kind look(struct run *r, struct collect_item *items, size_t n, struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct review_finding f;
+		enum err_kind k =
+		    index_review_look(store_index(r->st), &items[i].row, &items[i].policy, &f, e);
+
+		if (k != ERR_OK)
+			return k;
+		count(&r->result, f.verdict, f.size_bytes);
+		if (f.verdict == VERDICT_LINK || f.verdict == VERDICT_MANIFEST)
+			r->result.share_bytes += f.size_bytes;
+		if (r->mode == GC_DRY_RUN)
+			tell(r, &items[i].row, f.verdict, &f.repo, f.size_bytes);
+	}
+	return ERR_OK;
+}
+
+/* As long as the batch took, within bounds. */
+static void pause_after(uint64_t began_us)
+{
+	uint64_t ms = (mono_us() - began_us) / 1000;
+
+	(void)poll(NULL, 0, (int)MIN(ms, (uint64_t)PAUSE_MS_MAX));
+}
+
+static enum err_kind collect(struct run *r, struct collect_item *items, size_t n, struct err *e)
+{
+	uint64_t began = mono_us();
+	enum err_kind k = store_collect(r->st, items, n, e);
+
+	for (size_t i = 0; i < n; i++) {
+		count(&r->result, items[i].verdict, items[i].size_bytes);
+		tell(r, &items[i].row, items[i].verdict, &items[i].repo, items[i].size_bytes);
+	}
+	pause_after(began);
+	return k;
+}
+
+/* --- tags --- */
+
+/* The tags of one repository on their way out. */
+struct tags {
+	struct run *r;
+	struct repo_name repo;
+	bool act;
+	struct tag_item doomed[COLLECT_MAX];
+	size_t n;
+};
+
+static enum err_kind remove_tags(struct tags *t, struct err *e)
+{
+	uint64_t began = mono_us();
+	size_t removed = 0;
+	enum err_kind k = ERR_OK;
+
+	if (t->act && t->n) {
+		k = store_collect_tags(t->r->st, &t->repo, t->doomed, t->n, &removed, e);
+		pause_after(began);
+	}
+	t->r->result.tags += t->act ? removed : t->n;
+	t->n = 0;
+	return k;
+}
+
+static enum err_kind on_tag(void *arg, const struct tag_item *tag, bool keeps, const char *reason,
+			    struct err *e)
+{
+	struct tags *t = arg;
+	const struct gc_action a = { .what = GC_TAG,
+				     .removes = !keeps,
+				     .reason = reason,
+				     .repo = t->repo,
+				     .tag = tag->name,
+				     .digest = tag->row.digest };
+
+	if (t->act ? !keeps : t->r->mode == GC_DRY_RUN)
+		report(t->r, &a);
+	if (keeps)
+		return ERR_OK;
+	t->doomed[t->n++] = *tag;
+	return t->n == COLLECT_MAX ? remove_tags(t, e) : ERR_OK;
+}
+
+static enum err_kind retain_repo(struct run *r, const struct repo_name *repo, bool act,
+				 struct err *e)
+{
+	const struct retention_rule *rule = retention_find(r->options->retention, repo);
+	AUTO_FREE struct tags *t = rule ? calloc(1, sizeof(*t)) : NULL;
+	enum err_kind k;
+
+	if (!rule)
+		return ERR_OK;
+	if (!t)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for tags");
+	t->r = r;
+	t->repo = *repo;
+	t->act = act;
+	k = retention_walk(rule, r->st, repo, steady_ms(), on_tag, t, e);
+	return k == ERR_OK ? remove_tags(t, e) : k;
+}
+
+/* Every repository with a rule, page by page. */
+static enum err_kind retain(struct run *r, bool act, struct err *e)
+{
+	struct repo_name last = { 0 };
+	bool more = retention_has_tag_rules(r->options->retention);
+	enum err_kind k = ERR_OK;
+
+	while (more && k == ERR_OK && !*r->stop) {
+		AUTO_NAME_PAGE names = NAME_PAGE_INIT;
+		const char *at;
+
+		k = index_repo_page(store_index(r->st), repo_name_str(&last), COLLECT_MAX, &names,
+				    e);
+		more = names.more;
+		at = names.names.p;
+		for (size_t i = 0; k == ERR_OK && i < names.n && !*r->stop; i++) {
+			if (!repo_name_parse(&last, str_of(at)))
+				return err_set(e, ERR_CORRUPT, __func__, "a repository's name");
+			at += last.len + 1;
+			k = retain_repo(r, &last, act, e);
+		}
+	}
+	return k;
+}
+
+/* --- the trash --- */
+
+static enum err_kind look_at_trash(struct run *r, uint64_t before_ms, struct err *e)
+{
+	uint64_t id = 0;
+
+	for (;;) {
+		AUTO_TRASH_ITEM item = { 0 };
+		enum err_kind k = index_trash_next(store_index(r->st), id, &item, e);
+		struct gc_action a = { .what = GC_TRASH,
+				       .removes = true,
+				       .reason = "its time in the trash is over" };
+
+		if (k != ERR_OK)
+			return k == ERR_NOT_FOUND ? ERR_OK : k;
+		if (item.row.at_ms >= before_ms)
+			return ERR_OK;
+		id = item.row.id + 1;
+		r->result.trash++;
+		a.repo = item.row.repo;
+		a.digest = item.row.digest;
+		a.size_bytes = item.row.size_bytes;
+		report(r, &a);
+	}
+}
+
+static enum err_kind empty_trash(struct run *r, struct err *e)
+{
+	uint64_t now = steady_ms();
+	uint64_t before = now - MIN(now, r->options->trash_keep_ms);
+	size_t n = TRASH_BATCH;
+	enum err_kind k = ERR_OK;
+
+	if (r->mode == GC_DRY_RUN)
+		return look_at_trash(r, before, e);
+	while (k == ERR_OK && n == TRASH_BATCH && !*r->stop) {
+		uint64_t began = mono_us();
+
+		k = trash_expire(r->st, before, TRASH_BATCH, &n, e);
+		r->result.trash += n;
+		pause_after(began);
+	}
+	return k;
+}
+
+/* --- all of it --- */
+
+static unsigned percent(uint64_t part, uint64_t whole)
+{
+	return whole ? (unsigned)(MIN(part, whole) * 100 / whole) : 0;
+}
+
+/* G2: what would go, in bytes of what repositories lose, and in tags. */
+static enum err_kind find_share(struct run *r, struct err *e)
+{
+	struct totals totals;
+	struct kv_stat stat;
+	unsigned bytes, tags;
+	enum err_kind k = index_totals(store_index(r->st), &totals, e);
+
+	if (k == ERR_OK)
+		k = index_stat(store_index(r->st), &stat, e);
+	if (k != ERR_OK)
+		return k;
+	bytes = percent(r->result.share_bytes, totals.bytes);
+	tags = percent(r->result.tags, stat.entries[KV_TAG]);
+	r->result.share = bytes > tags ? bytes : tags;
+	r->result.braked = r->mode == GC_NORMAL && r->result.share > r->options->max_share;
+	return ERR_OK;
+}
+
+static enum err_kind act(struct run *r, struct err *e)
+{
+	unsigned share = r->result.share;
+	enum err_kind k;
+
+	r->result = (struct gc_result){ .share = share };
+	k = retain(r, true, e);
+	if (k == ERR_OK)
+		k = empty_trash(r, e);
+	return k == ERR_OK ? each_due(r, collect, e) : k;
+}
+
+enum err_kind run_cycle(struct run *r, struct err *e)
+{
+	uint64_t began = mono_ms();
+	enum err_kind k = retain(r, false, e);
+
+	if (k == ERR_OK)
+		k = each_due(r, look, e);
+	if (k == ERR_OK)
+		k = find_share(r, e);
+	if (k == ERR_OK && r->mode == GC_DRY_RUN)
+		k = empty_trash(r, e);
+	else if (k == ERR_OK && !r->result.braked)
+		k = act(r, e);
+	r->result.took_ms = mono_ms() - began;
+	return k;
+}

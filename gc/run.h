@@ -1,0 +1,22 @@
+/*
+ * run - one collection, from the look at what is due to the last file unlinked; cycle.c says when.
+ *
+ * Threads  one run at a time; `stop` is read between batches.
+ */
+#pragma once
+
+#include <stdatomic.h>
+
+#include "gc/gc.h"
+
+struct run {
+	struct store *st;
+	const struct gc_options *options;
+	enum gc_mode mode;
+	const _Atomic bool *stop; /* ends the run after its batch */
+	gc_action_fn *report;     /* may be NULL */
+	void *arg;
+	struct gc_result result;
+};
+
+MUST_CHECK enum err_kind run_cycle(struct run *r, struct err *e);

@@ -1,0 +1,116 @@
+#include "server/ops.h"
+
+#include "base/clock.h"
+
+static enum err_kind open_store(struct ops *o, bool must_exist, struct err *e)
+{
+	const struct conf *c = o->conf;
+	const struct store_options options = {
+		.root = c->root.p,
+		.must_exist = must_exist,
+		.map_bytes = c->index_map_size,
+		.uploads_max = c->uploads_sessions_max,
+		.uploads_idle_ms = c->uploads_idle_ms,
+		.lease_ms = c->gc_lease_ms,
+		.trash_keep_ms = c->trash_keep_ms,
+		.json_depth_max = (unsigned)c->manifest_json_depth_max,
+		.sparse = c->manifest_sparse,
+		.single_thread = c->threads == 1,
+	};
+	struct store_recovery found;
+	uint64_t start = mono_ms();
+	enum err_kind k = store_open(&options, &o->store, &found, e);
+
+	if (k == ERR_OK)
+		log_event(LOG_INFO, "store.open",
+			  "root=%s resumable=%llu discarded=%llu rewritten=%llu ms=%llu", c->root.p,
+			  (unsigned long long)found.resumable, (unsigned long long)found.discarded,
+			  (unsigned long long)found.rewritten,
+			  (unsigned long long)(mono_ms() - start));
+	return k;
+}
+
+enum err_kind ops_open(struct ops *o, bool must_exist, struct err *e)
+{
+	struct gc_options options = {
+		.interval_ms = o->conf->gc_interval_ms,
+		.max_share = (unsigned)o->conf->gc_max_share,
+		.untagged_keep_ms = o->conf->gc_untagged_keep_ms,
+		.trash_keep_ms = o->conf->trash_keep_ms,
+	};
+	const struct scrubber_options scrub = { .rate = o->conf->scrub_rate,
+						.interval_ms = o->conf->scrub_interval_ms };
+	enum err_kind k = retention_new(o->conf->retention, &o->retention, e);
+
+	options.retention = o->retention;
+	if (k == ERR_OK)
+		k = open_store(o, must_exist, e);
+	if (k == ERR_OK)
+		k = gc_new(o->store, &options, &o->gc, e);
+	return k == ERR_OK ? scrubber_new(o->store, &scrub, &o->scrubber, e) : k;
+}
+
+void ops_stop(struct ops *o)
+{
+	if (o->gc)
+		gc_stop(o->gc);
+	if (o->scrubber)
+		scrubber_stop(o->scrubber);
+}
+
+void ops_close(struct ops *o)
+{
+	scrubber_free(&o->scrubber);
+	gc_free(&o->gc);
+	store_close(&o->store);
+	retention_free(&o->retention);
+}
+
+static const struct op ops[] = {
+	{ "gc", op_gc },
+	{ "gc.pause", op_gc_pause },
+	{ "gc.resume", op_gc_resume },
+	{ "gc.status", op_gc_status },
+	{ "fsck", op_fsck },
+	{ "scrub", op_scrub },
+	{ "scrub.status", op_scrub_status },
+	{ "trash.ls", op_trash_ls },
+	{ "trash.restore", op_trash_restore },
+	{ "trash.empty", op_trash_empty },
+};
+
+const struct op *op_find(struct str name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(ops); i++) {
+		if (str_eq(name, str_of(ops[i].name)))
+			return &ops[i];
+	}
+	return NULL;
+}
+
+void op_emit(struct op_call *c, struct jv *take)
+{
+	if (c->listener_gone)
+		jv_free(&take);
+	else
+		c->listener_gone = !c->emit(c->emit_arg, take);
+}
+
+bool op_flag(const struct op_call *c, const char *name)
+{
+	struct str text;
+
+	return jv_text(jv_member(c->args, name), &text) && str_eq(text, STR("true"));
+}
+
+bool op_text(const struct op_call *c, const char *name, struct str *ret)
+{
+	return jv_text(jv_member(c->args, name), ret);
+}
+
+bool op_number(const struct op_call *c, const char *name, uint64_t *ret)
+{
+	struct str text;
+
+	return op_text(c, name, &text) && scan_u64(&text, UINT64_MAX, ret) && scan_end(&text);
+}

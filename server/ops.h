@@ -1,0 +1,57 @@
+/*
+ * ops - what an administrator asks for, as operations by name: the same for a running daemon, behind its socket
+ * (admin.h), and for a command that opens the root itself.
+ *
+ * An operation takes a JSON object and emits objects, one for each thing it tells of; the last one is its result.
+ * Threads  any; operations may take long.
+ */
+#pragma once
+
+#include "gc/gc.h"
+#include "gc/scrubber.h"
+#include "server/conf.h"
+
+struct ops {
+	const struct conf *conf;
+	struct store *store;
+	struct gc *gc;
+	struct retention *retention; /* gc's */
+	struct scrubber *scrubber;
+};
+
+/*
+ * Opens the store, which is made unless it must exist, and what works on it, as conf says; nothing runs yet.  To be closed
+ * whatever the result.
+ */
+MUST_CHECK enum err_kind ops_open(struct ops *o, bool must_exist, struct err *e);
+/* What runs ends early, and nothing begins any more. */
+void ops_stop(struct ops *o);
+void ops_close(struct ops *o);
+
+/* Consumes the item.  False if nobody listens any more: the operation is to end. */
+typedef bool op_emit_fn(void *arg, struct jv *take);
+struct op_call {
+	const struct ops *ops;
+	const struct jv *args;
+	op_emit_fn *emit;
+	void *emit_arg;
+	bool listener_gone;
+};
+
+typedef enum err_kind op_fn(struct op_call *c, struct err *e);
+struct op {
+	const char *name;
+	op_fn *run;
+};
+/* NULL if there is none of this name. */
+const struct op *op_find(struct str name);
+
+/* For operations. */
+void op_emit(struct op_call *c, struct jv *take);
+bool op_flag(const struct op_call *c, const char *name);
+bool op_number(const struct op_call *c, const char *name, uint64_t *ret);
+bool op_text(const struct op_call *c, const char *name, struct str *ret);
+
+op_fn op_gc, op_gc_pause, op_gc_resume, op_gc_status;
+op_fn op_fsck, op_scrub, op_scrub_status;
+op_fn op_trash_ls, op_trash_restore, op_trash_empty;
