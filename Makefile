@@ -113,6 +113,7 @@ $(O)/tests/bench/load: $(O)/tests/bench/load.o
 -include $(shell find build/$(MODE) -name '*.d' 2>/dev/null)
 
 include runtime/image/image.mk
+include runtime/runtime.mk
 include tests/tests.mk
 
 install: all ## install below DESTDIR and PREFIX

@@ -11,7 +11,7 @@ test: deps-test ## install what the tests need, build, run every test
 
 check: all $(UNIT) $(REPLAY) ## the same without installing anything
 	@$(MAKE) --no-print-directory MODE=fault fault-programs
-	@$(RUN) $(CHECKS) $(UNIT) $(REPLAY) $(FAULT) $(INTEG) conformance/run.sh
+	@$(RUN) $(CHECKS) $(UNIT) $(REPLAY) $(FAULT) $(INTEG) conformance/run.sh $(RUNTIME_CHECKS)
 
 conformance: deps-test all ## the OCI distribution conformance suite; report in build/conformance/
 	@conformance/run.sh
@@ -67,7 +67,7 @@ check-headers: ## each header compiles by itself
 
 check-format: ## clang-format agrees
 	@clang-format-14 --dry-run -Werror $(wildcard base/*.[ch] storage/*.[ch] gc/*.[ch] server/*.[ch] runtime/*/*.[ch] \
-		tests/unit/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch] tests/fault/*.[ch] tests/lib/*.[ch])
+		runtime/*/*/*.[ch] tests/unit/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch] tests/fault/*.[ch] tests/lib/*.[ch])
 
 SOURCES := $(wildcard base/*.c storage/*.c gc/*.c server/*.c runtime/image/*.c runtime/cli/*.c)
 

@@ -31,6 +31,9 @@ forbid 'gc looks at storage and base' '#include "(server|auth|runtime)/' gc
 forbid 'storage looks at base only' '#include "(server|auth|gc|runtime)/' storage
 forbid 'runtime looks at base and storage only' '#include "(server|auth|gc)/' runtime
 forbid 'server and runtime never see each other' '#include "runtime/' server gc storage base
+forbid 'between clone and exec there is neither memory nor stdio' \
+	'(^|[^_a-z])(malloc|calloc|realloc|free|strdup|printf|fprintf|snprintf|fopen|arena_[a-z]+|sbuf_[a-z]+|err_[a-z]+) ?\(' \
+	runtime/oci/init
 forbid 'storage changes disks through base/sys.h' \
 	'(^|[^_a-z])(fsync|fdatasync|renameat|linkat|unlinkat|openat|ftruncate|pwrite|mkdirat|fchmod|fchmodat) ?\(' storage
 forbid 'images change disks through base/sys.h' \
@@ -44,4 +47,6 @@ only '<archive' runtime/image/tar.c
 only '<curl/' runtime/image/transfer.c
 only '<isa-l/' runtime/image/inflate.c
 only '<zstd.h>' runtime/image/zstd.c
+only '<seccomp.h>' runtime/oci/seccomp/compile.c
+only '<systemd/' runtime/systemd/main.c
 exit $bad
