@@ -35,9 +35,20 @@ struct command {
 	const char *doc;
 };
 
+extern const struct command cmd_images;
+extern const struct command cmd_login;
+extern const struct command cmd_logout;
+extern const struct command cmd_prune;
+extern const struct command cmd_pull;
+extern const struct command cmd_push;
+extern const struct command cmd_rmi;
+extern const struct command cmd_tag;
 extern const struct command cmd_unpack;
 
 /* --- for commands --- */
+
+/* Root of a user namespace, not of the host. */
+bool cli_is_in_userns(void);
 
 /* Reports the error; EXIT_FAILED, or EXIT_USAGE for cli_usage. */
 int cli_fail(const struct err *e);

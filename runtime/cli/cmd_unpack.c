@@ -1,6 +1,6 @@
 /* unpack: layers applied to a directory, or a bundle made of an image. */
 #include "base/fd.h"
-#include "runtime/cli/cli.h"
+#include "runtime/cli/image.h"
 #include "runtime/image/unpack.h"
 
 struct unpack_args {
@@ -8,19 +8,6 @@ struct unpack_args {
 	uint64_t expand_limit;
 	bool json;
 };
-
-/* What could not be made is no failure, but is told. */
-static void tell_left_out(const struct tree_stats *s)
-{
-	if (s->devices_left_out)
-		cli_note("%llu devices were left out: a user namespace cannot make them",
-			 (unsigned long long)s->devices_left_out);
-	if (s->xattrs_left_out)
-		cli_note(
-		    "%llu extended attributes were left out: not taken by the file system or by "
-		    "the user namespace",
-		    (unsigned long long)s->xattrs_left_out);
-}
 
 static enum err_kind apply_layer(int root, const char *file, const struct unpack_args *a,
 				 struct err *e)
@@ -39,7 +26,7 @@ static enum err_kind apply_layer(int root, const char *file, const struct unpack
 	k = unpack_layer(root, &from, &o, &r, e);
 	if (k != ERR_OK)
 		return err_wrap(e, "layer %s", file);
-	tell_left_out(&r.stats);
+	image_tell_left_out(&r.stats);
 	return ERR_OK;
 }
 

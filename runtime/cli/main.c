@@ -3,14 +3,16 @@
 #include <stdarg.h>
 #include <sys/resource.h>
 
-#include "base/sys.h"
+#include "base/fd.h"
 #include "runtime/cli/cli.h"
 
 #define ARENA_MAX (64u * 1024 * 1024)
 #define MESSAGE_MAX 2048
+#define HOST_UID_MAP "         0          0 4294967295\n" /* of the first user namespace */
 
 static const struct command *const commands[] = {
-	&cmd_unpack,
+	&cmd_images, &cmd_login, &cmd_logout, &cmd_prune,  &cmd_pull,
+	&cmd_push,   &cmd_rmi,   &cmd_tag,    &cmd_unpack,
 };
 
 static void complain(struct str message)
@@ -77,6 +79,18 @@ int cli_print_json(struct jv **take)
 	jv_dump_pretty(v, 2, &text);
 	sbuf_addf(&text, "\n");
 	return cli_print(&text);
+}
+
+bool cli_is_in_userns(void)
+{
+	AUTO_CLOSE fd = -1;
+	AUTO_SBUF map;
+	struct err ignored;
+
+	sbuf_init(&map, 4096);
+	return fd_open_at(AT_FDCWD, "/proc/self/uid_map", O_RDONLY, 0, &fd, &ignored) == ERR_OK &&
+	       fd_read_rest(fd, &map, "uid_map", &ignored) == ERR_OK &&
+	       strcmp(map.p, HOST_UID_MAP) != 0;
 }
 
 /* Deep trees are removed with a descriptor for each level. */

@@ -1,5 +1,7 @@
 #include "runtime/cli/opt.h"
 
+#include "base/quantity.h"
+
 static const struct opt *find_name(const struct opt *table, struct str name)
 {
 	for (const struct opt *o = table; o->name; o++) {
@@ -32,21 +34,24 @@ static enum err_kind add_text(const char *text, struct arena *a, struct opt_text
 	return ERR_OK;
 }
 
+/* As docker writes sizes, too: 512m, 2gb, 100b. */
 static bool parse_size(struct str in, uint64_t *ret)
 {
-	static const char units[] = "KMGT";
-	unsigned shift = 0;
+	char text[32];
+	size_t n = in.n;
 
-	if (!scan_u64(&in, UINT64_MAX, ret))
+	if (n > 1 && (in.p[n - 1] == 'b' || in.p[n - 1] == 'B'))
+		n--;
+	if (!str_copy((struct str){ in.p, n }, text, sizeof(text)))
 		return false;
-	for (unsigned i = 0; in.n == 1 && i < 4; i++) {
-		if (in.p[0] == units[i])
-			shift = 10 * (i + 1);
-	}
-	if (in.n > 1 || (in.n == 1 && shift == 0) || *ret > UINT64_MAX >> shift)
-		return false;
-	*ret <<= shift;
-	return true;
+	if (n > 0 && text[n - 1] >= 'a' && text[n - 1] <= 'z')
+		text[n - 1] = (char)(text[n - 1] - 'a' + 'A');
+	return size_parse(str_of(text), ret);
+}
+
+static bool is_flag(const struct opt *o)
+{
+	return o->kind == OPT_FLAG || o->kind == OPT_EITHER;
 }
 
 static enum err_kind bad_value(const struct opt *o, const char *text, const char *wanted,
@@ -67,6 +72,11 @@ static enum err_kind set_value(const struct opt *o, const char *text, struct are
 		if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
 			return bad_value(o, text, "true or false", e);
 		*(bool *)to = text[0] == 't';
+		return ERR_OK;
+	case OPT_EITHER:
+		if (strcmp(text, "true") != 0 && strcmp(text, "false") != 0)
+			return bad_value(o, text, "true or false", e);
+		*(enum opt_either *)to = text[0] == 't' ? OPT_TRUE : OPT_FALSE;
 		return ERR_OK;
 	case OPT_TEXT:
 		*(const char **)to = text;
@@ -90,7 +100,7 @@ static enum err_kind take_value(const struct opt *o, const char *attached, int a
 {
 	if (attached)
 		return set_value(o, attached, a, out, e);
-	if (o->kind == OPT_FLAG)
+	if (is_flag(o))
 		return set_value(o, "true", a, out, e);
 	if (*i + 1 >= argc)
 		return err_set(e, ERR_INVALID, __func__, "--%s wants a value", o->name);
@@ -121,7 +131,7 @@ static enum err_kind parse_letters(const struct opt *table, int argc, char **arg
 
 		if (!o)
 			return err_set(e, ERR_INVALID, __func__, "there is no option -%c", *at);
-		if (o->kind != OPT_FLAG)
+		if (!is_flag(o))
 			return take_value(o, at[1] ? at + 1 : NULL, argc, argv, i, a, out, e);
 		k = set_value(o, "true", a, out, e);
 	}

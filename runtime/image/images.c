@@ -102,6 +102,29 @@ const char *images_root(const struct images *im)
 	return im->root;
 }
 
+enum err_kind images_guard(const struct images *im, enum images_guard how, int *ret, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	struct flock whole = { .l_type = how == IMAGES_ALONE ? F_WRLCK : F_RDLCK,
+			       .l_whence = SEEK_SET };
+	enum err_kind k =
+	    fd_open_at(im->dirs[IMAGES_ROOT], "guard", O_RDWR | O_CREAT, 0600, &fd, e);
+	int r;
+
+	if (k != ERR_OK)
+		return k;
+	do
+		r = fcntl(fd, how == IMAGES_ALONE ? F_OFD_SETLK : F_OFD_SETLKW, &whole);
+	while (r < 0 && errno == EINTR);
+	if (r < 0 && (errno == EAGAIN || errno == EACCES))
+		return err_set(e, ERR_IN_USE, __func__,
+			       "images are being pulled or started: try again later");
+	if (r < 0)
+		return err_sys(e, __func__, "lock the images");
+	*ret = TAKE_FD(fd);
+	return ERR_OK;
+}
+
 /* The store's lock has no queue, so who waits looks again, at first soon: it is held for milliseconds. */
 enum err_kind images_begin(struct images *im, struct err *e)
 {

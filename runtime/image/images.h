@@ -6,6 +6,7 @@
  * I2  The store is held for moments only, between images_begin and images_end: never while bytes arrive or files are
  *     written.  Another process that has it is waited for.
  * I3  What a container uses is kept: images_use gives it a tag of its own.
+ * I4  Who adds content, or is about to use layers, holds the guard shared; who removes any holds it alone.
  * Lifecycle  open -> (begin -> operations -> end)* -> close.
  * Threads    one at a time.
  */
@@ -29,6 +30,11 @@ void images_close(struct images **im);
 #define AUTO_IMAGES CLEANUP(images_close) struct images
 int images_dir(const struct images *im, enum images_dir which);
 const char *images_root(const struct images *im);
+
+/* The guard of I4, held until *ret is closed.  Alone it is not waited for: ERR_IN_USE. */
+enum images_guard { IMAGES_SHARED, IMAGES_ALONE };
+MUST_CHECK enum err_kind images_guard(const struct images *im, enum images_guard how, int *ret,
+				      struct err *e);
 
 MUST_CHECK enum err_kind images_begin(struct images *im, struct err *e);
 void images_end(struct images *im);
