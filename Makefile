@@ -112,8 +112,8 @@ $(O)/tests/bench/load: $(O)/tests/bench/load.o
 .PRECIOUS: $(O)/%.o build/fuzz/%
 -include $(shell find build/$(MODE) -name '*.d' 2>/dev/null)
 
-include runtime/image/image.mk
 include runtime/runtime.mk
+include runtime/runner.mk
 include tests/tests.mk
 
 install: all ## install below DESTDIR and PREFIX

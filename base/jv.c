@@ -303,6 +303,17 @@ struct jv *jv_new_array(void)
 	return own(json_array());
 }
 
+struct jv *jv_new_texts(const char *const *texts, size_t n)
+{
+	AUTO_JV *array = jv_new_array();
+
+	for (size_t i = 0; array && i < n; i++) {
+		if (!jv_append(array, jv_pack("s", texts[i])))
+			return NULL;
+	}
+	return TAKE(array);
+}
+
 struct jv *jv_share(const struct jv *v)
 {
 	return own(json_incref(raw(v)));

@@ -16,9 +16,11 @@
 #define CLI_UMASK 022
 
 struct cli {
-	const char *root;   /* of the images: DESIGN.md section 9 */
-	struct arena arena; /* for the whole of one command */
-	char **args;        /* what are no options */
+	const char *root;    /* of images and containers: DESIGN.md section 9 */
+	const char *state;   /* of what runs; gone after a reboot */
+	const char *runtime; /* program; NULL: berth-runtime */
+	struct arena arena;  /* for the whole of one command */
+	char **args;         /* what are no options */
 	size_t args_n;
 	void *options; /* of the command */
 };
@@ -35,15 +37,30 @@ struct command {
 	const char *doc;
 };
 
+extern const struct command cmd_attach;
+extern const struct command cmd_create;
+extern const struct command cmd_exec;
 extern const struct command cmd_images;
+extern const struct command cmd_inspect;
+extern const struct command cmd_kill;
 extern const struct command cmd_login;
 extern const struct command cmd_logout;
+extern const struct command cmd_logs;
+extern const struct command cmd_pause;
 extern const struct command cmd_prune;
+extern const struct command cmd_ps;
 extern const struct command cmd_pull;
 extern const struct command cmd_push;
+extern const struct command cmd_restart;
+extern const struct command cmd_rm;
 extern const struct command cmd_rmi;
+extern const struct command cmd_run;
+extern const struct command cmd_start;
+extern const struct command cmd_stop;
 extern const struct command cmd_tag;
 extern const struct command cmd_unpack;
+extern const struct command cmd_unpause;
+extern const struct command cmd_wait;
 
 /* --- for commands --- */
 

@@ -4,7 +4,7 @@
 #include "runtime/image/unpack.h"
 
 struct unpack_args {
-	struct opt_texts layers;
+	struct text_list layers;
 	uint64_t expand_limit;
 	bool json;
 };

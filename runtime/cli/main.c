@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/resource.h>
@@ -11,8 +12,10 @@
 #define HOST_UID_MAP "         0          0 4294967295\n" /* of the first user namespace */
 
 static const struct command *const commands[] = {
-	&cmd_images, &cmd_login, &cmd_logout, &cmd_prune,  &cmd_pull,
-	&cmd_push,   &cmd_rmi,   &cmd_tag,    &cmd_unpack,
+	&cmd_run,    &cmd_create,  &cmd_start,   &cmd_stop,  &cmd_restart, &cmd_kill,
+	&cmd_pause,  &cmd_unpause, &cmd_rm,      &cmd_ps,    &cmd_logs,    &cmd_exec,
+	&cmd_attach, &cmd_wait,    &cmd_inspect, &cmd_pull,  &cmd_push,    &cmd_images,
+	&cmd_tag,    &cmd_rmi,     &cmd_prune,   &cmd_login, &cmd_logout,  &cmd_unpack,
 };
 
 static void complain(struct str message)
@@ -104,6 +107,16 @@ static void raise_descriptor_limit(void)
 	}
 }
 
+/* Programs that run elsewhere are told of it, too. */
+static const char *absolute(struct arena *a, const char *path)
+{
+	char here[PATH_MAX];
+
+	if (path[0] == '/' || !getcwd(here, sizeof(here)))
+		return path;
+	return arena_printf(a, "%s/%s", here, path);
+}
+
 static const char *default_root(struct arena *a)
 {
 	const char *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
@@ -141,8 +154,18 @@ static const struct command *find_command(const char *name)
 	return NULL;
 }
 
+static const char *default_state(struct arena *a)
+{
+	const char *dir = getenv("XDG_RUNTIME_DIR");
+
+	if (geteuid() == 0)
+		return "/run/berth";
+	return dir && *dir == '/' ? arena_printf(a, "%s/berth", dir)
+				  : arena_printf(a, "/tmp/berth-%u", (unsigned)geteuid());
+}
+
 struct global {
-	const char *root, *state;
+	const char *root, *state, *runtime;
 	bool help, version;
 };
 
@@ -150,7 +173,9 @@ static const struct opt global_opts[] = {
 	{ "root", 0, OPT_TEXT, offsetof(struct global, root), "DIR",
 	  "where images are kept (/var/lib/berth, or $XDG_DATA_HOME/berth)" },
 	{ "state", 0, OPT_TEXT, offsetof(struct global, state), "DIR",
-	  "where running containers are kept" },
+	  "where running containers are kept (/run/berth, or $XDG_RUNTIME_DIR/berth)" },
+	{ "runtime", 0, OPT_TEXT, offsetof(struct global, runtime), "PROGRAM",
+	  "another OCI runtime than berth-runtime" },
 	{ "help", 'h', OPT_FLAG, offsetof(struct global, help), NULL, "list the commands" },
 	{ "version", 'v', OPT_FLAG, offsetof(struct global, version), NULL, "print the version" },
 	OPTS_END
@@ -230,7 +255,9 @@ static int cli_main(int argc, char **argv)
 	else if (g.help)
 		status = help();
 	else {
-		c.root = g.root ? g.root : default_root(&c.arena);
+		c.root = g.root ? absolute(&c.arena, g.root) : default_root(&c.arena);
+		c.state = g.state ? absolute(&c.arena, g.state) : default_state(&c.arena);
+		c.runtime = g.runtime;
 		status = dispatch(&c, n, argv + 1);
 	}
 	arena = c.arena;

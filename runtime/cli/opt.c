@@ -20,20 +20,6 @@ static const struct opt *find_letter(const struct opt *table, char letter)
 	return NULL;
 }
 
-static enum err_kind add_text(const char *text, struct arena *a, struct opt_texts *to,
-			      struct err *e)
-{
-	const char **v = arena_array(a, to->n + 1, sizeof(*v));
-
-	if (!v)
-		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for options");
-	if (to->n)
-		memcpy(v, to->v, to->n * sizeof(*v));
-	v[to->n++] = text;
-	to->v = v;
-	return ERR_OK;
-}
-
 /* As docker writes sizes, too: 512m, 2gb, 100b. */
 static bool parse_size(struct str in, uint64_t *ret)
 {
@@ -82,7 +68,9 @@ static enum err_kind set_value(const struct opt *o, const char *text, struct are
 		*(const char **)to = text;
 		return ERR_OK;
 	case OPT_TEXTS:
-		return add_text(text, a, to, e);
+		return arena_list_add(a, to, text)
+			   ? ERR_OK
+			   : err_set(e, ERR_NO_MEMORY, __func__, "no memory for options");
 	case OPT_SIZE:
 		return parse_size(in, to) ? ERR_OK
 					  : bad_value(o, text, "a size such as 512M or 2G", e);

@@ -13,17 +13,12 @@ enum opt_kind {
 	OPT_FLAG,   /* bool */
 	OPT_EITHER, /* enum opt_either: a flag that is told apart from none */
 	OPT_TEXT,   /* const char * */
-	OPT_TEXTS,  /* struct opt_texts: may be given more than once */
+	OPT_TEXTS,  /* struct text_list: may be given more than once */
 	OPT_SIZE,   /* uint64_t: bytes, with K M G T */
 	OPT_COUNT,  /* uint64_t */
 };
 
 enum opt_either { OPT_UNSET, OPT_TRUE, OPT_FALSE };
-
-struct opt_texts {
-	size_t n;
-	const char **v;
-};
 
 struct opt {
 	const char *name;

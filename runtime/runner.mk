@@ -1,0 +1,37 @@
+# berth and berth-shim: included by ../Makefile.
+
+RUNNER_PARTS := image container bundle
+RUNNER := $(patsubst %.c,$(O)/%.o,$(foreach p,$(RUNNER_PARTS),$(wildcard runtime/$(p)/*.c)))
+CLI := $(patsubst %.c,$(O)/%.o,$(wildcard runtime/cli/*.c))
+# What tests link of it: everything but main.
+CLI_TESTED := $(filter-out $(O)/runtime/cli/main.o,$(CLI))
+RUNNER_LIBS := -larchive -lcurl -lisal -lzstd
+
+# One for each container, so linked statically and of few parts: its memory and start are paid each time.
+SHIM := $(patsubst %.c,$(O)/%.o,$(wildcard runtime/shim/*.c)) \
+	$(patsubst %,$(O)/runtime/container/%.o,record status overlay) $(RUNTIME_BASE)
+
+all: $(BIN)/berth $(BIN)/berth-shim
+
+$(O)/runtime/cli/ctl.o: EXTRA = -DBERTH_LIBEXEC='"$(LIBEXEC)"'
+
+$(BIN)/berth: $(CLI) $(RUNNER) $(STORAGE) $(BASE)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(RUNNER_LIBS) $(LIBS)
+
+$(BIN)/berth-shim: $(SHIM)
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(RUNTIME_LDFLAGS) -o $@ $^ -ljansson
+
+RUNNER_UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_image_*.c tests/unit/test_runner_*.c))
+$(RUNNER_UNIT): $(O)/tests/unit/%: $(O)/tests/unit/%.o $(UNIT_LIB) $(CLI_TESTED) $(RUNNER) $(SERVER_TESTED) $(STORAGE) $(BASE)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lyaml $(RUNNER_LIBS) $(LIBS)
+
+install: install-berth
+.PHONY: install-berth
+install-berth: all
+	install -D -m 0755 build/bin/berth $(DESTDIR)$(PREFIX)/bin/berth
+	install -D -m 0755 build/bin/berth-shim $(DESTDIR)$(LIBEXEC)/berth-shim
