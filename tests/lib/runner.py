@@ -91,7 +91,8 @@ class Runner:
     def run(self, *args, check=True, stdin=None, **more):
         """Runs berth; stdout and stderr are text."""
         p = subprocess.run(self.command(*args), input=stdin, stdin=None if stdin is not None else subprocess.DEVNULL,
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=WAIT_S * 2, **more)
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+                           timeout=WAIT_S * 2, **more)
         if check and p.returncode != 0:
             raise AssertionError(f"berth {' '.join(args)}: exit {p.returncode}: {p.stderr}")
         return p
