@@ -1,6 +1,5 @@
 /* images, rmi, tag, prune: the images that this machine has. */
-#include "runtime/cli/image.h"
-#include "runtime/image/prune.h"
+#include "runtime/cli/ctl.h"
 
 /* --- images --- */
 
@@ -181,6 +180,7 @@ static enum err_kind untag_all(struct images *im, const struct cli *c, struct er
 
 static int run_rmi(struct cli *c)
 {
+	AUTO_CTL t = CTL_INIT;
 	AUTO_IMAGES *im = NULL;
 	struct pruned pruned = { 0 };
 	struct err e;
@@ -188,9 +188,11 @@ static int run_rmi(struct cli *c)
 
 	if (k == ERR_OK)
 		k = untag_all(im, c, &e);
+	if (k == ERR_OK)
+		k = ctl_open(c, &t, &e);
 	if (k != ERR_OK)
 		return cli_fail(&e);
-	k = prune_content(im, &pruned, &e);
+	k = ctl_prune(&t, im, &pruned, &e);
 	if (k == ERR_IN_USE) {
 		cli_note("names are removed; contents go with the next berth prune: images are "
 			 "being pulled or started");
@@ -265,16 +267,22 @@ struct prune_args {
 static int run_prune(struct cli *c)
 {
 	const struct prune_args *a = c->options;
+	AUTO_CTL t = CTL_INIT;
 	AUTO_IMAGES *im = NULL;
 	AUTO_SBUF text;
 	struct pruned p = { 0 };
+	uint64_t swept = 0;
 	char size[TEXT_SIZE_MAX];
 	struct err e;
 	struct jv *v;
 	enum err_kind k = images_open(c->root, &im, &e);
 
 	if (k == ERR_OK)
-		k = prune_content(im, &p, &e);
+		k = ctl_open(c, &t, &e);
+	if (k == ERR_OK)
+		k = containers_sweep(&t.cs, &swept, &e);
+	if (k == ERR_OK)
+		k = ctl_prune(&t, im, &p, &e);
 	if (k == ERR_OK)
 		k = prune_leftovers(im, &p, &e);
 	if (k != ERR_OK)

@@ -363,7 +363,7 @@ enum err_kind ctl_start(struct ctl *t, struct container *c, int *ret_attached, s
 		k = container_state_open(&t->cs, c, e);
 	if (k != ERR_OK)
 		return k;
-	if (now.started_ms) /* what a shim that was killed left of it in the runtime's state */
+	if (now.phase != PHASE_CREATED && !now.exit_is_known) /* what a shim that was killed left */
 		(void)!ctl_runtime(t, c, delete, &ignored);
 	return start_shim(t, c, ret_attached, e);
 }
@@ -431,10 +431,20 @@ enum err_kind ctl_remove(struct ctl *t, struct container *c, bool force, struct 
 		k = ctl_stop(t, c, 0, e);
 		if (k == ERR_OK && !shim_wait_gone(c->dir, SHIM_GONE_MS))
 			k = err_set(e, ERR_IO, __func__, "the container's shim does not end");
-	} else if (k == ERR_OK && now.started_ms && !now.exit_is_known) {
+	} else if (k == ERR_OK && now.phase != PHASE_CREATED && !now.exit_is_known) {
 		(void)!ctl_runtime(t, c, delete, &ignored); /* a shim that was killed did not */
 	}
 	return k == ERR_OK ? ctl_remove_ended(t, c, e) : k;
+}
+
+static bool user_is_there(void *arg, const char *user)
+{
+	return container_exists(arg, user);
+}
+
+enum err_kind ctl_prune(struct ctl *t, struct images *im, struct pruned *ret, struct err *e)
+{
+	return prune_content(im, user_is_there, &t->cs, ret, e);
 }
 
 static enum err_kind do_one(struct ctl *t, const char *name, ctl_fn *fn, void *arg, struct err *e)

@@ -8,6 +8,7 @@
 #include "runtime/bundle/bundle.h"
 #include "runtime/cli/image.h"
 #include "runtime/container/containers.h"
+#include "runtime/image/prune.h"
 #include "runtime/shim/protocol.h"
 
 struct ctl {
@@ -22,6 +23,10 @@ void ctl_close(struct ctl *t);
 		.cs = {.dir = -1, .names = -1, .state_dir = -1 }                                   \
 	}
 MUST_CHECK enum err_kind ctl_open(struct cli *c, struct ctl *ret, struct err *e);
+
+/* Removes content that neither names nor containers need; ERR_IN_USE while somebody pulls or starts. */
+MUST_CHECK enum err_kind ctl_prune(struct ctl *t, struct images *im, struct pruned *ret,
+				   struct err *e);
 
 /* --- Making --- */
 

@@ -340,3 +340,66 @@ enum err_kind container_remove(const struct containers *cs, struct container *c,
 		return err_sys(e, __func__, "remove the name %s", c->record.name);
 	return k;
 }
+
+/* --- Leftovers --- */
+
+struct sweep {
+	const struct containers *cs;
+	uint64_t n;
+};
+
+/* True if it has no record, and nobody is at work on it. */
+static bool is_left_over(int dir)
+{
+	AUTO_CLOSE lock = -1;
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct err ignored;
+	struct stat s;
+
+	return fd_open_at(dir, "lock", O_RDWR | O_CREAT, 0600, &lock, &ignored) == ERR_OK &&
+	       fcntl(lock, F_OFD_SETLK, &whole) == 0 &&
+	       fstatat(dir, RECORD_FILE, &s, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT;
+}
+
+static enum err_kind sweep_dir(void *arg, const char *name, struct err *e)
+{
+	struct sweep *s = arg;
+	AUTO_CLOSE dir = -1;
+	struct err ignored;
+	enum err_kind k;
+
+	if (strlen(name) != CONTAINER_ID_LEN || !is_id(str_of(name)) ||
+	    fd_open_at(s->cs->dir, name, O_RDONLY | O_DIRECTORY, 0, &dir, &ignored) != ERR_OK ||
+	    !is_left_over(dir))
+		return ERR_OK;
+	k = tree_remove(s->cs->state_dir, name, e);
+	if (k == ERR_OK)
+		k = tree_remove(s->cs->dir, name, e);
+	s->n += k == ERR_OK;
+	return k;
+}
+
+static enum err_kind sweep_name(void *arg, const char *name, struct err *e)
+{
+	const struct sweep *s = arg;
+
+	if (is_dangling(s->cs, name) && sys_unlinkat(s->cs->names, name, 0) < 0 && errno != ENOENT)
+		return err_sys(e, __func__, "remove the name %s", name);
+	return ERR_OK;
+}
+
+enum err_kind containers_sweep(const struct containers *cs, uint64_t *ret, struct err *e)
+{
+	struct sweep s = { .cs = cs };
+	enum err_kind k = fd_list_dir(cs->dir, ".", sweep_dir, &s, e);
+
+	*ret = s.n;
+	return k == ERR_OK ? fd_list_dir(cs->names, ".", sweep_name, &s, e) : k;
+}
+
+bool container_exists(const struct containers *cs, const char *id)
+{
+	struct stat s;
+
+	return fstatat(cs->dir, id, &s, AT_SYMLINK_NOFOLLOW) == 0;
+}

@@ -2,7 +2,8 @@
  * containers - the directories of containers: made, found by name or id, removed (FORMAT.md).
  *
  * N1  A name belongs to one container: it is a link that only one can make.
- * N2  A directory without container.json is one whose making or removal was cut off: container_sweep removes it.
+ * N2  A directory without container.json is one that is being made or removed or, if nobody holds its lock, whose making
+ *     or removal was cut off: containers_sweep removes it.
  * N3  Who changes a container as a whole (start, rm) holds its lock.
  * Lifecycle  open -> operations -> close.
  * Threads    one.
@@ -63,3 +64,8 @@ MUST_CHECK enum err_kind container_remove(const struct containers *cs, struct co
 typedef enum err_kind container_each_fn(void *arg, struct container *c, struct err *e);
 MUST_CHECK enum err_kind containers_each(const struct containers *cs, container_each_fn *fn,
 					 void *arg, struct err *e);
+/* Removes what N2 says; *ret says how many. */
+MUST_CHECK enum err_kind containers_sweep(const struct containers *cs, uint64_t *ret,
+					  struct err *e);
+/* Is there a directory of that id? */
+bool container_exists(const struct containers *cs, const char *id);

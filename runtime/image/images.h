@@ -113,6 +113,10 @@ MUST_CHECK enum err_kind images_untag(struct images *im, const struct repo_name 
 MUST_CHECK enum err_kind images_use(struct images *im, const struct image *image, const char *user,
 				    struct err *e);
 MUST_CHECK enum err_kind images_unuse(struct images *im, const char *user, struct err *e);
+/* Ends it for all users that are not there any more. */
+typedef bool images_user_fn(void *arg, const char *user);
+MUST_CHECK enum err_kind images_unuse_gone(struct images *im, images_user_fn *is_there, void *arg,
+					   struct err *e);
 
 /* Removes all content that no name leads to. */
 struct images_collected {

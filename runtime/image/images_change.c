@@ -166,6 +166,30 @@ enum err_kind images_unuse(struct images *im, const char *user, struct err *e)
 	return k == ERR_OK && f.found ? images_untag(im, &f.repo, &f.want, e) : k;
 }
 
+struct gone_search {
+	images_user_fn *is_there;
+	void *arg;
+	struct images *im;
+};
+
+/* A listing goes on behind the last name, so names may go meanwhile. */
+static enum err_kind unuse_if_gone(void *arg, const struct images_entry *entry, struct err *e)
+{
+	const struct gone_search *s = arg;
+
+	return entry->user && !s->is_there(s->arg, entry->user)
+		   ? images_untag(s->im, &entry->repo, &entry->tag, e)
+		   : ERR_OK;
+}
+
+enum err_kind images_unuse_gone(struct images *im, images_user_fn *is_there, void *arg,
+				struct err *e)
+{
+	struct gone_search s = { .is_there = is_there, .arg = arg, .im = im };
+
+	return images_each(im, unuse_if_gone, &s, e);
+}
+
 /* --- Collection --- */
 
 static void add_up(const struct collect_item *items, size_t n, struct images_collected *total,

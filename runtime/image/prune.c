@@ -92,15 +92,17 @@ static enum err_kind remove_layer(void *arg, const struct digest *chain, struct 
 	return k;
 }
 
-static enum err_kind collect(struct images *im, struct needed *needed, struct pruned *ret,
-			     struct err *e)
+static enum err_kind collect(struct images *im, images_user_fn *is_there, void *arg,
+			     struct needed *needed, struct pruned *ret, struct err *e)
 {
 	struct images_collected collected = { 0 };
 	enum err_kind k = images_begin(im, e);
 
 	if (k != ERR_OK)
 		return k;
-	k = images_collect(im, &collected, e);
+	k = images_unuse_gone(im, is_there, arg, e);
+	if (k == ERR_OK)
+		k = images_collect(im, &collected, e);
 	if (k == ERR_OK)
 		k = images_each(im, add_entry, needed, e);
 	images_end(im);
@@ -108,7 +110,8 @@ static enum err_kind collect(struct images *im, struct needed *needed, struct pr
 	return k;
 }
 
-enum err_kind prune_content(struct images *im, struct pruned *ret, struct err *e)
+enum err_kind prune_content(struct images *im, images_user_fn *is_there, void *arg,
+			    struct pruned *ret, struct err *e)
 {
 	AUTO_CLOSE guard = -1;
 	struct needed needed = { .im = im };
@@ -116,7 +119,7 @@ enum err_kind prune_content(struct images *im, struct pruned *ret, struct err *e
 	enum err_kind k = images_guard(im, IMAGES_ALONE, &guard, e);
 
 	if (k == ERR_OK)
-		k = collect(im, &needed, ret, e);
+		k = collect(im, is_there, arg, &needed, ret, e);
 	if (k == ERR_OK && needed.n)
 		qsort(needed.ids, needed.n, sizeof(*needed.ids), compare);
 	if (k == ERR_OK)

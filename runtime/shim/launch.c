@@ -3,6 +3,7 @@
 #include <linux/mount.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -33,6 +34,8 @@ struct child {
 	int in, out, err; /* -1: /dev/null */
 	int mount; /* to be moved to rootfs, in a mount namespace of the child's own; -1: none */
 	const char *rootfs;
+	bool ends_with_us; /* killed when we are: nobody would look after what it makes */
+	pid_t parent;
 };
 
 static void become(int fd, int as)
@@ -66,6 +69,8 @@ static void run_child(const struct child *c)
 
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	if (c->ends_with_us && (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != c->parent))
+		_exit(CHILD_FAILED);
 	(void)signal(SIGPIPE, SIG_DFL);
 	set_oom_score("0");
 	if (c->mount >= 0)
@@ -79,12 +84,15 @@ static void run_child(const struct child *c)
 
 static enum err_kind spawn(const struct child *c, pid_t *ret, struct err *e)
 {
-	pid_t pid = fork();
+	struct child ours = *c;
+	pid_t pid;
 
+	ours.parent = getpid();
+	pid = fork();
 	if (pid < 0)
 		return err_sys(e, __func__, "fork");
 	if (pid == 0)
-		run_child(c);
+		run_child(&ours);
 	*ret = pid;
 	return ERR_OK;
 }
@@ -367,6 +375,7 @@ static enum err_kind run_create(struct shim *s, struct child *c, const char *con
 	}
 	arg(&a, s->record.id);
 	c->argv = a.v;
+	c->ends_with_us = true;
 	return run(s, c, "create", e);
 }
 
