@@ -11,7 +11,7 @@ RUNNER_LIBS := -larchive -lcurl -lisal -lzstd
 SHIM := $(patsubst %.c,$(O)/%.o,$(wildcard runtime/shim/*.c)) \
 	$(patsubst %,$(O)/runtime/container/%.o,record status overlay) $(RUNTIME_BASE)
 
-all: $(BIN)/berth $(BIN)/berth-shim
+all: $(BIN)/berth $(BIN)/berth-shim $(BIN)/berth-init
 
 $(O)/runtime/cli/ctl.o: EXTRA = -DBERTH_LIBEXEC='"$(LIBEXEC)"'
 
@@ -25,6 +25,12 @@ $(BIN)/berth-shim: $(SHIM)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(RUNTIME_LDFLAGS) -o $@ $^ -ljansson
 
+# In containers, whatever libraries those have.
+$(BIN)/berth-init: $(O)/runtime/init/main.o
+	@mkdir -p $(@D)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(RUNTIME_LDFLAGS) -o $@ $^
+
 RUNNER_UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_image_*.c tests/unit/test_runner_*.c))
 $(RUNNER_UNIT): $(O)/tests/unit/%: $(O)/tests/unit/%.o $(UNIT_LIB) $(CLI_TESTED) $(RUNNER) $(SERVER_TESTED) $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
@@ -35,3 +41,4 @@ install: install-berth
 install-berth: all
 	install -D -m 0755 build/bin/berth $(DESTDIR)$(PREFIX)/bin/berth
 	install -D -m 0755 build/bin/berth-shim $(DESTDIR)$(LIBEXEC)/berth-shim
+	install -D -m 0755 build/bin/berth-init $(DESTDIR)$(LIBEXEC)/berth-init

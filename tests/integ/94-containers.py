@@ -100,6 +100,17 @@ def terminal(r):
     tap.same("exit status", 0, p.returncode)
 
 
+@tap.case("run --init: orphans are reaped, signals and the status pass through")
+def init(r):
+    # An orphan that ends is no zombie afterwards.
+    script = "(sh -c 'sleep 0 & exec true' &); until ! grep -q 'State:.Z' /proc/[0-9]*/status; do :; done 2>/dev/null; exit 5"
+    p = r.run("run", "--rm", "--init", r.box, "sh", "-c", script, check=False)
+    tap.same("status", 5, p.returncode)
+    up(r, "i", "--init")
+    r.berth("stop", "i")
+    tap.same("a signal", 3, one(r, "i")["exit_code"])
+
+
 @tap.case("run: signals to berth go to the container")
 def signals(r):
     p = subprocess.Popen(r.command("run", "--name", "sig", r.box, "sh", "-c", LOOP), stdout=subprocess.PIPE, text=True)
