@@ -36,6 +36,10 @@ $(RUNNER_UNIT): $(O)/tests/unit/%: $(O)/tests/unit/%.o $(UNIT_LIB) $(CLI_TESTED)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lyaml $(RUNNER_LIBS) $(LIBS)
 
+.PHONY: demo
+demo: deps-test all ## from nothing to a running container, on this machine
+	@etc/tools/demo.sh $(BIN)
+
 install: install-berth
 .PHONY: install-berth
 install-berth: all
