@@ -132,8 +132,14 @@ static enum err_kind put_config(struct cli *c, const struct image *i, int dir, i
 	AUTO_SBUF text;
 	struct bundle_options o = { .terminal = true };
 	struct bundle_place place = { .id = "berth-bundle", .rootfs = "rootfs", .root = root };
-	enum err_kind k = bundle_make(&o, &i->config, &place, &b, e);
+	enum err_kind k = ERR_OK;
 
+	/* A bundle is for people to go on with: one that says not what to run gets a shell. */
+	if (i->config.entrypoint.n + i->config.cmd.n == 0 &&
+	    !arena_list_add(&c->arena, &o.args, "sh"))
+		k = err_set(e, ERR_NO_MEMORY, __func__, "no memory for config.json");
+	if (k == ERR_OK)
+		k = bundle_make(&o, &i->config, &place, &b, e);
 	if (k != ERR_OK)
 		return k;
 	sbuf_init(&text, SBUF_MAX);
