@@ -3,8 +3,6 @@
 RUNNER_PARTS := image container bundle
 RUNNER := $(patsubst %.c,$(O)/%.o,$(foreach p,$(RUNNER_PARTS),$(wildcard runtime/$(p)/*.c)))
 CLI := $(patsubst %.c,$(O)/%.o,$(wildcard runtime/cli/*.c))
-# What tests link of it: everything but main.
-CLI_TESTED := $(filter-out $(O)/runtime/cli/main.o,$(CLI))
 RUNNER_LIBS := -larchive -lcurl -lisal -lzstd
 
 # One for each container, so linked statically and of few parts: its memory and start are paid each time.
@@ -32,9 +30,9 @@ $(BIN)/berth-init: $(O)/runtime/init/main.o
 	$(Q)$(CC) $(RUNTIME_LDFLAGS) -o $@ $^
 
 RUNNER_UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_image_*.c tests/unit/test_runner_*.c))
-$(RUNNER_UNIT): $(O)/tests/unit/%: $(O)/tests/unit/%.o $(UNIT_LIB) $(CLI_TESTED) $(RUNNER) $(SERVER_TESTED) $(STORAGE) $(BASE)
+$(RUNNER_UNIT): $(O)/tests/unit/%: $(O)/tests/unit/%.o $(O)/tests/lib/unit.o $(O)/tests/lib/fixture.o $(RUNNER) $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lyaml $(RUNNER_LIBS) $(LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(RUNNER_LIBS) $(LIBS)
 
 .PHONY: demo
 demo: deps-test all ## from nothing to a running container, on this machine

@@ -80,6 +80,35 @@ bool url_parse(struct url *ret, struct str in)
 	return true;
 }
 
+/* "ftp:...", but not "a/b:c". */
+static bool has_scheme(struct str s)
+{
+	size_t n = 0;
+
+	while (n < s.n && !memchr(":/?#", s.p[n], 4))
+		n++;
+	return n > 0 && n < s.n && s.p[n] == ':';
+}
+
+/* Bytes of base that stay in front of a reference that is relative to it. */
+static size_t kept(struct str base, struct str reference)
+{
+	size_t scheme = (size_t)((const char *)memchr(base.p, ':', base.n) - base.p) + 3;
+	size_t authority = scheme, path, n;
+
+	while (authority < base.n && !memchr("/?#", base.p[authority], 3))
+		authority++;
+	for (path = authority; path < base.n && !memchr("?#", base.p[path], 2);)
+		path++;
+	if (reference.n && reference.p[0] == '/')
+		return authority;
+	if (reference.n == 0 || reference.p[0] == '?')
+		return path;
+	for (n = path; n > authority && base.p[n - 1] != '/';)
+		n--;
+	return n;
+}
+
 bool url_resolve(struct str base, struct str reference, struct sbuf *ret)
 {
 	struct url u;
@@ -87,20 +116,17 @@ bool url_resolve(struct str base, struct str reference, struct sbuf *ret)
 
 	if (!url_parse(&u, base))
 		return false;
-	if (memmem(reference.p, reference.n, "://", 3)) {
+	if (has_scheme(reference)) {
 		sbuf_add_str(ret, reference);
 	} else if (str_starts(reference, STR("//"))) {
 		sbuf_addf(ret, "%s:%.*s", u.is_https ? "https" : "http", STR_FMT(reference));
 	} else {
-		n = (size_t)(u.rest.p - base.p); /* scheme and authority */
-		if (n > base.n)
-			n = base.n; /* no path at all */
-		if (!str_starts(reference, STR("/"))) {
-			n = base.n;
-			while (n > 0 && base.p[n - 1] != '/')
-				n--;
-		}
-		sbuf_addf(ret, "%.*s%.*s", (int)n, base.p, STR_FMT(reference));
+		n = kept(base, reference);
+		sbuf_addf(ret, "%.*s%s%.*s", (int)n, base.p,
+			  base.p[n - 1] != '/' && reference.n && !memchr("/?", reference.p[0], 2)
+			      ? "/"
+			      : "",
+			  STR_FMT(reference));
 	}
 	return !ret->failed && url_parse(&u, (struct str){ ret->p, ret->n });
 }
