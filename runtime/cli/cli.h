@@ -39,6 +39,7 @@ struct command {
 
 extern const struct command cmd_attach;
 extern const struct command cmd_create;
+extern const struct command cmd_diff;
 extern const struct command cmd_exec;
 extern const struct command cmd_images;
 extern const struct command cmd_inspect;
@@ -56,8 +57,10 @@ extern const struct command cmd_rm;
 extern const struct command cmd_rmi;
 extern const struct command cmd_run;
 extern const struct command cmd_start;
+extern const struct command cmd_stats;
 extern const struct command cmd_stop;
 extern const struct command cmd_tag;
+extern const struct command cmd_top;
 extern const struct command cmd_unpack;
 extern const struct command cmd_unpause;
 extern const struct command cmd_wait;

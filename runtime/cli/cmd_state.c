@@ -202,7 +202,7 @@ static enum err_kind kill_one(struct ctl *t, struct container *c, void *arg, str
 	(void)snprintf(text, sizeof(text), "%d", number);
 	if (k == ERR_OK && supervised)
 		return ctl_ask(t, c, SHIM_KILL, text, NULL, e);
-	return k == ERR_OK ? ctl_runtime(t, c, (const char *const[]){ "kill", NULL }, e) : k;
+	return k == ERR_OK ? ctl_signal_orphan(&now, number, false, e) : k;
 }
 
 static int run_kill(struct cli *c)

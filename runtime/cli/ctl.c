@@ -63,34 +63,57 @@ static const char *runtime_root(struct ctl *t)
 
 /* --- Without a shim --- */
 
+static enum err_kind spawn_runtime(const char *const *argv, int out, pid_t *ret, struct err *e)
+{
+	posix_spawn_file_actions_t actions;
+	int failed;
+
+	(void)posix_spawn_file_actions_init(&actions);
+	(void)posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	(void)posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+	(void)posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+	failed =
+	    posix_spawnp(ret, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv, environ);
+	(void)posix_spawn_file_actions_destroy(&actions);
+	errno = failed;
+	return failed ? err_sys(e, __func__, "start %s", argv[0]) : ERR_OK;
+}
+
 enum err_kind ctl_runtime(struct ctl *t, const struct container *c, const char *const *args,
-			  struct err *e)
+			  struct sbuf *out, struct err *e)
 {
 	const char *argv[SHIM_ARGS_MAX] = { runtime_of(t), "--root", runtime_root(t) };
+	AUTO_CLOSE read_end = -1;
+	AUTO_CLOSE write_end = -1;
+	AUTO_SBUF dropped;
 	size_t n = 3;
-	posix_spawn_file_actions_t actions;
 	pid_t pid;
-	int status = 0, failed;
+	int status = 0, fds[2];
+	enum err_kind k;
 
 	for (size_t i = 0; args[i] && n < SHIM_ARGS_MAX - 2; i++)
 		argv[n++] = args[i];
 	argv[n++] = c->record.id;
-	(void)posix_spawn_file_actions_init(&actions);
-	(void)posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	(void)posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
-	failed =
-	    posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv, environ);
-	(void)posix_spawn_file_actions_destroy(&actions);
-	errno = failed;
-	if (failed || waitpid(pid, &status, 0) != pid)
-		return err_sys(e, __func__, "start %s", argv[0]);
-	return status == 0 ? ERR_OK
-			   : err_set(e, ERR_IO, __func__, "%s %s: failed for container %s", argv[0],
-				     args[0], c->record.name);
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_sys(e, __func__, "make a pipe");
+	read_end = fds[0];
+	write_end = fds[1];
+	sbuf_init(&dropped, SBUF_MAX);
+	k = spawn_runtime(argv, write_end, &pid, e);
+	fd_close(&write_end);
+	if (k != ERR_OK)
+		return k;
+	k = fd_read_rest(read_end, out ? out : &dropped, argv[0], e);
+	if (waitpid(pid, &status, 0) != pid)
+		return err_sys(e, __func__, "wait for %s", argv[0]);
+	if (k == ERR_OK && status != 0)
+		return err_set(e, ERR_IO, __func__, "%s %s: failed for container %s", argv[0],
+			       args[0], c->record.name);
+	return k;
 }
 
 /* The process that a killed shim left behind; by a descriptor, so that no other one is hit. */
-static enum err_kind signal_orphan(const struct status *s, int sig, bool wait, struct err *e)
+enum err_kind ctl_signal_orphan(const struct status *s, int sig, bool wait, struct err *e)
 {
 	AUTO_CLOSE fd = (int)syscall(SYS_pidfd_open, s->pid, 0);
 	struct pollfd p = { .fd = fd, .events = POLLIN };
@@ -114,13 +137,13 @@ static enum err_kind stop_orphan(struct ctl *t, struct container *c, struct stat
 	enum err_kind k = ERR_OK;
 
 	if (timeout_ms)
-		k = signal_orphan(s, (int)c->record.stop_signal, false, e);
+		k = ctl_signal_orphan(s, (int)c->record.stop_signal, false, e);
 	if (k == ERR_OK && timeout_ms && fd >= 0)
 		(void)poll(&p, 1, (int)MIN(timeout_ms, (uint64_t)INT32_MAX));
 	if (k == ERR_OK)
-		k = signal_orphan(s, SIGKILL, true, e);
+		k = ctl_signal_orphan(s, SIGKILL, true, e);
 	if (k == ERR_OK)
-		k = ctl_runtime(t, c, delete, e);
+		k = ctl_runtime(t, c, delete, NULL, e);
 	if (k != ERR_OK)
 		return k;
 	s->phase = PHASE_EXITED;
@@ -364,7 +387,7 @@ enum err_kind ctl_start(struct ctl *t, struct container *c, int *ret_attached, s
 	if (k != ERR_OK)
 		return k;
 	if (now.phase != PHASE_CREATED && !now.exit_is_known) /* what a shim that was killed left */
-		(void)!ctl_runtime(t, c, delete, &ignored);
+		(void)!ctl_runtime(t, c, delete, NULL, &ignored);
 	return start_shim(t, c, ret_attached, e);
 }
 
@@ -432,7 +455,8 @@ enum err_kind ctl_remove(struct ctl *t, struct container *c, bool force, struct 
 		if (k == ERR_OK && !shim_wait_gone(c->dir, SHIM_GONE_MS))
 			k = err_set(e, ERR_IO, __func__, "the container's shim does not end");
 	} else if (k == ERR_OK && now.phase != PHASE_CREATED && !now.exit_is_known) {
-		(void)!ctl_runtime(t, c, delete, &ignored); /* a shim that was killed did not */
+		(void)!ctl_runtime(t, c, delete, NULL,
+				   &ignored); /* a shim that was killed did not */
 	}
 	return k == ERR_OK ? ctl_remove_ended(t, c, e) : k;
 }

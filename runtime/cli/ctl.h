@@ -71,9 +71,12 @@ MUST_CHECK enum err_kind ctl_remove(struct ctl *t, struct container *c, bool for
 /* Removes one that has ended and told so; its shim may still be about to. */
 MUST_CHECK enum err_kind ctl_remove_ended(struct ctl *t, struct container *c, struct err *e);
 
-/* runtime COMMAND... ID, for containers without a shim. */
+/* Signals the process of a container whose shim is gone, if it is still that process; wait: until it has ended. */
+MUST_CHECK enum err_kind ctl_signal_orphan(const struct status *s, int sig, bool wait,
+					   struct err *e);
+/* runtime COMMAND... ID; what it prints goes to out (may be NULL). */
 MUST_CHECK enum err_kind ctl_runtime(struct ctl *t, const struct container *c,
-				     const char *const *args, struct err *e);
+				     const char *const *args, struct sbuf *out, struct err *e);
 /* A program of ours, by its name: beside this one, or in libexec. */
 const char *ctl_program(struct ctl *t, const char *name);
 

@@ -402,6 +402,17 @@ def health(r):
     registry.wait_until("the image's", lambda: one(r, "i")["health"] == "healthy")
 
 
+@tap.case("top, stats, diff")
+def look(r):
+    up(r, "l", command="rm /etc/group; echo x >/etc/passwd; mkdir /new; echo y >/new/f; echo up; while :; do sleep 0.05; done")
+    assert "sh -c" in r.berth("top", "l"), r.berth("top", "l")
+    seen = json.loads(r.berth("stats", "--no-stream", "--json", "l"))
+    tap.same("stats", ["l"], [c["name"] for c in seen])
+    assert seen[0]["memory_bytes"] > 0 and seen[0]["pids"] >= 1 and seen[0]["cpu_percent"] >= 0, seen
+    tap.same("diff", ["A /new", "A /new/f", "C /etc", "C /etc/passwd", "D /etc/group"], sorted(
+        x for x in r.berth("diff", "l").splitlines() if not x.endswith(("hosts", "hostname", "resolv.conf"))))
+
+
 @tap.case("attach: two clients see the output; one that does not read holds nobody up")
 def attach(r):
     up(r, "a", "-i", command="echo up; read x; echo got $x; i=0; while [ $i -lt 4000 ]; do "

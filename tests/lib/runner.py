@@ -46,7 +46,7 @@ def layer(files, compress=True):
 
 
 def busybox_layer():
-    files = {"bin": ("dir", 0o755), "tmp": ("dir", 0o1777), "etc": ("dir", 0o755), "root": ("dir", 0o700),
+    files = {"dev": ("dir", 0o755), "proc": ("dir", 0o555), "sys": ("dir", 0o555), "bin": ("dir", 0o755), "tmp": ("dir", 0o1777), "etc": ("dir", 0o755), "root": ("dir", 0o700),
              "bin/busybox": open(BUSYBOX, "rb").read(),
              "etc/passwd": b"root:x:0:0:root:/root:/bin/sh\nwww:x:33:33:www:/var/www:/bin/sh\n",
              "etc/group": b"root:x:0:\nwww:x:33:\nextra:x:44:www\n"}
