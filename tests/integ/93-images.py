@@ -169,6 +169,45 @@ def push(r):
     tap.same("nothing is sent twice", 0, err.count("sent"))
 
 
+@tap.case("save and load: through an OCI layout, skopeo's and docker's archives")
+def archives(r):
+    ref = r.push("one:v1", [A, B, A])
+    identity = r.berth("pull", ref)
+    file = r.work / "saved.tar"
+    r.berth("save", "-o", str(file), ref)
+    clean(r)
+    tap.same("the name comes back", ref + "\n", r.berth("load", "-i", str(file)))
+    tap.same("the same image", identity.strip(), json.loads(r.berth("images", "--json"))[0]["id"])
+    for form in ("docker-archive", "oci-archive"):
+        clean(r)
+        other = r.work / (form + ".tar")
+        subprocess.run(["skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{ref}", f"{form}:{other}:{ref}"], check=True,
+                       timeout=runner.WAIT_S)
+        subprocess.run(["gzip", "-f", "-k", str(other)], check=True)
+        r.berth("load", "-i", str(other) + ".gz", ref)
+        tap.same(f"{form}: the same image", identity.strip(), json.loads(r.berth("images", "--json"))[0]["id"])
+    tap.same("nothing is left staged", [], os.listdir(r.root / "staging"))
+    seen = subprocess.run(["skopeo", "inspect", "--config", f"oci-archive:{file}"], check=True, stdout=subprocess.PIPE)
+    tap.same("skopeo reads what berth saved", "linux", json.loads(seen.stdout)["os"])
+
+
+@tap.case("load: an archive whose blobs are not what they say is refused")
+def bad_archive(r):
+    ref = r.push("one:v1", [A])
+    r.berth("pull", ref)
+    file = r.work / "bad.tar"
+    r.berth("save", "-o", str(file), ref)
+    data = bytearray(file.read_bytes())
+    at = data.find(b"\x1f\x8b")
+    data[at + 30] ^= 1
+    file.write_bytes(data)
+    clean(r)
+    p = r.run("load", "-i", str(file), check=False)
+    tap.same("exit status", 1, p.returncode)
+    assert "not what it says" in p.stderr, p.stderr
+    tap.same("no image", [], json.loads(r.berth("images", "--json")))
+
+
 @tap.case("rmi removes a name; the content goes with the last one")
 def rmi(r):
     ref = r.push("one:v1", [A, B])
