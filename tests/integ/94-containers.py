@@ -452,6 +452,8 @@ def shim_of(r, name):
 
 @tap.case("a shim is small")
 def small(r):
+    if "BERTH" in os.environ:
+        raise tap.Skip("another build than the released one")
     up(r, "small")
     pid = shim_of(r, "small")
     rss = next(int(x.split()[1]) for x in open(f"/proc/{pid}/status") if x.startswith("VmRSS"))

@@ -18,6 +18,8 @@ import registry
 
 TOP = registry.TOP
 BERTH = os.environ.get("BERTH", str(TOP / "build/bin/berth"))
+# Also for other builds of berth: sanitizers do not take clone and namespaces.
+RUNTIME = os.environ.get("BERTH_RUNTIME", str(TOP / "build/bin/berth-runtime"))
 BUSYBOX = "/bin/busybox"
 WAIT_S = registry.WAIT_S
 
@@ -86,7 +88,7 @@ class Runner:
         return f"{self.registry.host}:{self.registry.port}"
 
     def command(self, *args):
-        return [BERTH, "--root", str(self.root), "--state", str(self.state), *args]
+        return [BERTH, "--root", str(self.root), "--state", str(self.state), "--runtime", RUNTIME, *args]
 
     def run(self, *args, check=True, stdin=None, **more):
         """Runs berth; stdout and stderr are text."""
