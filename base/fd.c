@@ -97,6 +97,19 @@ enum err_kind fd_read_file(int dir, const char *name, struct sbuf *b, struct err
 	return ERR_OK;
 }
 
+/* Of the file that is replaced, or else, for root, of the directory: who reads it may be somebody else than we are. */
+static int keep_owner(int dir, const char *name, int fd)
+{
+	struct stat st;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 &&
+	    (geteuid() != 0 || fstat(dir, &st) < 0))
+		return 0;
+	if (st.st_uid == geteuid() && st.st_gid == getegid())
+		return 0;
+	return fchown(fd, st.st_uid, st.st_gid);
+}
+
 enum err_kind fd_read_rest(int fd, struct sbuf *b, const char *what, struct err *e)
 {
 	char chunk[4096];
@@ -130,7 +143,8 @@ static enum err_kind put_file(int dir, const char *name, struct str bytes, mode_
 	k = fd_open_at(dir, new_name, O_WRONLY | O_CREAT | O_TRUNC, 0600, &fd, e);
 	if (k == ERR_OK)
 		k = fd_write_all(fd, bytes.p, bytes.n, new_name, e);
-	if (k == ERR_OK && (sys_fchmod(fd, mode) < 0 || (sync && sys_fsync(fd) < 0)))
+	if (k == ERR_OK && (keep_owner(dir, name, fd) < 0 || sys_fchmod(fd, mode) < 0 ||
+			    (sync && sys_fsync(fd) < 0)))
 		k = err_sys(e, __func__, "write %s", new_name);
 	if (k == ERR_OK && sys_renameat(dir, new_name, dir, name) < 0)
 		k = err_sys(e, __func__, "rename %s", new_name);

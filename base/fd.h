@@ -28,9 +28,10 @@ MUST_CHECK enum err_kind fd_read_file(int dir, const char *name, struct sbuf *b,
 
 /* What is left to read of fd, to its end: for pipes and for files of the kernel, which have no size. */
 MUST_CHECK enum err_kind fd_read_rest(int fd, struct sbuf *b, const char *what, struct err *e);
+
 /*
  * Makes these bytes the file's whole content, durable when ERR_OK comes back; any reader sees all of the old or all of the
- * new.  name.new must not be anybody else's.
+ * new.  name.new must not be anybody else's.  The owner stays; made by root, a new file is its directory's owner's.
  */
 MUST_CHECK enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_t mode,
 					 struct err *e);

@@ -31,8 +31,7 @@ bool jv_is_array(const struct jv *j);
 bool jv_text(const struct jv *j, struct str *ret);
 bool jv_uint(const struct jv *j, uint64_t *ret); /* an integer >= 0; 1.0 is none */
 bool jv_int(const struct jv *j, int64_t *ret);   /* an integer */
-bool jv_u64(const struct jv *j,
-	    uint64_t *ret); /* as jv_uint, and what only jv_parse_object_u64 takes */
+bool jv_u64(const struct jv *j, uint64_t *ret);  /* as jv_uint, up to 2^64-1 */
 bool jv_bool(const struct jv *j, bool *ret);
 bool jv_is_true(const struct jv *j);
 bool jv_is_null(const struct jv *j);     /* the literal null, or absent */

@@ -27,7 +27,8 @@
 	X(WORK, 50)                                                                                \
 	X(PULLS, 55)                                                                               \
 	X(READERS, 60)                                                                             \
-	X(LAYERS, 70)                                                                              \
+	X(AUTH, 70) /* each lock of auth/ and of TLS: none is held while another is taken */       \
+	X(LAYERS, 72)                                                                              \
 	X(TRANSFER, 75)                                                                            \
 	X(PIPE, 80)                                                                                \
 	X(LOG, 90)

@@ -11,7 +11,9 @@ struct gc {
 	bool has_thread;
 	pthread_t thread;
 	bool stopping;           /* under mu */
-	_Atomic bool stop_run;   /* read by the run */
+	_Atomic bool stop_run;   /* read by a run that was asked for */
+	_Atomic bool stop_own;   /* read by a run of the thread */
+	bool own_runs;           /* under mu */
 	struct gc_status status; /* under mu */
 };
 
@@ -85,6 +87,19 @@ static void end(struct gc *g, const struct run *r, enum err_kind k, const struct
 	lock_put(&g->mu);
 }
 
+bool gc_hold(struct gc *g)
+{
+	return begin(g);
+}
+
+void gc_release(struct gc *g)
+{
+	lock_get(&g->mu);
+	g->status.running = false;
+	(void)pthread_cond_broadcast(&g->changed);
+	lock_put(&g->mu);
+}
+
 static void log_result(const struct gc_result *r, enum err_kind k, const struct err *e)
 {
 	struct log_line l;
@@ -113,23 +128,27 @@ static void log_result(const struct gc_result *r, enum err_kind k, const struct 
 	log_end(&l);
 }
 
+static enum err_kind run(struct gc *g, struct run *r, struct err *e)
+{
+	enum err_kind k;
+
+	r->st = g->st;
+	r->options = &g->options;
+	if (!begin(g))
+		return err_set(e, ERR_IN_USE, __func__, "the daemon is about to end");
+	k = run_cycle(r, e);
+	end(g, r, k, e);
+	if (r->mode != GC_DRY_RUN)
+		log_result(&r->result, k, e);
+	return k;
+}
+
 enum err_kind gc_run(struct gc *g, enum gc_mode mode, gc_action_fn *report, void *arg,
 		     struct gc_result *ret, struct err *e)
 {
-	struct run r = { .st = g->st,
-			 .options = &g->options,
-			 .mode = mode,
-			 .stop = &g->stop_run,
-			 .report = report,
-			 .arg = arg };
-	enum err_kind k;
+	struct run r = { .mode = mode, .stop = &g->stop_run, .report = report, .arg = arg };
+	enum err_kind k = run(g, &r, e);
 
-	if (!begin(g))
-		return err_set(e, ERR_IN_USE, __func__, "the daemon is about to end");
-	k = run_cycle(&r, e);
-	end(g, &r, k, e);
-	if (mode != GC_DRY_RUN)
-		log_result(&r.result, k, e);
 	*ret = r.result;
 	return k;
 }
@@ -143,7 +162,7 @@ static bool wait_for_time(struct gc *g)
 	lock_get(&g->mu);
 	while (!g->stopping && (g->status.paused || mono_ms() < due))
 		(void)lock_wait(&g->mu, &g->changed, g->status.paused ? 0 : due);
-	go = !g->stopping;
+	go = g->own_runs = !g->stopping;
 	lock_put(&g->mu);
 	return go;
 }
@@ -153,10 +172,14 @@ static void *thread_main(void *arg)
 	struct gc *g = arg;
 
 	while (wait_for_time(g)) {
-		struct gc_result ignored;
+		struct run r = { .mode = GC_NORMAL, .stop = &g->stop_own };
 		struct err e = { 0 };
 
-		(void)!gc_run(g, GC_NORMAL, NULL, NULL, &ignored, &e); /* the log has it */
+		(void)!run(g, &r, &e); /* the log has it */
+		lock_get(&g->mu);
+		g->own_runs = false;
+		(void)pthread_cond_broadcast(&g->changed);
+		lock_put(&g->mu);
 	}
 	return NULL;
 }
@@ -171,7 +194,7 @@ void gc_stop(struct gc *g)
 {
 	lock_get(&g->mu);
 	g->stopping = true;
-	g->stop_run = true;
+	g->stop_run = g->stop_own = true;
 	(void)pthread_cond_broadcast(&g->changed);
 	while (g->status.running)
 		(void)lock_wait(&g->mu, &g->changed, 0);
@@ -185,8 +208,8 @@ void gc_pause(struct gc *g)
 {
 	lock_get(&g->mu);
 	g->status.paused = true;
-	g->stop_run = true;
-	while (g->status.running)
+	g->stop_own = true;
+	while (g->own_runs)
 		(void)lock_wait(&g->mu, &g->changed, 0);
 	lock_put(&g->mu);
 }
@@ -195,7 +218,7 @@ void gc_resume(struct gc *g)
 {
 	lock_get(&g->mu);
 	g->status.paused = false;
-	g->stop_run = g->stopping;
+	g->stop_own = g->stopping;
 	(void)pthread_cond_broadcast(&g->changed);
 	lock_put(&g->mu);
 }

@@ -20,7 +20,10 @@ struct gc_options {
 	unsigned max_share;        /* percent */
 	uint64_t untagged_keep_ms; /* UINT64_MAX: for ever */
 	uint64_t trash_keep_ms;
+	uint64_t lease_ms;           /* the store's */
 	struct retention *retention; /* borrowed; may be NULL */
+	uint64_t
+	    rules; /* another number whenever any of these rules changes: all that waits is looked at again */
 };
 
 /* One thing that a run removes, or that a dry run looked at and keeps. */
@@ -61,9 +64,13 @@ MUST_CHECK enum err_kind gc_start(struct gc *g, struct err *e);
 /* A cycle under way ends after its batch. */
 void gc_stop(struct gc *g);
 
-/* No cycle of the thread begins, and one under way stops after its batch, until gc_resume. */
+/* No cycle of the thread begins, and one of its under way stops after its batch, until gc_resume. */
 void gc_pause(struct gc *g);
 void gc_resume(struct gc *g);
+
+/* Between gc_hold and gc_release no cycle runs.  Waits for the one under way; false if the daemon is about to end. */
+MUST_CHECK bool gc_hold(struct gc *g);
+void gc_release(struct gc *g);
 
 struct gc_status {
 	bool running, paused, braked;

@@ -7,6 +7,7 @@
 
 #define PAUSE_MS_MAX 20 /* between batches, so that others get at the committer and the disk */
 #define TRASH_BATCH 256
+#define PASSES_MAX 16 /* of one cycle; more than manifests are nested */
 
 static const char *const verdict_texts[VERDICT_N] = {
 	[VERDICT_STALE] = "in use again",
@@ -52,14 +53,16 @@ static bool removes(enum verdict v)
 	return v == VERDICT_LINK || v == VERDICT_MANIFEST || v == VERDICT_CONTENT;
 }
 
-static void count(struct gc_result *res, enum verdict v, uint64_t size_bytes)
+/* What new rules leave where the old ones had put it is not counted as kept. */
+static void count(struct gc_result *res, const struct review_row *row, enum verdict v,
+		  uint64_t size_bytes)
 {
 	res->blobs += v == VERDICT_LINK;
 	res->manifests += v == VERDICT_MANIFEST;
 	res->contents += v == VERDICT_CONTENT;
 	res->bytes += v == VERDICT_CONTENT ? size_bytes : 0;
 	res->leased += v == VERDICT_LEASED;
-	res->kept += v == VERDICT_WAIT || v == VERDICT_PARK;
+	res->kept += (v == VERDICT_WAIT || v == VERDICT_PARK) && row->due_ms <= steady_ms();
 }
 
 static void tell(struct run *r, const struct review_row *row, enum verdict v,
@@ -78,9 +81,16 @@ static void tell(struct run *r, const struct review_row *row, enum verdict v,
 		report(r, &a);
 }
 
+/* By new rules what was put off may be due, but nothing within its lease time. */
+static bool is_due(const struct run *r, const struct review_row *row, uint64_t now_ms)
+{
+	return row->due_ms <= now_ms || row->since_ms + r->options->lease_ms <= now_ms;
+}
+
 /* Gives all that is due to fn, batch by batch. */
 typedef enum err_kind batch_fn(struct run *r, struct collect_item *items, size_t n, struct err *e);
 
+/* With what becomes due meanwhile. */
 static enum err_kind each_due(struct run *r, batch_fn *fn, struct err *e)
 {
 	struct review_row rows[COLLECT_MAX], last;
@@ -88,15 +98,20 @@ static enum err_kind each_due(struct run *r, batch_fn *fn, struct err *e)
 	size_t n = 0;
 
 	for (bool first = true; !*r->stop; first = false) {
-		enum err_kind k = index_review_page(store_index(r->st), first ? NULL : &last,
-						    steady_ms(), COLLECT_MAX, rows, &n, e);
+		uint64_t now = steady_ms();
+		enum err_kind k =
+		    index_review_page(store_index(r->st), first ? NULL : &last,
+				      r->look_at_all ? UINT64_MAX : now, COLLECT_MAX, rows, &n, e);
+		size_t n_items = 0;
 
 		for (size_t i = 0; i < n && k == ERR_OK; i++) {
-			items[i] = (struct collect_item){ .row = rows[i] };
-			k = policy_of(r, &rows[i], &items[i].policy, e);
+			if (!is_due(r, &rows[i], now))
+				continue;
+			items[n_items] = (struct collect_item){ .row = rows[i] };
+			k = policy_of(r, &rows[i], &items[n_items++].policy, e);
 		}
-		if (k == ERR_OK && n)
-			k = fn(r, items, n, e);
+		if (k == ERR_OK && n_items)
+			k = fn(r, items, n_items, e);
 		if (k != ERR_OK || n == 0)
 			return k;
 		last = rows[n - 1];
@@ -108,14 +123,13 @@ static enum err_kind look(struct run *r, struct collect_item *items, size_t n, s
 {
 	for (size_t i = 0; i < n; i++) {
 		struct review_finding f;
-		enum err_kind k =
-		    index_review_look(store_index(r->st), &items[i].row, &items[i].policy, &f, e);
+		enum err_kind k = store_collect_look(r->st, &items[i].row, &items[i].policy, &f, e);
 
 		if (k != ERR_OK)
 			return k;
-		count(&r->result, f.verdict, f.size_bytes);
+		count(&r->result, &items[i].row, f.verdict, f.size_bytes);
 		if (f.verdict == VERDICT_LINK || f.verdict == VERDICT_MANIFEST)
-			r->result.share_bytes += f.size_bytes;
+			r->result.share_bytes += f.share_bytes;
 		if (r->mode == GC_DRY_RUN)
 			tell(r, &items[i].row, f.verdict, &f.repo, f.size_bytes);
 	}
@@ -136,7 +150,7 @@ static enum err_kind collect(struct run *r, struct collect_item *items, size_t n
 	enum err_kind k = store_collect(r->st, items, n, e);
 
 	for (size_t i = 0; i < n; i++) {
-		count(&r->result, items[i].verdict, items[i].size_bytes);
+		count(&r->result, &items[i].row, items[i].verdict, items[i].size_bytes);
 		tell(r, &items[i].row, items[i].verdict, &items[i].repo, items[i].size_bytes);
 	}
 	pause_after(began);
@@ -264,8 +278,11 @@ static enum err_kind empty_trash(struct run *r, struct err *e)
 	size_t n = TRASH_BATCH;
 	enum err_kind k = ERR_OK;
 
+	if (r->mode == GC_DRY_RUN || r->report)
+		k = look_at_trash(r, before, e);
 	if (r->mode == GC_DRY_RUN)
-		return look_at_trash(r, before, e);
+		return k;
+	r->result.trash = 0;
 	while (k == ERR_OK && n == TRASH_BATCH && !*r->stop) {
 		uint64_t began = mono_us();
 
@@ -273,7 +290,9 @@ static enum err_kind empty_trash(struct run *r, struct err *e)
 		r->result.trash += n;
 		pause_after(began);
 	}
-	return k;
+	now = wall_ms();
+	return k == ERR_OK ? trash_expire_files(r->st, now - MIN(now, r->options->trash_keep_ms), e)
+			   : k;
 }
 
 /* --- all of it --- */
@@ -283,12 +302,12 @@ static unsigned percent(uint64_t part, uint64_t whole)
 	return whole ? (unsigned)(MIN(part, whole) * 100 / whole) : 0;
 }
 
-/* G2: what would go, in bytes of what repositories lose, and in tags. */
+/* G2: what would go, in bytes of what repositories lose, in manifests and blobs, and in tags. */
 static enum err_kind find_share(struct run *r, struct err *e)
 {
 	struct totals totals;
 	struct kv_stat stat;
-	unsigned bytes, tags;
+	unsigned bytes, objects, tags;
 	enum err_kind k = index_totals(store_index(r->st), &totals, e);
 
 	if (k == ERR_OK)
@@ -297,9 +316,32 @@ static enum err_kind find_share(struct run *r, struct err *e)
 		return k;
 	bytes = percent(r->result.share_bytes, totals.bytes);
 	tags = percent(r->result.tags, stat.entries[KV_TAG]);
-	r->result.share = bytes > tags ? bytes : tags;
+	objects = percent(r->result.manifests + r->result.blobs, totals.objects);
+	r->result.share = bytes > objects ? bytes : objects;
+	if (tags > r->result.share)
+		r->result.share = tags;
 	r->result.braked = r->mode == GC_NORMAL && r->result.share > r->options->max_share;
 	return ERR_OK;
+}
+
+static uint64_t removed(const struct gc_result *r)
+{
+	return r->manifests + r->blobs + r->contents;
+}
+
+/* What goes leaves other things without a holder, and some of those are due at once. */
+static enum err_kind collect_all(struct run *r, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+	uint64_t before;
+	unsigned passes = 0;
+
+	do {
+		before = removed(&r->result);
+		k = each_due(r, collect, e);
+		r->look_at_all = false;
+	} while (k == ERR_OK && removed(&r->result) > before && ++passes < PASSES_MAX);
+	return k;
 }
 
 static enum err_kind act(struct run *r, struct err *e)
@@ -308,16 +350,24 @@ static enum err_kind act(struct run *r, struct err *e)
 	enum err_kind k;
 
 	r->result = (struct gc_result){ .share = share };
+	r->look_at_all = r->anew;
 	k = retain(r, true, e);
 	if (k == ERR_OK)
 		k = empty_trash(r, e);
-	return k == ERR_OK ? each_due(r, collect, e) : k;
+	if (k == ERR_OK)
+		k = collect_all(r, e);
+	return k == ERR_OK && r->anew && !*r->stop ? store_note_rules(r->st, r->options->rules, e)
+						   : k;
 }
 
 enum err_kind run_cycle(struct run *r, struct err *e)
 {
-	uint64_t began = mono_ms();
-	enum err_kind k = retain(r, false, e);
+	uint64_t began = mono_ms(), rules;
+	enum err_kind k = index_rules_read(store_index(r->st), &rules, e);
+
+	r->anew = r->look_at_all = k == ERR_OK && rules != r->options->rules;
+	if (k == ERR_OK)
+		k = retain(r, false, e);
 
 	if (k == ERR_OK)
 		k = each_due(r, look, e);

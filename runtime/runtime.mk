@@ -32,6 +32,15 @@ $(RUNTIME_UNIT): $(O)/tests/unit/runtime/%: $(O)/tests/unit/runtime/%.o $(RUNTIM
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(RUNTIME_LIBS)
 
+# The corpus of config.json, replayed and fuzzed.
+$(O)/tests/fuzz/replay_spec: $(O)/tests/fuzz/spec.o $(O)/tests/lib/replay.o $(RUNTIME_TESTED) $(RUNTIME_BASE)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(RUNTIME_LIBS)
+
+build/fuzz/spec: tests/fuzz/spec.c $(filter-out runtime/oci/main.c,$(RUNTIME_SOURCES)) $(RUNTIME_BASE:$(O)/%.o=%.c)
+	@mkdir -p $(@D)
+	$(Q)clang-14 $(LANG_FLAGS) -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $^ $(RUNTIME_LIBS)
+
 install: install-runtime
 .PHONY: install-runtime
 install-runtime: all
@@ -41,7 +50,8 @@ install-runtime: all
 # Tests.  The unit tests go with the others, also under sanitizers; those of the command line and the validation suite run
 # programs in namespaces and cgroups, as built for release.
 RUNTIME_INTEG := $(sort $(wildcard tests/integ/*-runtime-*.bats tests/integ/*-runtime-*.py))
-RUNTIME_CHECKS := $(RUNTIME_INTEG) conformance/runtime/run.sh
+# Waits more than it works, so it goes first.
+RUNTIME_SUITE := conformance/runtime/run.sh
 RUNTIME_TEST_TOOLS := $(patsubst %,$(O)/tests/lib/%,attack syscall without)
 UNIT += $(RUNTIME_UNIT)
 INTEG := $(filter-out $(RUNTIME_INTEG),$(INTEG))
@@ -52,11 +62,14 @@ deps-runtime: deps
 	@etc/deps/apt.sh test
 	@etc/deps/runtime-suite.sh build/runtime-suite
 
-conformance-runtime: deps-runtime all ## the OCI runtime validation suite, on cgroup version 1 and on 2
-	@tests/run -t 1800 conformance/runtime/run.sh; cat build/conformance/runtime/totals
+soak-runtime: all ## 20,000 cycles of create, start, kill and delete with runtimes killed at random
+	@CYCLES=20000 tests/run -t 36000 tests/integ/82-runtime-stress.py
 
-check-runtime: all $(RUNTIME_UNIT) $(RUNTIME_TEST_TOOLS) ## the tests of berth-runtime alone
-	@$(RUN) -t 1800 $(RUNTIME_UNIT) $(RUNTIME_CHECKS)
+conformance-runtime: deps-runtime all ## the OCI runtime validation suite, on cgroup version 1 and on 2
+	@tests/run -t 1800 $(RUNTIME_SUITE); cat build/conformance/runtime/totals
+
+check-runtime: all $(RUNTIME_UNIT) $(O)/tests/fuzz/replay_spec $(RUNTIME_TEST_TOOLS) ## the tests of berth-runtime alone
+	@$(RUN) -t 1800 $(RUNTIME_UNIT) $(O)/tests/fuzz/replay_spec $(RUNTIME_SUITE) $(RUNTIME_INTEG)
 
 check: $(RUNTIME_TEST_TOOLS)
 $(RUNTIME_TEST_TOOLS): $(O)/tests/lib/%: $(O)/tests/lib/%.o $(O)/base/clock.o $(O)/base/str.o

@@ -254,6 +254,15 @@ enum err_kind admin_start(const struct ops *ops, struct admin **ret, struct err 
 	return ERR_OK;
 }
 
+/* Nobody else can have put one there: the root is ours until the store is closed. */
+static void remove_socket(const char *root)
+{
+	AUTO_CLOSE dir = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir >= 0)
+		(void)unlinkat(dir, "admin.sock", 0);
+}
+
 void admin_stop(struct admin **take)
 {
 	struct admin *a = TAKE(*take);
@@ -267,6 +276,8 @@ void admin_stop(struct admin **take)
 		if (a->calls[i].used)
 			(void)pthread_join(a->calls[i].thread, NULL);
 	}
+	if (a->fd >= 0)
+		remove_socket(a->ops->conf->root.p);
 	fd_close(&a->fd);
 	lock_clear(&a->mu);
 	free(a);

@@ -6,11 +6,9 @@
 #include "base/fd.h"
 #include "server/admin.h"
 #include "server/cli.h"
+#include "server/guard.h"
 #include "server/http.h"
-
-#ifndef BERTH_VERSION
-#define BERTH_VERSION "0.1.0"
-#endif
+#include "server/metrics.h"
 
 #define WAKE_MS 500          /* between looks at signals and housekeeping */
 #define POLL_MS 50           /* the same when this thread serves as well */
@@ -62,6 +60,7 @@ static void do_chores(struct job *j)
 	}
 	if (now - c->flushed_mono_ms >= FLUSH_PULLS_MS) {
 		c->flushed_mono_ms = now;
+		store_expire_leases(c->store);
 		if (store_flush_pulls(c->store, &e) != ERR_OK)
 			log_event(LOG_WARN, "store.pulls", "%s", e.msg);
 	}
@@ -72,9 +71,11 @@ static void do_chores(struct job *j)
 	c->busy = false;
 }
 
+static _Atomic bool draining; /* after the signal */
+
 /* Until a signal says to end. */
-static void serve_until_signal(const struct server *s, struct http *h, struct chores *chores,
-			       const sigset_t *signals)
+static void serve_until_signal(const struct server *s, struct http *h, struct guard *guard,
+			       struct chores *chores, const sigset_t *signals)
 {
 	bool single = s->conf->threads == 1;
 	const struct timespec wait = { .tv_nsec = single ? 0 : WAKE_MS * 1000000L };
@@ -82,8 +83,7 @@ static void serve_until_signal(const struct server *s, struct http *h, struct ch
 
 	do {
 		sig = sigtimedwait(signals, NULL, &wait);
-		if (sig == SIGHUP)
-			log_event(LOG_INFO, "signal", "SIGHUP: there is nothing to reload");
+		guard_tend(guard, sig == SIGHUP);
 		if (single)
 			http_poll(h, POLL_MS);
 		if (!chores->busy) {
@@ -92,6 +92,7 @@ static void serve_until_signal(const struct server *s, struct http *h, struct ch
 		}
 	} while (sig != SIGTERM && sig != SIGINT);
 	log_event(LOG_INFO, "stop", "draining");
+	draining = true;
 	http_drain(&h);
 }
 
@@ -109,30 +110,50 @@ static enum err_kind start_background(const struct ops *ops, struct admin **ret_
 static enum err_kind run(const struct conf *c, const sigset_t *signals, struct err *e)
 {
 	struct ops ops = { .conf = c };
-	struct server s = { .conf = c };
+	struct server s = { .conf = c, .ops = &ops, .draining = &draining }, watch;
+	struct http *watch_http = NULL;
 	struct http *h = NULL;
+	struct guard *guard = NULL;
 	struct admin *admin = NULL;
 	struct chores chores = { .job = { .run = do_chores },
 				 .reap_every_ms =
 				     MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX),
 				 .reaped_mono_ms = mono_ms() };
-	enum err_kind k = ops_open(&ops, false, e);
+	enum err_kind k = guard_open(c, &s, &guard, e);
 
+	if (k == ERR_OK)
+		k = ops_open(&ops, false, e);
 	s.store = chores.store = ops.store;
+	if (k == ERR_OK)
+		k = guard_start(guard, &s, e);
 	if (k == ERR_OK)
 		k = work_start(c->threads == 1 ? 0 : (unsigned)c->workers, &s.work, e);
 	if (k == ERR_OK)
 		k = start_background(&ops, &admin, e);
 	if (k == ERR_OK)
-		k = http_start(&s, &h, e);
+		k = metrics_new(&s.metrics, e);
+	watch = s;
+	watch.watch_only = true;
+	watch.auth = NULL;
+	watch.tls = NULL;
+	if (k == ERR_OK && c->metrics_listen.n)
+		k = http_start(&watch, c->metrics_listen.p, &watch_http, e);
+	if (k == ERR_OK)
+		k = http_start(&s, c->listen.p, &h, e);
 	if (k == ERR_OK) {
-		(void)printf("listening on http://%s\n", http_address(h));
+		(void)printf("listening on http%s://%s\n", http_is_tls(h) ? "s" : "",
+			     http_address(h));
+		if (watch_http)
+			(void)printf("metrics on http://%s\n", http_address(watch_http));
 		(void)fflush(stdout);
-		serve_until_signal(&s, h, &chores, signals);
+		serve_until_signal(&s, h, guard, &chores, signals);
 	}
 	ops_stop(&ops); /* what administrators wait for ends early */
 	admin_stop(&admin);
+	http_drain(&watch_http);
 	work_stop(&s.work);
+	metrics_free(&s.metrics);
+	guard_close(&guard, &s);
 	ops_close(&ops);
 	return k;
 }
@@ -197,6 +218,15 @@ static const struct command {
 	{ "check-config", check_config,
 	  "[--config FILE] [--OPTION=VALUE]...   check the options and print them all, with what "
 	  "they mean" },
+	{ "user", cli_user,
+	  "add NAME | passwd NAME | rm NAME | ls [--cost=10]   edit the accounts of "
+	  "auth.htpasswd" },
+	{ "key", cli_key,
+	  "add NAME [--repositories=PATTERN,..] [--allow=pull,..] [--expires=90d] [--user] | rm "
+	  "ID|NAME | ls   keys of robots and of users" },
+	{ "check-access", cli_check_access,
+	  "USER REPOSITORY ACTION [--groups=GROUP,..]   say whether the rules allow it, and which "
+	  "one decides" },
 	{ "gc", cli_gc,
 	  "[--dry-run] [--confirm] [--verbose] | pause | resume | status   collect garbage now" },
 	{ "fsck", cli_fsck, "[--repair]   check every invariant of the store" },
@@ -204,6 +234,11 @@ static const struct command {
 	{ "trash", cli_trash,
 	  "ls | restore NUMBER|REPOSITORY:TAG|REPOSITORY@DIGEST | empty   what was deleted or "
 	  "collected" },
+	{ "rebuild", cli_rebuild,
+	  "make the index anew from the files and the reflog; no daemon may run" },
+	{ "backup", cli_backup, "DIRECTORY   copy the store, incrementally if there is a copy" },
+	{ "restore", cli_restore,
+	  "DIRECTORY [--accept-damage]   check a copy and install it in an empty root" },
 	{ "version", version, "print the version" },
 	{ "help", help, "print this" },
 };

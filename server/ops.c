@@ -1,11 +1,12 @@
 #include "server/ops.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
+#include "storage/quota.h"
 
-static enum err_kind open_store(struct ops *o, bool must_exist, struct err *e)
+struct store_options ops_store_options(const struct conf *c, bool must_exist)
 {
-	const struct conf *c = o->conf;
-	const struct store_options options = {
+	return (struct store_options){
 		.root = c->root.p,
 		.must_exist = must_exist,
 		.map_bytes = c->index_map_size,
@@ -17,9 +18,19 @@ static enum err_kind open_store(struct ops *o, bool must_exist, struct err *e)
 		.sparse = c->manifest_sparse,
 		.single_thread = c->threads == 1,
 	};
+}
+
+static enum err_kind open_store(struct ops *o, bool must_exist, struct err *e)
+{
+	const struct conf *c = o->conf;
+	struct store_options options = ops_store_options(c, must_exist);
 	struct store_recovery found;
 	uint64_t start = mono_ms();
-	enum err_kind k = store_open(&options, &o->store, &found, e);
+	enum err_kind k = quotas_new(c->quotas, &o->quotas, e);
+
+	options.quotas = jv_count(c->quotas) ? o->quotas : NULL;
+	if (k == ERR_OK)
+		k = store_open(&options, &o->store, &found, e);
 
 	if (k == ERR_OK)
 		log_event(LOG_INFO, "store.open",
@@ -30,6 +41,24 @@ static enum err_kind open_store(struct ops *o, bool must_exist, struct err *e)
 	return k;
 }
 
+/* See gc_options. */
+static enum err_kind number_of_rules(const struct conf *c, uint64_t *ret, struct err *e)
+{
+	AUTO_SBUF text = { .max = SBUF_MAX };
+	struct digest d;
+	enum err_kind k;
+
+	if (c->retention)
+		jv_dump(c->retention, &text);
+	sbuf_addf(&text, " %llu %llu", (unsigned long long)c->gc_untagged_keep_ms,
+		  (unsigned long long)c->gc_lease_ms);
+	if (text.failed)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the rules");
+	k = hash_bytes(DIGEST_SHA256, text.p, text.n, &d, e);
+	memcpy(ret, d.bytes, sizeof(*ret));
+	return k;
+}
+
 enum err_kind ops_open(struct ops *o, bool must_exist, struct err *e)
 {
 	struct gc_options options = {
@@ -37,12 +66,15 @@ enum err_kind ops_open(struct ops *o, bool must_exist, struct err *e)
 		.max_share = (unsigned)o->conf->gc_max_share,
 		.untagged_keep_ms = o->conf->gc_untagged_keep_ms,
 		.trash_keep_ms = o->conf->trash_keep_ms,
+		.lease_ms = o->conf->gc_lease_ms,
 	};
 	const struct scrubber_options scrub = { .rate = o->conf->scrub_rate,
 						.interval_ms = o->conf->scrub_interval_ms };
 	enum err_kind k = retention_new(o->conf->retention, &o->retention, e);
 
 	options.retention = o->retention;
+	if (k == ERR_OK)
+		k = number_of_rules(o->conf, &options.rules, e);
 	if (k == ERR_OK)
 		k = open_store(o, must_exist, e);
 	if (k == ERR_OK)
@@ -63,10 +95,12 @@ void ops_close(struct ops *o)
 	scrubber_free(&o->scrubber);
 	gc_free(&o->gc);
 	store_close(&o->store);
+	quotas_free(&o->quotas);
 	retention_free(&o->retention);
 }
 
 static const struct op ops[] = {
+	{ "backup", op_backup },
 	{ "gc", op_gc },
 	{ "gc.pause", op_gc_pause },
 	{ "gc.resume", op_gc_resume },

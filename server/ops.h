@@ -16,6 +16,7 @@ struct ops {
 	struct store *store;
 	struct gc *gc;
 	struct retention *retention; /* gc's */
+	struct quotas *quotas;       /* the store's */
 	struct scrubber *scrubber;
 };
 
@@ -27,6 +28,9 @@ MUST_CHECK enum err_kind ops_open(struct ops *o, bool must_exist, struct err *e)
 /* What runs ends early, and nothing begins any more. */
 void ops_stop(struct ops *o);
 void ops_close(struct ops *o);
+
+/* What conf says about the store. */
+struct store_options ops_store_options(const struct conf *c, bool must_exist); /* without quotas */
 
 /* Consumes the item.  False if nobody listens any more: the operation is to end. */
 typedef bool op_emit_fn(void *arg, struct jv *take);
@@ -52,6 +56,9 @@ bool op_flag(const struct op_call *c, const char *name);
 bool op_number(const struct op_call *c, const char *name, uint64_t *ret);
 bool op_text(const struct op_call *c, const char *name, struct str *ret);
 
+op_fn op_backup;
 op_fn op_gc, op_gc_pause, op_gc_resume, op_gc_status;
 op_fn op_fsck, op_scrub, op_scrub_status;
 op_fn op_trash_ls, op_trash_restore, op_trash_empty;
+/* These open the root themselves: ops has a configuration only. */
+op_fn op_rebuild, op_restore;

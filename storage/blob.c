@@ -1,6 +1,7 @@
 #include "storage/blob.h"
 
 #include <errno.h>
+#include <limits.h>
 
 #include "base/fd.h"
 #include "base/hash.h"
@@ -9,7 +10,6 @@
 
 #define VERIFY_BYTES (1024u * 1024)
 #define VERIFY_ALIGN 4096
-#define PATH_MAX_BYTES (sizeof("ab/") + DIGEST_HEX_MAX)
 
 const char *upload_id_text(const struct upload_id *id, char buf[static UPLOAD_ID_TEXT_MAX])
 {
@@ -85,12 +85,12 @@ bool blob_pending_parse(struct str name, struct digest *ret, struct upload_id *r
 	return digest_parse(ret, (struct str){ text, name.n }) && upload_id_parse(ret_id, id);
 }
 
-static void blob_path(const struct digest *d, char buf[static PATH_MAX_BYTES])
+void blob_path(const struct digest *d, char buf[static BLOB_PATH_MAX])
 {
 	char hex[DIGEST_HEX_MAX + 1];
 
 	digest_hex(d, hex);
-	(void)snprintf(buf, PATH_MAX_BYTES, "%.2s/%s", hex, hex);
+	(void)snprintf(buf, BLOB_PATH_MAX, "%.2s/%s", hex, hex);
 }
 
 static struct publisher *publisher_of(struct store *st, const struct digest *d)
@@ -105,8 +105,10 @@ static struct publisher *publisher_of(struct store *st, const struct digest *d)
 static void publisher_enter(struct store *st, struct publisher *p)
 {
 	lock_get(&st->publishers_mu);
-	while (publisher_of(st, &p->digest))
+	while (publisher_of(st, &p->digest)) {
+		STEP("publish.waits");
 		(void)lock_wait(&st->publishers_mu, &st->published, 0);
+	}
 	p->next = st->publishers;
 	st->publishers = p;
 	lock_put(&st->publishers_mu);
@@ -167,7 +169,7 @@ static enum err_kind replace(struct store *st, struct publisher *p, const char *
 static enum err_kind place_durably(struct store *st, int fd, struct publisher *p, struct err *e)
 {
 	int blobs = st->blobs_fd[p->digest.alg];
-	char path[PATH_MAX_BYTES], shard[3];
+	char path[BLOB_PATH_MAX], shard[3];
 	enum err_kind k;
 
 	blob_path(&p->digest, path);
@@ -191,7 +193,7 @@ static enum err_kind place_durably(struct store *st, int fd, struct publisher *p
 static enum err_kind place_later(struct store *st, int fd, struct publisher *p, struct str bytes,
 				 struct err *e)
 {
-	char path[PATH_MAX_BYTES];
+	char path[BLOB_PATH_MAX];
 	bool same = false;
 	enum err_kind k;
 
@@ -222,6 +224,7 @@ enum err_kind blob_publish(struct store *st, int fd, const struct upload_id *id,
 		k = err_sys(e, __func__, "rename %s", open_name);
 	if (k == ERR_OK)
 		k = place_durably(st, fd, p, e);
+	STEP("publish.placed");
 	return k == ERR_OK ? k : err_wrap(e, "publish");
 }
 
@@ -258,6 +261,7 @@ enum err_kind blob_publish_bytes(struct store *st, const struct digest *d, struc
 		return k;
 	publisher_enter(st, p);
 	k = how == PUBLISH_SYNCED ? place_durably(st, fd, p, e) : place_later(st, fd, p, bytes, e);
+	STEP("publish.placed");
 	if (k == ERR_OK)
 		return k;
 	blob_settle(st, p, BLOB_DROPPED);
@@ -266,7 +270,7 @@ enum err_kind blob_publish_bytes(struct store *st, const struct digest *d, struc
 
 enum err_kind blob_banish(struct store *st, const struct digest *d, struct err *e)
 {
-	char path[PATH_MAX_BYTES], name[BLOB_FILE_NAME_MAX], hex[DIGEST_HEX_MAX + 1];
+	char path[BLOB_PATH_MAX], name[BLOB_FILE_NAME_MAX], hex[DIGEST_HEX_MAX + 1];
 
 	blob_path(d, path);
 	(void)snprintf(name, sizeof(name), "trash/%s-%s", digest_alg_text(d->alg),
@@ -278,7 +282,7 @@ enum err_kind blob_banish(struct store *st, const struct digest *d, struct err *
 
 enum err_kind blob_discard(struct store *st, const struct digest *d, struct err *e)
 {
-	char path[PATH_MAX_BYTES];
+	char path[BLOB_PATH_MAX];
 
 	blob_path(d, path);
 	if (sys_unlinkat(st->blobs_fd[d->alg], path, 0) < 0 && errno != ENOENT)
@@ -300,7 +304,7 @@ static void give_back(struct store *st, const struct publisher *p, const struct 
 static void take_back(struct store *st, struct publisher *p, bool keep)
 {
 	struct err ignored;
-	char path[PATH_MAX_BYTES];
+	char path[BLOB_PATH_MAX];
 	struct object_row object;
 	enum err_kind k = ERR_OK;
 
@@ -346,7 +350,7 @@ enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_
 			struct err *e)
 {
 	AUTO_CLOSE fd = -1;
-	char path[PATH_MAX_BYTES];
+	char path[BLOB_PATH_MAX];
 	struct stat s;
 	enum err_kind k;
 
@@ -366,9 +370,55 @@ enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_
 	return ERR_OK;
 }
 
+/* --- all files --- */
+
+struct listing {
+	blob_name_fn *fn;
+	void *arg;
+	enum digest_alg alg;
+	unsigned byte; /* of the directory */
+};
+
+static bool name_parse(const struct listing *l, const char *name, struct digest *ret)
+{
+	char text[DIGEST_TEXT_MAX];
+	int n = snprintf(text, sizeof(text), "%s:%s", digest_alg_text(l->alg), name);
+
+	return n > 0 && (size_t)n < sizeof(text) &&
+	       digest_parse(ret, (struct str){ text, (size_t)n }) && ret->bytes[0] == l->byte;
+}
+
+static enum err_kind list_name(void *arg, const char *name, struct err *e)
+{
+	const struct listing *l = arg;
+	char path[NAME_MAX + 16];
+	struct digest d;
+
+	(void)snprintf(path, sizeof(path), "%s/%02x/%s", digest_alg_text(l->alg), l->byte, name);
+	return l->fn(l->arg, name_parse(l, name, &d) ? &d : NULL, path, e);
+}
+
+enum err_kind blob_list(struct store *st, blob_name_fn *fn, void *arg, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	for (unsigned alg = DIGEST_SHA256; alg <= DIGEST_SHA512; alg++) {
+		for (unsigned byte = 0; byte < 256 && k == ERR_OK; byte++) {
+			struct listing l = {
+				.fn = fn, .arg = arg, .alg = (enum digest_alg)alg, .byte = byte
+			};
+			char dir[3];
+
+			(void)snprintf(dir, sizeof(dir), "%02x", byte);
+			k = fd_list_dir(st->blobs_fd[alg], dir, list_name, &l, e);
+		}
+	}
+	return k;
+}
+
 bool blob_exists(struct store *st, const struct digest *d)
 {
-	char path[PATH_MAX_BYTES];
+	char path[BLOB_PATH_MAX];
 
 	blob_path(d, path);
 	return faccessat(st->blobs_fd[d->alg], path, F_OK, AT_SYMLINK_NOFOLLOW) == 0;

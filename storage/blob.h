@@ -66,6 +66,15 @@ void blob_settle(struct store *st, struct publisher *p, enum blob_outcome outcom
 MUST_CHECK enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_bytes,
 				   int *ret_fd, struct err *e);
 
+/* Where a blob's file is, below blobs/<alg>/. */
+#define BLOB_PATH_MAX (sizeof("ab/") + DIGEST_HEX_MAX)
+void blob_path(const struct digest *d, char path[static BLOB_PATH_MAX]);
+
+/* Calls fn for each file in blobs/, in no order; d is NULL for a name that is no blob's, path is "<alg>/<2 hex>/<name>". */
+typedef enum err_kind blob_name_fn(void *arg, const struct digest *d, const char *path,
+				   struct err *e);
+MUST_CHECK enum err_kind blob_list(struct store *st, blob_name_fn *fn, void *arg, struct err *e);
+
 /* There is a file, whatever is in it. */
 bool blob_exists(struct store *st, const struct digest *d);
 

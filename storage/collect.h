@@ -1,5 +1,5 @@
 /*
- * collect - removes what is due for review and still is garbage: the steps C2 to C7 of gc/PROTOCOL.md.
+ * collect - removes what is due for review and still is garbage: the steps C2 to C5 of gc/PROTOCOL.md.
  *
  * Q1  An entry that a client was told of within the lease time is not removed (promise P5).
  * Q2  The decision and the removal are one transaction; the file goes after its commit, while nobody can publish the
@@ -26,6 +26,14 @@ struct collect_item {
 MUST_CHECK enum err_kind store_collect_tags(struct store *st, const struct repo_name *repo,
 					    const struct tag_item *tags, size_t n, size_t *ret,
 					    struct err *e);
+
+/* All of the queue was reviewed by these rules. */
+MUST_CHECK enum err_kind store_note_rules(struct store *st, uint64_t rules, struct err *e);
+
+/* What store_collect would do with a row now, unless somebody pushes it meanwhile. */
+MUST_CHECK enum err_kind store_collect_look(struct store *st, const struct review_row *row,
+					    const struct review_policy *p,
+					    struct review_finding *ret, struct err *e);
 
 /* n is at most COLLECT_MAX. */
 MUST_CHECK enum err_kind store_collect(struct store *st, struct collect_item *items, size_t n,

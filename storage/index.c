@@ -65,6 +65,11 @@ void index_close(struct index **ix)
 	free(p);
 }
 
+enum err_kind index_copy(struct index *ix, int fd, struct err *e)
+{
+	return kv_copy(ix->kv, fd, e);
+}
+
 enum err_kind index_stat(struct index *ix, struct kv_stat *ret, struct err *e)
 {
 	return kv_stat(ix->kv, ret, e);
@@ -613,5 +618,7 @@ enum err_kind index_closed_read(struct index *ix, struct closed_row *ret, struct
 
 enum err_kind index_recover(struct index *ix, struct err *e)
 {
-	return kv_reopen(ix->kv, e);
+	enum err_kind k = kv_reopen(ix->kv, e);
+
+	return k == ERR_OK ? index_set_quotas(ix, ix->quotas, e) : k;
 }

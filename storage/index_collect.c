@@ -4,6 +4,7 @@
 
 struct decision {
 	enum verdict verdict;
+	bool is_queued;               /* the row is still there: not taken out, not put off */
 	struct repo_name repo;        /* empty for content */
 	uint64_t size_bytes;          /* of what the verdict removes */
 	uint64_t due_ms;              /* VERDICT_WAIT */
@@ -98,8 +99,50 @@ static enum err_kind decide(struct kv_txn *t, const struct review_row *r,
 	*ret = (struct decision){ .verdict = VERDICT_STALE };
 	if (k != ERR_OK)
 		return k == ERR_NOT_FOUND ? ERR_OK : k;
+	ret->is_queued = true;
 	return r->why == REVIEW_CONTENT ? decide_content(t, r, ret, e)
 					: decide_entry(t, r, p, ret, e);
+}
+
+/* No second manifest of the repository refers to it. */
+static enum err_kind has_one_holder(struct kv_txn *t, uint64_t repo, const struct digest *d,
+				    bool *ret, struct err *e)
+{
+	AUTO_KV_CURSOR *c = NULL;
+	struct key prefix = entry_key(repo, d, ENTRY_HELD);
+	struct str key, value;
+	enum err_kind k = kv_cursor_open(t, KV_ENTRY, &c, e);
+
+	if (k == ERR_OK)
+		k = kv_seek(c, key_str(&prefix), &key, &value, e);
+	if (k == ERR_OK)
+		k = kv_next(c, &key, &value, e);
+	*ret = k == ERR_NOT_FOUND || (k == ERR_OK && !str_starts(key, key_str(&prefix)));
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
+}
+
+static enum err_kind share_of(struct kv_txn *t, uint64_t repo, const struct decision *d,
+			      uint64_t *ret, struct err *e)
+{
+	struct str rest = d->refs;
+	struct manifest_ref ref;
+	enum err_kind k = ERR_OK;
+
+	*ret = d->size_bytes;
+	while (d->verdict == VERDICT_MANIFEST && k == ERR_OK && refs_next(&rest, &ref)) {
+		uint64_t size = 0;
+		bool alone = false;
+
+		if (ref.kind == REF_CHILD)
+			continue;
+		k = has_one_holder(t, repo, &ref.digest, &alone, e);
+		if (k == ERR_OK && alone)
+			k = size_of(t, &ref.digest, &size, e);
+		if (k == ERR_NOT_FOUND)
+			k = ERR_OK; /* it was absent from the start */
+		*ret += size;
+	}
+	return k;
 }
 
 enum err_kind index_review_look(struct index *ix, const struct review_row *r,
@@ -108,14 +151,18 @@ enum err_kind index_review_look(struct index *ix, const struct review_row *r,
 {
 	AUTO_KV_TXN *t = NULL;
 	struct decision d;
+	uint64_t share = 0;
 	enum err_kind k = kv_read_begin(ix->kv, &t, e);
 
 	if (k == ERR_OK)
 		k = decide(t, r, p, &d, e);
 	if (k == ERR_OK)
+		k = share_of(t, r->repo, &d, &share, e);
+	if (k == ERR_OK)
 		*ret = (struct review_finding){ .verdict = d.verdict,
 						.repo = d.repo,
-						.size_bytes = d.size_bytes };
+						.size_bytes = d.size_bytes,
+						.share_bytes = share };
 	return k;
 }
 
@@ -176,7 +223,7 @@ enum err_kind apply_collect(struct index_txn *t, struct change *c, struct err *e
 	c->size_bytes = d.size_bytes;
 	switch (d.verdict) {
 	case VERDICT_STALE:
-		return review_drop(t, c->review.repo, &c->review.digest, e);
+		return d.is_queued ? review_drop(t, c->review.repo, &c->review.digest, e) : ERR_OK;
 	case VERDICT_WAIT:
 		return requeue(t, &c->review, d.due_ms, e);
 	case VERDICT_PARK:
@@ -193,6 +240,28 @@ enum err_kind apply_collect(struct index_txn *t, struct change *c, struct err *e
 		break;
 	}
 	return err_set(e, ERR_BUG, __func__, "a review without a verdict");
+}
+
+enum err_kind apply_rules(struct index_txn *t, struct change *c, struct err *e)
+{
+	struct row v;
+
+	u64_pack(&v, c->rules);
+	return kv_put(t->kv, KV_META, RULES_KEY, row_str(&v), e);
+}
+
+enum err_kind index_rules_read(struct index *ix, uint64_t *ret, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct str v;
+	enum err_kind k = kv_read_begin(ix->kv, &t, e);
+
+	*ret = 0;
+	if (k == ERR_OK)
+		k = kv_get(t, KV_META, RULES_KEY, &v, e);
+	if (k == ERR_OK && !u64_unpack(v, ret))
+		return index_bad_value(e, "meta");
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }
 
 enum err_kind apply_purged(struct index_txn *t, struct change *c, struct err *e)

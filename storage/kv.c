@@ -3,10 +3,15 @@
 #include <errno.h>
 #include <lmdb.h>
 #include <pthread.h>
+#include <sys/statvfs.h>
 
+#include "base/fd.h"
 #include "base/lock.h"
 
 #define IDLE_READERS_MAX 64
+#define FULL_BYTES (1024u * 1024) /* more than LMDB writes at once */
+#define LOCK_READER 64            /* bytes of the lock file for a reader */
+#define LOCK_HEADER 2             /* readers whose room the rest takes */
 
 struct kv_txn {
 	struct kv *kv;
@@ -73,6 +78,14 @@ static struct str str_of_val(MDB_val v)
 	return (struct str){ v.mv_data, v.mv_size };
 }
 
+/* LMDB calls a write that was cut short, as the last one on a full disk is, an I/O error. */
+static bool is_full(const struct kv *kv)
+{
+	struct statvfs s;
+
+	return statvfs(kv->dir, &s) == 0 && (uint64_t)s.f_bavail * s.f_frsize < FULL_BYTES;
+}
+
 static enum err_kind open_tables(struct kv *kv, struct err *e)
 {
 	MDB_txn *txn;
@@ -88,7 +101,29 @@ static enum err_kind open_tables(struct kv *kv, struct err *e)
 		}
 	}
 	r = mdb_txn_commit(txn);
+	if (r == EIO && is_full(kv))
+		r = ENOSPC;
 	return r == 0 ? ERR_OK : fail(e, r, __func__, "commit");
+}
+
+/*
+ * LMDB makes its file of readers sparse and writes to it through a mapping: on a full disk that is a SIGBUS.  With its
+ * blocks taken beforehand it is an error.
+ */
+static enum err_kind reserve_lock_file(const struct kv *kv, struct err *e)
+{
+	AUTO_CLOSE dir = open(kv->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSE fd = -1;
+	int r;
+	enum err_kind k;
+
+	if (dir < 0)
+		return fail(e, errno, __func__, kv->dir);
+	k = fd_open_at(dir, "lock.mdb", O_RDWR | O_CREAT, 0600, &fd, e);
+	if (k != ERR_OK)
+		return k;
+	r = posix_fallocate(fd, 0, (off_t)(kv->readers_max + LOCK_HEADER) * LOCK_READER);
+	return r == 0 ? ERR_OK : fail(e, r, __func__, "reserve lock.mdb");
 }
 
 static enum err_kind open_env(struct kv *kv, struct err *e)
@@ -150,7 +185,9 @@ enum err_kind kv_open(const char *dir, uint64_t map_bytes, unsigned readers_max,
 	kv->map_bytes = map_bytes;
 	kv->readers_max = readers_max;
 	kv->dir = strdup(dir);
-	k = kv->dir ? open_env(kv, e) : err_set(e, ERR_NO_MEMORY, __func__, "no memory");
+	k = kv->dir ? reserve_lock_file(kv, e) : err_set(e, ERR_NO_MEMORY, __func__, "no memory");
+	if (k == ERR_OK)
+		k = open_env(kv, e);
 	if (k == ERR_OK)
 		k = open_tables(kv, e);
 	if (k != ERR_OK) {
@@ -264,6 +301,8 @@ enum err_kind kv_write_commit(struct kv_txn **t, struct err *e)
 	struct kv_txn *p = TAKE(*t);
 	int r = mdb_txn_commit(p->txn);
 
+	if (r == EIO && is_full(p->kv))
+		r = ENOSPC;
 	(void)pthread_rwlock_unlock(&p->kv->resize);
 	free(p);
 	return r == 0 ? ERR_OK : fail(e, r, __func__, "commit");
@@ -424,4 +463,20 @@ enum err_kind kv_stat(struct kv *kv, struct kv_stat *ret, struct err *e)
 	if (k == ERR_OK)
 		*ret = s;
 	return k;
+}
+
+enum err_kind kv_copy(struct kv *kv, int fd, struct err *e)
+{
+	struct kv_stat stat;
+	enum err_kind k = kv_stat(kv, &stat, e);
+	int r;
+
+	if (k == ERR_OK && stat.used_bytes > stat.map_bytes / 2)
+		k = kv_grow(kv, e);
+	if (k != ERR_OK)
+		return k;
+	(void)pthread_rwlock_rdlock(&kv->resize);
+	r = kv->env ? mdb_env_copyfd2(kv->env, fd, MDB_CP_COMPACT) : EIO;
+	(void)pthread_rwlock_unlock(&kv->resize);
+	return r == 0 ? ERR_OK : fail(e, r, __func__, "copy");
 }

@@ -24,7 +24,8 @@
 	X(REVIEW, "review")                                                                        \
 	X(REPO_NAME, "repo-name")                                                                  \
 	X(TRASH, "trash")                                                                          \
-	X(DOOMED, "doomed")
+	X(DOOMED, "doomed")                                                                        \
+	X(USAGE, "usage")
 #define X(id, name) KV_##id,
 enum kv_table { KV_TABLES(X) KV_TABLE_N };
 #undef X
@@ -88,5 +89,11 @@ MUST_CHECK enum err_kind kv_seek(struct kv_cursor *c, struct str key, struct str
 				 struct str *ret_value, struct err *e);
 MUST_CHECK enum err_kind kv_next(struct kv_cursor *c, struct str *ret_key, struct str *ret_value,
 				 struct err *e);
+
+/*
+ * Writes one state of all tables to fd, an empty file, without its free pages.  A kv_grow waits for the end of it, and
+ * everybody for kv_grow; so the map is grown first if there is little room.
+ */
+MUST_CHECK enum err_kind kv_copy(struct kv *kv, int fd, struct err *e);
 
 MUST_CHECK enum err_kind kv_stat(struct kv *kv, struct kv_stat *ret, struct err *e);

@@ -110,12 +110,19 @@ static void grow(struct leases *ls)
 	free(old);
 }
 
-static struct lease *find_or_make(struct leases *ls, const struct lease_key *key)
+static struct lease *find(const struct leases *ls, const struct lease_key *key)
 {
 	struct lease *l = ls->buckets[bucket_of(ls, key)];
 
 	while (l && !key_eq(&l->key, key))
 		l = l->next;
+	return l;
+}
+
+static struct lease *find_or_make(struct leases *ls, const struct lease_key *key)
+{
+	struct lease *l = find(ls, key);
+
 	if (l)
 		return l;
 	if (ls->n >= ls->n_buckets)
@@ -142,6 +149,19 @@ bool lease_take(struct leases *ls, const struct lease_key *key)
 		l->until_mono_ms = mono_ms() + ls->lease_ms;
 	lock_put(&ls->mu);
 	return ok;
+}
+
+bool lease_is_taken(struct leases *ls, const struct lease_key *key)
+{
+	uint64_t now = mono_ms();
+	const struct lease *l;
+	bool taken;
+
+	lock_get(&ls->mu);
+	l = find(ls, key);
+	taken = now < ls->all_until_mono_ms || (l && l->until_mono_ms > now);
+	lock_put(&ls->mu);
+	return taken;
 }
 
 bool lease_condemn(struct leases *ls, const struct lease_key *key)

@@ -29,6 +29,9 @@ void leases_free(struct leases **ls);
 /* False if the entry is being collected, or there is no memory to remember it: it must not be told of. */
 MUST_CHECK bool lease_take(struct leases *ls, const struct lease_key *key);
 
+/* Was somebody told of it within the lease time? */
+MUST_CHECK bool lease_is_taken(struct leases *ls, const struct lease_key *key);
+
 /* True if nobody was told of the entry within the lease time; then it is condemned until lease_spare. */
 MUST_CHECK bool lease_condemn(struct leases *ls, const struct lease_key *key);
 void lease_spare(struct leases *ls, const struct lease_key *key);

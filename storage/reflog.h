@@ -8,7 +8,7 @@
  * Lifecycle  open -> (add* -> sync -> accept | rewind)* -> close.
  * Ownership  the log borrows the directory's descriptor.
  * Threads    one thread at a time: the committer's.  All but add may block.  reflog_read by any thread, for records
- *            that count.
+ *            that count; reflog_read_all while nobody writes.
  */
 #pragma once
 
@@ -38,6 +38,19 @@ void reflog_accept(struct reflog *l, const struct reflog_mark *mark);
 typedef enum err_kind reflog_record_fn(void *arg, const struct reflog_record *r, struct err *e);
 MUST_CHECK enum err_kind reflog_read(int dir_fd, const struct reflog_mark *after, uint64_t last_seq,
 				     reflog_record_fn *fn, void *arg, struct err *e);
+/* What a log was like that was read without a mark. */
+struct reflog_scan {
+	struct reflog_mark end; /* after the last record */
+	uint64_t records;
+	uint64_t missing;    /* numbers without a record, before the last one */
+	uint64_t unreadable; /* lines that are no record, a torn last one included */
+};
+/*
+ * Calls fn for each record there is, for who has no index to tell what counts.  What cannot be read is counted and left
+ * out.
+ */
+MUST_CHECK enum err_kind reflog_read_all(int dir_fd, reflog_record_fn *fn, void *arg,
+					 struct reflog_scan *ret, struct err *e);
 /* Back to a mark, after a failure in between. */
 MUST_CHECK enum err_kind reflog_rewind(struct reflog *l, const struct reflog_mark *mark,
 				       struct err *e);

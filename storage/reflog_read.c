@@ -58,23 +58,45 @@ static bool segments_has(const struct segments *s, uint64_t first)
 
 struct reading {
 	const struct segments *segments;
-	uint64_t seq, last_seq; /* of the last record read; where to stop */
+	uint64_t seq, last_seq;   /* of the last record read; where to stop */
+	struct reflog_scan *scan; /* of reflog_read_all: takes what it finds */
+	uint64_t segment, offset; /* where the next line begins */
 	reflog_record_fn *fn;
 	void *arg;
 };
 
+/* Of a whole log each record follows the one before; of one that is scanned, it is a later one. */
+static enum err_kind take_record(struct reading *r, const struct reflog_record *record,
+				 struct err *e)
+{
+	if (!r->scan && record->seq != r->seq + 1)
+		return err_set(e, ERR_CORRUPT, __func__, "reflog: record %llu after %llu",
+			       (unsigned long long)record->seq, (unsigned long long)r->seq);
+	if (r->scan) {
+		if (record->seq <= r->seq)
+			return ERR_OK;
+		r->scan->missing += record->seq - r->seq - 1;
+		r->scan->records++;
+		r->scan->end = (struct reflog_mark){ .segment = r->segment,
+						     .offset = r->offset,
+						     .seq = record->seq };
+	}
+	r->seq = record->seq;
+	return r->fn(r->arg, record, e);
+}
+
+/* line is whole, with its newline. */
 static enum err_kind read_line(struct reading *r, struct str line, struct err *e)
 {
 	AUTO_REFLOG_RECORD record = { 0 };
-	enum err_kind k = reflog_record_parse(line, &record, e);
+	enum err_kind k = reflog_record_parse((struct str){ line.p, line.n - 1 }, &record, e);
 
-	if (k != ERR_OK)
-		return k;
-	if (record.seq != r->seq + 1)
-		return err_set(e, ERR_CORRUPT, __func__, "reflog: record %llu after %llu",
-			       (unsigned long long)record.seq, (unsigned long long)r->seq);
-	r->seq = record.seq;
-	return r->fn(r->arg, &record, e);
+	r->offset += line.n;
+	if (k == ERR_CORRUPT && r->scan) {
+		r->scan->unreadable++;
+		return ERR_OK;
+	}
+	return k == ERR_OK ? take_record(r, &record, e) : k;
 }
 
 /*
@@ -83,11 +105,14 @@ static enum err_kind read_line(struct reading *r, struct str line, struct err *e
  */
 static bool is_over(const struct reading *r)
 {
-	return r->seq >= r->last_seq || segments_has(r->segments, r->seq + 1);
+	uint64_t next = r->seq + 1;
+	bool is_this = next == r->segment; /* whose first line was no record */
+
+	return r->seq >= r->last_seq || (!is_this && segments_has(r->segments, next));
 }
 
-static enum err_kind read_segment(struct reading *r, int dir_fd, uint64_t first, uint64_t offset,
-				  struct err *e)
+/* From r->offset of the file r->segment on. */
+static enum err_kind read_segment(struct reading *r, int dir_fd, struct err *e)
 {
 	AUTO_FREE char *line = NULL;
 	char name[REFLOG_NAME_MAX];
@@ -97,7 +122,7 @@ static enum err_kind read_segment(struct reading *r, int dir_fd, uint64_t first,
 	FILE *f;
 	enum err_kind k;
 
-	reflog_name(first, name);
+	reflog_name(r->segment, name);
 	k = fd_open_at(dir_fd, name, O_RDONLY, 0, &fd, e);
 	if (k != ERR_OK)
 		return k;
@@ -105,12 +130,15 @@ static enum err_kind read_segment(struct reading *r, int dir_fd, uint64_t first,
 	if (!f)
 		return err_sys(e, __func__, "open reflog/%s", name);
 	(void)TAKE_FD(fd); /* fclose closes it */
-	if (fseeko(f, (off_t)offset, SEEK_SET) < 0)
+	if (fseeko(f, (off_t)r->offset, SEEK_SET) < 0)
 		k = err_sys(e, __func__, "seek in reflog/%s", name);
 	while (k == ERR_OK && (n = getline(&line, &room, f)) > 0) {
-		if (line[n - 1] != '\n')
-			break; /* torn: never counted */
-		k = read_line(r, (struct str){ line, (size_t)n - 1 }, e);
+		if (line[n - 1] != '\n') { /* torn: never counted */
+			if (r->scan)
+				r->scan->unreadable++;
+			break;
+		}
+		k = read_line(r, (struct str){ line, (size_t)n }, e);
 		if (k == ERR_OK && is_over(r))
 			break;
 	}
@@ -124,24 +152,45 @@ enum err_kind reflog_read(int dir_fd, const struct reflog_mark *after, uint64_t 
 			  reflog_record_fn *fn, void *arg, struct err *e)
 {
 	CLEANUP(segments_clear) struct segments segments = { 0 };
-	struct reading r = {
-		.segments = &segments, .seq = after->seq, .last_seq = last_seq, .fn = fn, .arg = arg
-	};
+	struct reading r = { .segments = &segments,
+			     .seq = after->seq,
+			     .last_seq = last_seq,
+			     .segment = after->segment,
+			     .offset = after->offset,
+			     .fn = fn,
+			     .arg = arg };
 	enum err_kind k = segments_list(dir_fd, &segments, e);
-	uint64_t segment = after->segment, offset = after->offset;
 
 	while (k == ERR_OK && r.seq < last_seq) {
 		uint64_t before = r.seq;
 
 		if (segments_has(&segments, r.seq + 1)) {
-			segment = r.seq + 1;
-			offset = 0;
+			r.segment = r.seq + 1;
+			r.offset = 0;
 		}
-		k = read_segment(&r, dir_fd, segment, offset, e);
+		k = read_segment(&r, dir_fd, e);
 		if (k == ERR_OK && r.seq < last_seq &&
 		    (r.seq == before || !segments_has(&segments, r.seq + 1)))
 			k = err_set(e, ERR_CORRUPT, __func__, "reflog: no record %llu",
 				    (unsigned long long)r.seq + 1);
+	}
+	return k;
+}
+
+enum err_kind reflog_read_all(int dir_fd, reflog_record_fn *fn, void *arg, struct reflog_scan *ret,
+			      struct err *e)
+{
+	CLEANUP(segments_clear) struct segments segments = { 0 };
+	struct reading r = {
+		.segments = &segments, .last_seq = UINT64_MAX, .scan = ret, .fn = fn, .arg = arg
+	};
+	enum err_kind k = segments_list(dir_fd, &segments, e);
+
+	*ret = (struct reflog_scan){ .end = { .segment = 1 } };
+	for (size_t i = 0; i < segments.n && k == ERR_OK; i++) {
+		r.segment = segments.first[i];
+		r.offset = 0;
+		k = read_segment(&r, dir_fd, e);
 	}
 	return k;
 }

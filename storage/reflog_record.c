@@ -132,6 +132,7 @@ static enum err_kind parse_members(const struct jv *v, struct reflog_record *r, 
 	    (!jv_text(jv_member(v, "mediaType"), &text) || media_kind_of(text) == MEDIA_OTHER ||
 	     !str_copy(text, r->media_type, sizeof(r->media_type))))
 		return bad(e, "invalid mediaType");
+	r->by_gc = jv_text(jv_member(v, "by"), &text) && str_eq(text, STR("gc"));
 	return ops[r->kind].has_tags ? parse_tags(jv_member(v, "tags"), r, e) : ERR_OK;
 }
 

@@ -1,6 +1,7 @@
 #include "storage/store_impl.h"
 
 #include <errno.h>
+#include <sys/statvfs.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -19,12 +20,13 @@ static const char *const alg_dirs[DIGEST_SHA512 + 1] = {
 	[DIGEST_SHA512] = "blobs/sha512",
 };
 
-/* What may be in a directory in which a store is made: a new one, or a fresh mount point. */
+/* What may be in a directory in which a store is made: a new one, a fresh mount point, or one that has keys already. */
 static enum err_kind check_empty(void *arg, const char *name, struct err *e)
 {
 	const struct store *st = arg;
 
-	if (strcmp(name, "lost+found") == 0 || strcmp(name, "lock") == 0)
+	if (strcmp(name, "lost+found") == 0 || strcmp(name, "lock") == 0 ||
+	    strcmp(name, "auth") == 0)
 		return ERR_OK;
 	return err_set(e, ERR_UNSUPPORTED, __func__,
 		       "%s is neither empty nor a store of berth: give another root",
@@ -67,7 +69,7 @@ static enum err_kind begin_making(const struct store *st, struct err *e)
 	return k == ERR_OK ? fd_sync_dir(st->root_fd, ".", e) : k;
 }
 
-static enum err_kind end_making(const struct store *st, struct err *e)
+enum err_kind store_made(struct store *st, struct err *e)
 {
 	enum err_kind k = fd_sync_dir(st->root_fd, ".", e); /* a root with a version is whole */
 
@@ -75,6 +77,7 @@ static enum err_kind end_making(const struct store *st, struct err *e)
 		return k;
 	if (sys_renameat(st->root_fd, MAKING, st->root_fd, "version") < 0)
 		return err_sys(e, __func__, "write version");
+	st->making = false;
 	return fd_sync_dir(st->root_fd, ".", e);
 }
 
@@ -167,7 +170,9 @@ static enum err_kind check_index(struct store *st, struct err *e)
 		return ERR_OK;
 	if (errno != ENOENT)
 		return err_sys(e, __func__, "look for index/data.mdb");
-	return err_set(e, ERR_CORRUPT, __func__, "%s/index/data.mdb is missing", st->options.root);
+	return err_set(e, ERR_CORRUPT, __func__,
+		       "%s/index/data.mdb is missing: \"berthd rebuild\" makes it anew",
+		       st->options.root);
 }
 
 static enum err_kind open_dirs(struct store *st, struct err *e)
@@ -193,6 +198,8 @@ static enum err_kind open_index(struct store *st, struct err *e)
 	if (asprintf(&dir, "%s/index", st->options.root) < 0)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a path");
 	k = index_open(dir, st->options.map_bytes, &st->index, e);
+	if (k == ERR_OK)
+		k = index_set_quotas(st->index, st->options.quotas, e);
 	if (k == ERR_OK)
 		k = index_mark_read(st->index, &mark, e);
 	if (k == ERR_OK)
@@ -265,9 +272,8 @@ static enum err_kind begin_leases(struct store *st, struct err *e)
 	return leases_new(st->options.lease_ms, all_ms, &st->leases, e);
 }
 
-static enum err_kind open_all(struct store *st, struct store_recovery *ret_found, struct err *e)
+static enum err_kind open_root_dirs(struct store *st, struct err *e)
 {
-	bool making = false;
 	enum err_kind k = open_root(st, e);
 
 	if (k == ERR_OK)
@@ -275,26 +281,13 @@ static enum err_kind open_all(struct store *st, struct store_recovery *ret_found
 	if (k == ERR_OK)
 		k = take_lock(st, e);
 	if (k == ERR_OK) {
-		making = faccessat(st->root_fd, "version", F_OK, 0) < 0;
-		k = making ? make_tree(st, e) : ERR_OK;
+		st->making = faccessat(st->root_fd, "version", F_OK, 0) < 0;
+		k = st->making ? make_tree(st, e) : ERR_OK;
 	}
-	if (k == ERR_OK)
-		k = making ? forget_index(st, e) : check_index(st, e);
-	if (k == ERR_OK)
-		k = open_dirs(st, e);
-	if (k == ERR_OK)
-		k = open_index(st, e);
-	if (k == ERR_OK && making) /* LMDB makes its file, but leaves the name to us */
-		k = fd_sync_dir(st->root_fd, "index", e);
-	if (k == ERR_OK && making)
-		k = end_making(st, e);
-	if (k == ERR_OK)
-		k = begin_leases(st, e);
-	return k == ERR_OK ? store_recover(st, ret_found, e) : k;
+	return k == ERR_OK ? open_dirs(st, e) : k;
 }
 
-enum err_kind store_open(const struct store_options *o, struct store **ret,
-			 struct store_recovery *ret_found, struct err *e)
+enum err_kind store_attach(const struct store_options *o, struct store **ret, struct err *e)
 {
 	struct store *st = calloc(1, sizeof(*st));
 	enum err_kind k;
@@ -312,6 +305,38 @@ enum err_kind store_open(const struct store_options *o, struct store **ret,
 	cond_init(&st->published);
 	k = st->options.root ? pulls_new(&st->pulls, e)
 			     : err_set(e, ERR_NO_MEMORY, __func__, "no memory for the store");
+	if (k == ERR_OK)
+		k = open_root_dirs(st, e);
+	if (k != ERR_OK) {
+		store_close(&st);
+		return k;
+	}
+	*ret = st;
+	return ERR_OK;
+}
+
+static enum err_kind open_all(struct store *st, struct store_recovery *ret_found, struct err *e)
+{
+	bool making = st->making;
+	enum err_kind k = making ? forget_index(st, e) : check_index(st, e);
+
+	if (k == ERR_OK)
+		k = open_index(st, e);
+	if (k == ERR_OK && making) /* LMDB makes its file, but leaves the name to us */
+		k = fd_sync_dir(st->root_fd, "index", e);
+	if (k == ERR_OK && making)
+		k = store_made(st, e);
+	if (k == ERR_OK)
+		k = begin_leases(st, e);
+	return k == ERR_OK ? store_recover(st, ret_found, e) : k;
+}
+
+enum err_kind store_open(const struct store_options *o, struct store **ret,
+			 struct store_recovery *ret_found, struct err *e)
+{
+	struct store *st = NULL;
+	enum err_kind k = store_attach(o, &st, e);
+
 	if (k == ERR_OK)
 		k = open_all(st, ret_found, e);
 	if (k != ERR_OK) {
@@ -377,4 +402,29 @@ void store_note_pull(struct store *st, uint64_t repo, const struct tag_name *tag
 enum err_kind store_flush_pulls(struct store *st, struct err *e)
 {
 	return pulls_flush(st, st->pulls, e);
+}
+
+void store_expire_leases(struct store *st)
+{
+	leases_expire(st->leases);
+}
+
+uint64_t store_leases(struct store *st)
+{
+	return leases_count(st->leases);
+}
+
+enum err_kind store_free_bytes(struct store *st, uint64_t *ret, struct err *e)
+{
+	struct statvfs s;
+
+	if (fstatvfs(st->root_fd, &s) < 0)
+		return err_sys(e, __func__, "look for free space");
+	*ret = (uint64_t)s.f_bavail * s.f_frsize;
+	return ERR_OK;
+}
+
+struct quotas *store_quotas(struct store *st)
+{
+	return st->options.quotas;
 }

@@ -1,6 +1,5 @@
 /*
- * store_impl - what the files of the store share; included by store.c, recover.c, settle.c, blob.c, upload.c and
- * repo.c, and by tests that look inside.
+ * store_impl - what the files of the store share; included by them, and by tests that look inside.
  */
 #pragma once
 
@@ -21,6 +20,7 @@ struct store {
 	struct pulls *pulls;
 	_Atomic bool unsettled; /* a manifest was put whose file is not synced */
 	uint64_t opened_mono_ms;
+	bool making; /* the root has no version yet: store_made */
 	bool opened; /* store_open came to its end */
 
 	struct lock sessions_mu;
@@ -34,6 +34,17 @@ struct store {
 /* A change that is to happen now, by the rules of the store. */
 struct change store_change(const struct store *st, enum change_kind kind,
 			   const struct repo_name *repo);
+
+/* repo.c: the file of what CHANGE_MANIFEST_PUT is about, and the change. */
+MUST_CHECK enum err_kind store_put_manifest(struct store *st, struct change *c, struct err *e);
+
+/*
+ * The root locked, with its directories but without its index: for who makes one.  A root that is new is no store before
+ * store_made.  Ends with store_close.
+ */
+MUST_CHECK enum err_kind store_attach(const struct store_options *o, struct store **ret,
+				      struct err *e);
+MUST_CHECK enum err_kind store_made(struct store *st, struct err *e);
 
 /* Removes what a killed process left in uploads/, and sees to the files that it had not settled. */
 MUST_CHECK enum err_kind store_recover(struct store *st, struct store_recovery *ret, struct err *e);

@@ -2,6 +2,7 @@
  * trash - what was deleted or collected, and can be had back until its time is over (promise P8).
  *
  * A row of the trash remembers what was removed and holds its content, which stays where it is: restoring moves no bytes.
+ * Files in ROOT/trash/ are something else: what nothing refers to, moved there by fsck.
  * Threads  any; all block.
  */
 #pragma once
@@ -17,3 +18,6 @@ MUST_CHECK enum err_kind trash_expire(struct store *st, uint64_t before_ms, size
  * well, and those of its tags whose names are free.  ERR_NOT_FOUND; ERR_EXISTS for a tag that points elsewhere by now.
  */
 MUST_CHECK enum err_kind trash_restore(struct store *st, uint64_t id, struct err *e);
+
+/* Removes the files in ROOT/trash/ that were moved there before before_ms (wall clock). */
+MUST_CHECK enum err_kind trash_expire_files(struct store *st, uint64_t before_ms, struct err *e);

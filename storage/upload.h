@@ -55,6 +55,9 @@ MUST_CHECK enum err_kind upload_adopt(struct store *st, const struct repo_name *
 				      const char *name, const struct digest *d, struct err *e);
 MUST_CHECK enum err_kind upload_cancel(struct upload **u, struct err *e);
 
+/* Bytes in uploads/: of open sessions and of bodies under way. */
+MUST_CHECK enum err_kind upload_bytes(struct store *st, uint64_t *ret, struct err *e);
+
 /* Ends the sessions that were left alone for too long; *ret says how many. */
 MUST_CHECK enum err_kind upload_reap(struct store *st, uint64_t *ret, struct err *e);
 

@@ -4,11 +4,11 @@
 # usage: etc/deps/apt.sh build|test|bench
 set -eu
 
-build='gcc make pkg-config libjansson-dev liblmdb-dev libssl-dev libgnutls28-dev libyaml-dev dpkg-dev ca-certificates
-	libarchive-dev libcurl4-openssl-dev libisal-dev libzstd-dev libseccomp-dev libsystemd-dev'
+build='gcc make pkg-config libjansson-dev liblmdb-dev libssl-dev libgnutls28-dev libyaml-dev libcrypt-dev libcjose-dev dpkg-dev
+	ca-certificates libarchive-dev libcurl4-openssl-dev libisal-dev libzstd-dev libseccomp-dev libsystemd-dev'
 test="$build libcmocka-dev clang-14 libclang-rt-14-dev clang-tidy-14 clang-format-14 clang-tools-14 cppcheck valgrind
 	bats podman skopeo buildah containerd docker.io runc crun jq curl python3 python3-venv strace iproute2 uidmap
-	xz-utils procps wget e2fsprogs zstd docker-registry fuse-overlayfs busybox-static criu"
+	xz-utils procps wget e2fsprogs zstd docker-registry fuse-overlayfs prometheus busybox-static criu"
 bench="$test nginx-light wrk"
 
 case ${1-} in

@@ -18,7 +18,7 @@ forbid() {
 only() {
 	pattern=$1
 	shift
-	for f in $(grep -rlE --include='*.c' --include='*.h' -e "$pattern" base storage gc server runtime tests 2>/dev/null); do
+	for f in $(grep -rlE --include='*.c' --include='*.h' -e "$pattern" base storage gc auth server runtime tests 2>/dev/null); do
 		case " $* " in
 		*" $f "*) ;;
 		*) echo "$f: includes $pattern, which only $* may" >&2; bad=1 ;;
@@ -27,6 +27,7 @@ only() {
 }
 
 forbid 'base looks at nobody' '#include "(server|auth|gc|runtime|storage)/' base
+forbid 'auth looks at base only' '#include "(server|gc|runtime|storage)/' auth
 forbid 'gc looks at storage and base' '#include "(server|auth|runtime)/' gc
 forbid 'storage looks at base only' '#include "(server|auth|gc|runtime)/' storage
 forbid 'runtime looks at base and storage only' '#include "(server|auth|gc)/' runtime
@@ -42,6 +43,9 @@ only '<lmdb.h>' storage/kv.c
 only '<jansson.h>' base/jv.c
 only '<openssl/' base/hash.c base/secret.c tests/bench/load.c
 only '<microhttpd.h>' server/http.c
+only '<crypt.h>' auth/htpasswd.c
+only '<cjose/' auth/jose.c
+only '<gnutls/' server/tls.c
 only '<yaml.h>' server/conf_file.c
 only '<archive' runtime/image/tar.c
 only '<curl/' runtime/image/transfer.c

@@ -10,7 +10,7 @@
 enum err_kind images_blob_share(struct images *im, const struct repo_name *repo,
 				const struct digest *d, struct err *e)
 {
-	return repo_blob_mount(im->store, repo, NULL, d, e);
+	return repo_blob_mount(im->store, repo, NULL, d, NULL, e);
 }
 
 enum err_kind images_blob_adopt(struct images *im, const struct repo_name *repo, int dir,
@@ -111,7 +111,7 @@ enum err_kind images_tag(struct images *im, const struct image *from, const stru
 enum err_kind images_untag(struct images *im, const struct repo_name *repo,
 			   const struct tag_name *tag, struct err *e)
 {
-	return repo_tag_delete(im->store, repo, tag, e);
+	return repo_tag_delete(im->store, repo, tag, NULL, e);
 }
 
 static enum err_kind user_tag(const char *user, struct tag_name *ret, struct err *e)

@@ -153,10 +153,9 @@ def kill(box):
 def run(box):
     same("output", "to out\n", box.run("echo to out; exit 0"))
     box.run("exit 7", rc=7)
-    name = box.id()
-    p = subprocess.Popen([box.runtime, "--root", box.state, "run", "--bundle", box.bundle(SLEEP), name],
-                         stdin=subprocess.DEVNULL)
-    wait_until("it runs", lambda: box.rt("state", name, rc=None).returncode == 0 and box.status(name) == "running")
+    bundle, name = box.bundle("echo ready > /ready; while :; do sleep 0.02; done"), box.id()
+    p = subprocess.Popen([box.runtime, "--root", box.state, "run", "--bundle", bundle, name], stdin=subprocess.DEVNULL)
+    wait_until("its program runs", lambda: os.path.exists(bundle + "/rootfs/ready"))
     box.rt("kill", name, "KILL")
     same("killed", 128 + signal.SIGKILL, p.wait(container.WAIT_S))
     same("gone", [], box.rt("list", "-q").stdout.split())
@@ -425,11 +424,12 @@ def update(box):
     with open(path, "w") as f:
         json.dump({"memory": {"limit": 64 << 20}, "cpu": {"shares": 512, "quota": 50000, "period": 100000}}, f)
     box.rt("update", "--resources", path, name)
-    memory = box.cgroup(name, "memory")
-    same("memory", str(64 << 20), open(memory + "/memory.limit_in_bytes").read().strip())
+    memory = box.cgroup(name, "memory") + ("/memory.limit_in_bytes" if container.has_v1("memory") else "/memory.max")
+    same("memory", str(64 << 20), open(memory).read().strip())
     box.rt("update", "--memory", "96M", "--memory-swap", "-1", "--cpu-share", "100", name)
-    same("M", str(96 << 20), open(memory + "/memory.limit_in_bytes").read().strip())
-    same("shares", "100", open(box.cgroup(name, "cpu") + "/cpu.shares").read().strip())
+    same("M", str(96 << 20), open(memory).read().strip())
+    if container.has_v1("cpu"):
+        same("shares", "100", open(box.cgroup(name, "cpu") + "/cpu.shares").read().strip())
     contains("bad", box.rt("update", "--memory", "lots", name, rc=1).stderr, "invalid value for memory")
     contains("bad JSON", box.rt("update", "-r", "-", name, rc=1, stdin='{"pids": {"limit": "x"}}').stderr,
              "resources.pids.limit: expected an integer")

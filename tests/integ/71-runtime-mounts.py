@@ -263,6 +263,8 @@ def tmpcopyup(box):
 
 @case("idmapped mounts: with maps of their own, with the user namespace's, recursive ones")
 def idmap(box):
+    if subprocess.run(["stat", "-f", "-c", "%T", box.work], stdout=subprocess.PIPE, text=True, check=True).stdout == "overlayfs\n":
+        raise tap.Skip("the directory of the test is on overlayfs, which cannot be idmapped")
     source = os.path.join(box.work, "ids")
     os.makedirs(source)
     open(source + "/file", "w").close()
@@ -331,12 +333,15 @@ def sysfs_fallback(box):
 
 @case("type cgroup: each v1 hierarchy at the container's own group, joint ones with links, ro and rw")
 def cgroup_mount(box):
+    if not container.has_v1("pids"):
+        raise tap.Skip("no hierarchies of version 1 here")
+
     def change(c, options=("ro",)):
         add_mount(c, "/sys/fs/cgroup", "cgroup", "cgroup", ["nosuid", "noexec", "nodev", *options])
 
     out = box.run("ls /sys/fs/cgroup; cat /sys/fs/cgroup/pids/cgroup.procs; touch /sys/fs/cgroup/x /sys/fs/cgroup/pids/x; "
                   "mkdir /sys/fs/cgroup/pids/y; true", change)
-    contains("hierarchies", out, "pids\n", "memory\n", "systemd\n")
+    contains("hierarchies", out, *(f"{name}\n" for name in ("pids", "memory", "systemd") if container.has_v1(name)))
     assert "1" in out.splitlines(), out
     lacks("writes", box.run("mkdir /sys/fs/cgroup/pids/y 2>&1", lambda c: change(c, ("rw",))), "Read-only")
     # without a cgroup namespace the group is bound

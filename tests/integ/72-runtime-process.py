@@ -173,6 +173,17 @@ def sched_of(pid):
     return attr
 
 
+def may_schedule(value):
+    """Whether this machine lets a process of our own have the policy: affinity, bandwidth or limits may forbid it."""
+    number = {"SCHED_OTHER": 0, "SCHED_FIFO": 1, "SCHED_RR": 2, "SCHED_BATCH": 3, "SCHED_IDLE": 5, "SCHED_DEADLINE": 6}
+    attr = SchedAttr(size=ctypes.sizeof(SchedAttr), policy=number[value["policy"]], nice=value.get("nice", 0), priority=value.get("priority", 0),
+                     runtime=value.get("runtime", 0), deadline=value.get("deadline", 0), period=value.get("period", 0))
+    pid = os.fork()
+    if pid == 0:
+        os._exit(ctypes.CDLL(None).syscall(314, 0, ctypes.byref(attr), 0) != 0)
+    return os.waitpid(pid, 0)[1] == 0
+
+
 @case("scheduler: policies, nice, priority, deadline; flags")
 def scheduler(box):
     rows = (({"policy": "SCHED_OTHER", "nice": 7}, (0, 7, 0)), ({"policy": "SCHED_BATCH", "nice": 3}, (3, 3, 0)),
@@ -180,6 +191,10 @@ def scheduler(box):
             ({"policy": "SCHED_RR", "priority": 9, "flags": ["SCHED_FLAG_RESET_ON_FORK"]}, (2, 0, 9)),
             ({"policy": "SCHED_DEADLINE", "runtime": 10000000, "deadline": 30000000, "period": 30000000}, (6, 0, 0)))
     for value, (policy, nice, priority) in rows:
+        if not may_schedule(value):
+            print(f"# not here: {value['policy']}")
+            continue
+
         def change(c, v=value):
             c["process"]["scheduler"] = v
             if os.path.exists(container.CGROUPS + "/cpu/cpu.rt_runtime_us"):  # a group has no realtime of its own at first
@@ -250,15 +265,14 @@ def personality(box):
 
 @case("memoryPolicy: modes, nodes, flags")
 def memory_policy(box):
+    if not os.path.exists("/proc/self/numa_maps"):
+        raise tap.Skip("this kernel has no memory policies")
     for mode, nodes, want in (("MPOL_BIND", "0", "bind:0"), ("MPOL_INTERLEAVE", "0", "interleave:0"),
                               ("MPOL_PREFERRED", "0", "prefer:0"), ("MPOL_LOCAL", "", "local"), ("MPOL_DEFAULT", "", "default")):
         def change(c, m=mode, n=nodes):
             c["linux"]["memoryPolicy"] = {"mode": m, "nodes": n}
-        if not os.path.exists("/proc/self/numa_maps"):
-            box.run("true", change)
-        else:
-            name = box.start(SLEEP, change)
-            contains(mode, open(f"/proc/{box.get(name)['pid']}/numa_maps").read(), want)
+        name = box.start(SLEEP, change)
+        contains(mode, open(f"/proc/{box.get(name)['pid']}/numa_maps").read(), want)
     contains("node that is not there", box.fails(change=lambda c: c["linux"].update(
         memoryPolicy={"mode": "MPOL_BIND", "nodes": "900"})), "set memory policy MPOL_BIND: Invalid argument")
     for value, part in (({"mode": "X"}, "mode"), ({"mode": "MPOL_BIND"}, "nodes"), ({"mode": "MPOL_LOCAL", "nodes": "0"}, "nodes"),
@@ -314,8 +328,10 @@ def mount_joined(box):
                 if n["type"] == "mount":
                     n["path"] = f"/proc/{p.pid}/ns/mnt"
 
-        pid = box.get(box.start(SLEEP, change))["pid"]
+        name = box.start(SLEEP, change)
+        pid = box.get(name)["pid"]
         same("namespace", ns(p.pid, "mount"), ns(pid, "mount"))
+        same("exec", "bin\n", box.rt("exec", name, "sh", "-c", "ls -d bin usr 2>/dev/null", rc=None).stdout)
         same("the other's root", "/", os.readlink(f"/proc/{p.pid}/root"))
         assert os.path.exists(f"/proc/{p.pid}/root/usr"), "the other lost its root"
         assert not os.path.exists(f"/proc/{pid}/root/usr"), "not in its own root"
@@ -458,7 +474,10 @@ class Pair:
         self.name, self.peer = f"bt{os.getpid() % 10000}a", f"bt{os.getpid() % 10000}b"
 
     def __enter__(self):
-        ip("link", "add", self.name, "type", "veth", "peer", "name", self.peer)
+        try:
+            ip("link", "add", self.name, "type", "veth", "peer", "name", self.peer)
+        except subprocess.CalledProcessError as e:
+            raise tap.Skip("this machine makes no veth devices") from e
         return self
 
     def __exit__(self, *_):
@@ -469,9 +488,12 @@ class Pair:
 def net_devices(box):
     with Pair() as pair:
         ip("addr", "add", "192.0.2.7/24", "dev", pair.name)
-        ip("addr", "add", "2001:db8::7/64", "dev", pair.name, "nodad")
+        addresses = ["192.0.2.7/24"]
+        if os.path.exists("/proc/net/if_inet6"):
+            ip("addr", "add", "2001:db8::7/64", "dev", pair.name, "nodad")
+            addresses.append("2001:db8::7/64")
         out = box.run("ip addr show eth9", lambda c: c["linux"].update(netDevices={pair.name: {"name": "eth9"}}))
-        contains("inside", out, "192.0.2.7/24", "2001:db8::7/64", "UP")
+        contains("inside", out, *addresses, "UP")
         lacks("outside", ip("link"), pair.name)
     contains("missing", box.fails(change=lambda c: c["linux"].update(netDevices={"berth0": {}})), "linux.netDevices.berth0", "No such device")
     for name in ("a/b", "x" * 16, "."):

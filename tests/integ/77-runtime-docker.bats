@@ -12,12 +12,16 @@ setup_file() {
 	berthd_setup
 	command -v dockerd >/dev/null && command -v runc >/dev/null && ((EUID == 0)) || return 0
 	export DOCKER_HOST=unix://$WORK/docker.sock DOCKER_CONFIG=$WORK/docker-config BRIDGE=bd$((BASHPID % 100000))
-	ip link add "$BRIDGE" type bridge
+	export GROUP=berth-docker-$BASHPID # of its own: other daemons come and go beside it
+	if ! ip link add "$BRIDGE" type bridge 2>"$WORK/bridge.err"; then
+		unset BRIDGE
+		return 0
+	fi
 	ip addr add 198.51.100.1/24 dev "$BRIDGE"
 	ip link set "$BRIDGE" up
 	daemon_start dockerd dockerd --data-root "$WORK/docker-data" --exec-root "$WORK/docker-exec" -H "$DOCKER_HOST" \
 		--pidfile "$WORK/docker.pid" --bridge="$BRIDGE" --iptables=false --ip-masq=false --ip-forward=false \
-		--storage-driver=vfs --add-runtime "berth=$BERTH"
+		--cgroup-parent="/$GROUP" --exec-opt native.cgroupdriver=cgroupfs --storage-driver=vfs --add-runtime "berth=$BERTH"
 	wait_until docker_ready_
 	if [[ -s $WORK/dockerd.status ]]; then
 		tail -n 20 "$WORK/dockerd.err" >&2
@@ -28,16 +32,17 @@ setup_file() {
 }
 
 teardown_file() {
-	[[ ${DOCKER_HOST:-} ]] && docker ps -aq | xargs -r docker rm -f >/dev/null 2>&1
+	[[ ${BRIDGE:-} ]] && docker ps -aq | xargs -r docker rm -f >/dev/null 2>&1
 	daemon_signal dockerd TERM
 	[[ ${BRIDGE:-} ]] && ip link del "$BRIDGE"
-	find /sys/fs/cgroup -depth -type d -path '*/docker*' -exec rmdir {} \; 2>/dev/null
+	[[ ${GROUP:-} ]] && find /sys/fs/cgroup -depth -type d -path "*/$GROUP*" -exec rmdir {} \; 2>/dev/null
 	berthd_teardown
 }
 
 setup() {
 	need_root
-	need docker dockerd runc busybox
+	need docker dockerd runc busybox ip
+	[[ ${BRIDGE:-} ]] || skip "no bridge can be made: $(<"$WORK/bridge.err")"
 	cd "$WORK"
 }
 
@@ -70,11 +75,15 @@ refused() {
 	run_ -v /nope/nope:/x:ro,bogus box true
 }
 
+# Files of either version of cgroups: those that are there.
+of_either='cd /sys/fs/cgroup; cat 2>/dev/null'
+
 limits() {
-	run_ --memory 64m box cat /sys/fs/cgroup/memory/memory.limit_in_bytes
-	run_ --memory 64m --memory-swap 96m box cat /sys/fs/cgroup/memory/memory.memsw.limit_in_bytes
-	run_ --pids-limit 33 box cat /sys/fs/cgroup/pids/pids.max
-	run_ --cpu-shares 300 --cpu-quota 20000 --cpu-period 50000 box sh -c 'cd /sys/fs/cgroup/cpu*; cat cpu.shares cpu.cfs_quota_us cpu.cfs_period_us'
+	run_ --memory 64m box sh -c "$of_either memory/memory.limit_in_bytes memory.max"
+	run_ --memory 64m --memory-swap 96m box sh -c "$of_either memory/memory.memsw.limit_in_bytes memory.swap.max"
+	run_ --pids-limit 33 box sh -c "$of_either pids/pids.max pids.max"
+	run_ --cpu-shares 300 --cpu-quota 20000 --cpu-period 50000 box sh -c \
+		"$of_either cpu/cpu.shares cpu/cpu.cfs_quota_us cpu/cpu.cfs_period_us cpu.weight cpu.max"
 	run_ --cpuset-cpus 0 box grep Cpus_allowed_list /proc/self/status
 	run_ --ulimit nofile=100:200 box sh -c 'ulimit -n; ulimit -Hn'
 	run_ --oom-score-adj 300 box cat /proc/self/oom_score_adj
@@ -103,7 +112,7 @@ isolation() {
 }
 
 life() {
-	it docker run -d --name "$RUNTIME-session" --runtime "$RUNTIME" box sh -c 'trap "echo got TERM; exit 5" TERM; echo started; while :; do sleep 0.05; done'
+	it docker run -d --name "$RUNTIME-session" --runtime "$RUNTIME" box sh -c 'trap "echo got TERM; exit 5" TERM; echo started; sleep 1000 & wait'
 	it docker inspect -f '{{.State.Status}} {{.State.Running}} {{.HostConfig.Runtime}}' "$RUNTIME-session"
 	it docker exec "$RUNTIME-session" sh -c 'exit 9'
 	it docker exec "$RUNTIME-session" nope
@@ -117,7 +126,7 @@ life() {
 	it docker exec "$RUNTIME-session" true
 	it docker unpause "$RUNTIME-session"
 	it docker update --memory 50m --memory-swap 80m --pids-limit 44 "$RUNTIME-session"
-	it docker exec "$RUNTIME-session" cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max
+	it docker exec "$RUNTIME-session" sh -c "$of_either memory/memory.limit_in_bytes memory.max pids/pids.max pids.max"
 	it docker top "$RUNTIME-session" -o comm
 	it docker kill -s WINCH "$RUNTIME-session"
 	it docker stop -t 20 "$RUNTIME-session"
@@ -170,8 +179,9 @@ same_session() {
 }
 
 @test "docker run --privileged, where runc cannot grant a capability that the daemon itself lacks" {
-	out=$(docker run --rm --privileged --runtime berth box sh -c 'ls /dev/kmsg; touch /proc/sys/net/ipv4/ip_forward && echo may')
-	same "output" $'/dev/kmsg\nmay' "$out"
+	out=$(docker run --rm --privileged --runtime berth box sh -c 'touch /proc/sys/net/ipv4/ip_forward && echo may; ls /dev | wc -l')
+	has output "$out" may
+	(($(tail -n 1 <<<"$out") >= $(find /dev -maxdepth 1 -type c | wc -l)))
 }
 
 @test "docker exec, pause, update, top, kill, stop, logs, start, restart, rm" {
@@ -183,5 +193,5 @@ same_session() {
 
 @test "nothing is left: containers, mounts, groups" {
 	same "state" "" "$(ls "$WORK/docker-exec/runtime-berth/moby" 2>/dev/null | grep -v '^~' || true)"
-	same "groups" "" "$(find /sys/fs/cgroup -type d -path '*/docker/?*' -not -path '*/docker/buildkit*' | head -n 3)"
+	same "groups" "" "$(find /sys/fs/cgroup -type d -path "*/$GROUP/?*" | head -n 3)"
 }

@@ -91,7 +91,7 @@ ctr_session() {
 	ctr_run "$root" "$RUNTIME-4" /bin/sh -c 'exec 2>&1; id; grep -E "Cap(Eff|Bnd)|NoNewPrivs" /proc/self/status; ls /dev; touch /proc/sysrq-trigger'
 	ctr_run --env A=1 --cwd /tmp "$root" "$RUNTIME-5" /bin/sh -c 'echo $A; pwd; id -u'
 	ctr_run --memory-limit 20000000 "$root" "$RUNTIME-6" /bin/sh -c 'tail /dev/zero'
-	it ctr -a "$WORK/containerd.sock" run --runc-binary "$(binary)" -d --rootfs "$root" "$RUNTIME-long" /bin/sh -c 'trap "exit 5" TERM; while :; do sleep 0.05; done'
+	it ctr -a "$WORK/containerd.sock" run --runc-binary "$(binary)" -d --rootfs "$root" "$RUNTIME-long" /bin/sh -c 'trap "exit 5" TERM; sleep 1000 & wait'
 	it "$WORK/tasks"
 	it ctr -a "$WORK/containerd.sock" tasks exec --exec-id e1 "$RUNTIME-long" /bin/sh -c 'exit 6'
 	it ctr -a "$WORK/containerd.sock" tasks exec --exec-id e2 "$RUNTIME-long" /nope
@@ -141,7 +141,7 @@ podman_session() {
 	pod_it "${run[@]}" box /plain
 	pod_it "${run[@]}" -u 1000:1000 -w /tmp -e A=1 --group-add 2000 box sh -c 'echo $A; pwd; id'
 	pod_it "${run[@]}" -t box tty
-	pod_it "${run[@]}" --memory 64m --pids-limit 33 box cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/pids/pids.max
+	pod_it "${run[@]}" --memory 64m --pids-limit 33 box sh -c 'cd /sys/fs/cgroup; cat memory/memory.limit_in_bytes pids/pids.max memory.max pids.max 2>/dev/null'
 	pod_it "${run[@]}" --read-only box sh -c 'exec 2>&1; touch /x; touch /tmp/x && echo tmp'
 	pod_it "${run[@]}" --cap-drop all --cap-add net_raw box grep Cap /proc/self/status
 	pod_it "${run[@]}" --security-opt no-new-privileges box grep -E 'NoNewPrivs|Seccomp:' /proc/self/status
@@ -150,7 +150,7 @@ podman_session() {
 	pod_it "${run[@]}" --pid host box sh -c 'test -d /proc/2 && echo host'
 	pod_it "${run[@]}" --sysctl net.ipv4.ip_forward=1 box cat /proc/sys/net/ipv4/ip_forward
 	pod_it "${run[@]}" --init box ps -o args
-	pod_it run -d --network none --name session box sh -c 'trap "echo got; exit 5" TERM; echo started; while :; do sleep 0.05; done'
+	pod_it run -d --network none --name session box sh -c 'trap "echo got; exit 5" TERM; echo started; sleep 1000 & wait'
 	pod_it exec session sh -c 'exit 9'
 	pod_it exec session nope
 	pod_it exec session /plain
@@ -203,7 +203,7 @@ pod_session() {
 
 build_session() {
 	mkdir -p "$WORK/context"
-	printf 'FROM box\nRUN echo built > /built && id -u\nWORKDIR /made/dir\nUSER 1000\nRUN pwd && id -u && touch /etc/x || echo denied\n' >"$WORK/context/Containerfile"
+	printf 'FROM box\nRUN echo built > /built && id -u\nWORKDIR /made/dir\nUSER 1000\nRUN pwd && id -u && touch /etc/x 2>/dev/null || echo denied\n' >"$WORK/context/Containerfile"
 	pod_it build --network none -q=false --no-cache -t made "$WORK/context"
 	pod_it run --rm --network none made sh -c 'cat /built; pwd'
 }

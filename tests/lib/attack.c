@@ -8,7 +8,7 @@
  *        attack tiocsti           put input into the terminal that is stdin
  *        attack swap A B          exchange two names until killed
  *
- * Says what it got, and how many processes it had before it; always succeeds.
+ * Says what it got, and what it had before it; always succeeds.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -28,6 +28,7 @@
 
 #define PATH_BYTES 512
 #define CATCHES_MAX 64
+#define PATIENCE_MS 50000
 
 static void path_of(char buf[static PATH_BYTES], const char *fmt, ...) PRINTF(2, 3);
 
@@ -38,6 +39,14 @@ static void path_of(char buf[static PATH_BYTES], const char *fmt, ...)
 	va_start(ap, fmt);
 	(void)vsnprintf(buf, PATH_BYTES, fmt, ap);
 	va_end(ap);
+}
+
+/* What never met its victim proves nothing, so it may take longer. */
+static bool goes_on(uint64_t until, size_t n)
+{
+	uint64_t now = mono_ms();
+
+	return now < until || (n == 0 && now < until + PATIENCE_MS);
 }
 
 /* Every other process that /proc shows. */
@@ -129,7 +138,7 @@ static void attack_exe(uint64_t until)
 {
 	struct catch c = { 0 };
 
-	while (mono_ms() < until) {
+	while (goes_on(until, c.n)) {
 		each_process(catch_exe, &c);
 		write_exes(&c);
 	}
@@ -140,24 +149,28 @@ static void attack_exe(uint64_t until)
 
 struct trace {
 	const char *canary;
-	unsigned traced, fds, reached, seen;
+	unsigned traced, fds, reached, met;
 	char what[PATH_BYTES];
 };
 
-static bool runs_own_program(pid_t pid)
+/* Alive, and not yet a program of the container: also if nobody may look. */
+static bool is_runtime(pid_t pid)
 {
 	char path[PATH_BYTES];
 	struct stat st;
 
 	path_of(path, "/proc/%d/exe", pid);
-	return stat(path, &st) == 0 && is_of_container(&st);
+	if (stat(path, &st) == 0)
+		return !is_of_container(&st);
+	return errno == EACCES || errno == EPERM;
 }
 
-static void read_descriptors(pid_t pid, struct trace *t)
+static unsigned read_descriptors(pid_t pid, char what[static PATH_BYTES])
 {
 	char path[PATH_BYTES], target[PATH_BYTES];
-	DIR *d;
 	struct dirent *entry;
+	unsigned n_fds = 0;
+	DIR *d;
 
 	path_of(path, "/proc/%d/fd", pid);
 	d = opendir(path);
@@ -167,56 +180,63 @@ static void read_descriptors(pid_t pid, struct trace *t)
 		if (n <= 0)
 			continue;
 		target[n] = '\0';
-		if (target[0] != '/' || strncmp(target, "/dev/", 5) == 0 ||
-		    strncmp(target, "/proc", 5) == 0)
-			continue;
-		t->fds++;
-		path_of(t->what, "%s", target);
+		n_fds++;
+		path_of(what, "%s", target);
 	}
 	if (d)
 		(void)closedir(d);
+	return n_fds;
 }
 
-static void reach(pid_t pid, struct trace *t)
+static unsigned reach(pid_t pid, const char *canary)
 {
 	static const char *const ways[] = { "root", "cwd",  "fd/3", "fd/4",
 					    "fd/5", "fd/6", "fd/7", "fd/8" };
+	unsigned reached = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
 		char path[PATH_BYTES];
 		struct stat st;
 
-		path_of(path, "/proc/%d/%s/../../../../../..%s", pid, ways[i], t->canary);
-		if (stat(path, &st) == 0)
-			t->reached++;
+		path_of(path, "/proc/%d/%s/../../../../../..%s", pid, ways[i], canary);
+		reached += stat(path, &st) == 0;
 	}
+	return reached;
 }
 
+/* What succeeds on a process that becomes the container's program meanwhile proves nothing. */
 static void try_process(pid_t pid, void *arg)
 {
 	struct trace *t = arg;
-	bool traced = ptrace(PTRACE_SEIZE, pid, NULL, NULL) == 0;
+	unsigned fds, reached;
+	bool traced;
 
-	t->seen++;
-	if (traced && !runs_own_program(pid))
-		t->traced++;
-	if (traced) {
-		(void)ptrace(PTRACE_INTERRUPT, pid, NULL, NULL);
-		(void)waitpid(pid, NULL, __WALL);
-		(void)ptrace(PTRACE_DETACH, pid, NULL, NULL);
+	if (!is_runtime(pid))
+		return;
+	t->met++;
+	traced = ptrace(PTRACE_SEIZE, pid, NULL, NULL) == 0;
+	fds = read_descriptors(pid, t->what);
+	reached = reach(pid, t->canary);
+	if (is_runtime(pid)) {
+		t->traced += traced;
+		t->fds += fds;
 	}
-	read_descriptors(pid, t);
-	reach(pid, t);
+	t->reached += reached; /* no program of the container gets there either */
+	if (!traced)
+		return;
+	(void)ptrace(PTRACE_INTERRUPT, pid, NULL, NULL);
+	(void)waitpid(pid, NULL, __WALL);
+	(void)ptrace(PTRACE_DETACH, pid, NULL, NULL);
 }
 
 static void attack_trace(uint64_t until, const char *canary)
 {
 	struct trace t = { .canary = canary };
 
-	while (mono_ms() < until)
+	while (goes_on(until, t.met))
 		each_process(try_process, &t);
-	(void)printf("traced %u fds %u reached %u seen %d %s\n", t.traced, t.fds, t.reached,
-		     t.seen > 0, t.what);
+	(void)printf("traced %u fds %u reached %u of %u %s\n", t.traced, t.fds, t.reached, t.met,
+		     t.what);
 }
 
 /* ---- others ---- */

@@ -66,6 +66,20 @@ def wait_until(what, probe, seconds=WAIT_S):
         time.sleep(0.01)
 
 
+def eventually(probe, seconds=2):
+    """Polls until probe() is true; false if it does not become so."""
+    try:
+        wait_until("probe", probe, seconds)
+    except AssertionError:
+        return False
+    return True
+
+
+def has_v1(controller):
+    """Whether the controller has a hierarchy of version 1 here; otherwise it is of version 2, or is missing."""
+    return os.path.exists(f"{CGROUPS}/{controller}/cgroup.procs")
+
+
 def alive(pid):
     try:
         with open(f"/proc/{pid}/stat") as f:
@@ -197,7 +211,7 @@ class Box:
                 number, names, path = line.rstrip("\n").split(":", 2)
                 if controller in names.split(","):
                     return f"{CGROUPS}/{names}{path}"
-                if number == "0" and controller == "unified":
+                if number == "0" and (controller == "unified" or os.path.exists(f"{CGROUPS}/cgroup.controllers")):
                     return f"{CGROUPS}{path}"
         raise AssertionError(f"no {controller} hierarchy")
 

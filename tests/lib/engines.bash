@@ -24,13 +24,15 @@ engine_image() {
 	tar -C "$root" -cf "$WORK/image.tar" .
 }
 
-# it COMMAND... - record one command; stdin is what the caller gives
+# it COMMAND... - record one command: its output, then what it wrote to stderr (which of the two comes first is nobody's
+# promise), and its status; stdin is what the caller gives
 it() {
 	local out status=0
-	out=$(timeout 120 "$@" 2>&1) || status=$?
+	out=$(timeout 120 "$@" 2>"$WORK/stderr") || status=$?
 	{
 		echo "\$ $*"
 		printf '%s\n' "$out"
+		cat "$WORK/stderr"
 		echo "=> $status"
 	} >>"$RECORD"
 }

@@ -4,7 +4,10 @@
  * "test_golden make DIR" writes such a root with the present code; "make golden" packs it.  That is done once for each
  * version of the store, and the archive is never made again: it stands for the disks of users.
  */
+#include "storage/collect.h"
 #include "storage/repo.h"
+#include "storage/scrub.h"
+#include "storage/trash.h"
 #include "storage/upload.h"
 
 #include <sys/wait.h>
@@ -26,6 +29,7 @@ static enum err_kind open_golden(const char *root, struct store **ret, struct st
 	struct store_options o = store_options_of(root);
 
 	o.map_bytes = MAP_BYTES;
+	o.trash_keep_ms = 24 * 3600 * 1000;
 	return store_open(&o, ret, found, e);
 }
 
@@ -110,9 +114,27 @@ static void delete_some(struct store *st)
 
 	push_blob(st, "library/a", "deleted blob");
 	push_manifest(st, "library/a", text_of(&body), MEDIA_OCI_MANIFEST, "deleted");
-	MUST(repo_tag_delete(st, &a, &tag, &e) == ERR_OK);
-	MUST(repo_manifest_delete(st, &a, &d, &e) == ERR_OK);
+	MUST(repo_tag_delete(st, &a, &tag, NULL, &e) == ERR_OK);
+	MUST(repo_manifest_delete(st, &a, &d, NULL, &e) == ERR_OK);
 	MUST(repo_blob_delete(st, &a, &blob, &e) == ERR_OK);
+}
+
+/* What collection and the checks of files leave behind. */
+static void look_after(struct store *st)
+{
+	struct digest damaged = digest_of("damaged blob");
+	const struct scrub_row round = { .started_ms = 1800000000000,
+					 .objects = 3,
+					 .bytes = 700,
+					 .damaged = 1,
+					 .has_position = true,
+					 .position = damaged };
+	struct err e;
+
+	push_blob(st, "library/a", "damaged blob");
+	MUST(scrub_mark(st, &damaged, true, &e) == ERR_OK);
+	MUST(scrub_save(st, &round, &e) == ERR_OK);
+	MUST(store_note_rules(st, 42, &e) == ERR_OK);
 }
 
 static int make(const char *root)
@@ -131,13 +153,14 @@ static int make(const char *root)
 	put(st, "library/a", small_image("two"), MEDIA_DOCKER_MANIFEST,
 	    "latest"); /* moves the tag */
 	put(st, "library/a", large_image(), MEDIA_OCI_MANIFEST, "large");
-	MUST(repo_blob_mount(st, &b, &a, &config, &e) == ERR_OK);
-	MUST(repo_blob_mount(st, &b, NULL, &layer, &e) == ERR_OK);
+	MUST(repo_blob_mount(st, &b, &a, &config, NULL, &e) == ERR_OK);
+	MUST(repo_blob_mount(st, &b, NULL, &layer, NULL, &e) == ERR_OK);
 	put(st, "team/b", small_image("child"), MEDIA_OCI_MANIFEST, NULL);
 	put(st, "team/b", multi(), MEDIA_OCI_INDEX, "multi");
 	put(st, "team/b", sbom(), MEDIA_OCI_MANIFEST, NULL);
 	put_sha512(st, "team/b");
 	delete_some(st);
+	look_after(st);
 	leave_session(st, "team/b");
 	store_close(&st);
 	return 0;
@@ -332,9 +355,52 @@ static void test_deleted(void **state)
 	(void)state;
 	assert_int_equal(index_manifest_find(store_index(st), &a, NULL, &d, &m, &e), ERR_NOT_FOUND);
 	assert_int_equal(blob_size(store_index(st), &a, &blob, &size, &e), ERR_NOT_FOUND);
-	assert_ok(object_exists(store_index(st), &d, &e), &e); /* gc's to collect */
-	assert_true(index_has_any_review(store_index(st), &d));
-	assert_true(index_has_any_review(store_index(st), &blob));
+	assert_ok(object_exists(store_index(st), &d, &e), &e);
+}
+
+/* The number of the next row of the trash; *id is where to look from. */
+static void next_in_trash(uint64_t *id, enum trash_kind kind, const struct digest *d)
+{
+	AUTO_TRASH_ITEM item = { 0 };
+	struct err e;
+
+	assert_ok(index_trash_next(store_index(st), *id, &item, &e), &e);
+	assert_int_equal(item.row.kind, kind);
+	assert_true(digest_eq(&item.row.digest, d));
+	*id = item.row.id + 1;
+}
+
+static void test_trash(void **state)
+{
+	AUTO_SBUF body = small_image("deleted");
+	struct digest d = digest_of(body.p), blob = digest_of("deleted blob");
+	uint64_t id = 0;
+	struct err e;
+
+	(void)state;
+	next_in_trash(&id, TRASH_TAG, &d);
+	next_in_trash(&id, TRASH_MANIFEST, &d);
+	assert_ok(trash_restore(st, id - 1, &e), &e);
+	check_manifest("library/a", NULL, &d, small_image("deleted"), MEDIA_OCI_MANIFEST);
+	next_in_trash(&id, TRASH_BLOB, &blob);
+}
+
+static void test_looked_after(void **state)
+{
+	struct repo_name a = repo_of("library/a");
+	struct digest d = digest_of("damaged blob");
+	struct blob_info blob;
+	struct scrub_row round;
+	uint64_t rules;
+	struct err e;
+
+	(void)state;
+	assert_ok(index_blob_find(store_index(st), &a, &d, &blob, &e), &e);
+	assert_true(blob.is_damaged);
+	assert_ok(index_scrub_read(store_index(st), &round, &e), &e);
+	assert_true(round.objects == 3 && round.has_position && digest_eq(&round.position, &d));
+	assert_ok(index_rules_read(store_index(st), &rules, &e), &e);
+	assert_int_equal(rules, 42);
 }
 
 static void test_tables(void **state)
@@ -359,7 +425,7 @@ static void test_reflog(void **state)
 		assert_int_equal(r.seq, ++seq);
 	}
 	assert_int_equal(line.n, 0);
-	assert_int_equal(seq, 17);
+	assert_int_equal(seq, 18);
 }
 
 static void test_goes_on(void **state)
@@ -396,8 +462,9 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_blobs),   cmocka_unit_test(test_manifests),
 		cmocka_unit_test(test_lists),   cmocka_unit_test(test_referrers),
-		cmocka_unit_test(test_deleted), cmocka_unit_test(test_tables),
-		cmocka_unit_test(test_reflog),  cmocka_unit_test(test_goes_on),
+		cmocka_unit_test(test_deleted), cmocka_unit_test(test_looked_after),
+		cmocka_unit_test(test_tables),  cmocka_unit_test(test_reflog),
+		cmocka_unit_test(test_trash),   cmocka_unit_test(test_goes_on),
 	};
 
 	const char *const tar[] = { "tar", "--version", NULL }, *const xz[] = { "xz", "--version",

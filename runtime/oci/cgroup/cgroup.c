@@ -79,6 +79,21 @@ static bool is_used(const struct layout *l, const struct hierarchy *h, const str
 	return !h->is_v2 || l->is_unified || wants_v2(l, s->linux_.resources);
 }
 
+static size_t missing_of(const struct cgroup_dir *d)
+{
+	size_t n = strlen(d->path), there = n;
+	char path[4096];
+
+	if (!str_copy((struct str){ d->path, n }, path, sizeof(path)))
+		return 0;
+	while (there > strlen(d->mount) && access(path, F_OK) < 0) {
+		path[--there] = '\0';
+		while (there > 0 && path[there - 1] != '/')
+			path[--there] = '\0';
+	}
+	return n - there;
+}
+
 enum err_kind cgroup_plan(const struct layout *l, const struct spec *s, const char *id,
 			  bool manager_systemd, struct arena *a, struct cgroup *ret, struct err *e)
 {
@@ -108,6 +123,7 @@ enum err_kind cgroup_plan(const struct layout *l, const struct spec *s, const ch
 					  .is_v2 = h->is_v2 };
 		if (!d->path)
 			return no_memory(e);
+		d->missing = missing_of(d);
 		ret->n++;
 	}
 	return ERR_OK;
@@ -214,6 +230,12 @@ static void enable_controllers(int dir)
 	}
 }
 
+static void mark(int dir)
+{
+	if (fsetxattr(dir, MARK, "1", 1, 0) < 0)
+		(void)fsetxattr(dir, MARK_OF_USER, "1", 1, 0); /* without one it stays behind */
+}
+
 static int make_level(const struct cgroup_dir *d, int parent, const char *name)
 {
 	int dir;
@@ -222,9 +244,8 @@ static int make_level(const struct cgroup_dir *d, int parent, const char *name)
 		enable_controllers(parent);
 	if (mkdirat(parent, name, 0755) == 0) {
 		dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		if (dir >= 0 && fsetxattr(dir, MARK, "1", 1, 0) < 0)
-			(void)fsetxattr(dir, MARK_OF_USER, "1", 1,
-					0); /* without: it stays behind */
+		if (dir >= 0)
+			mark(dir);
 	} else if (errno == EEXIST) {
 		dir = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	} else {
@@ -512,11 +533,12 @@ static enum err_kind remove_children(int dir, void *arg UNUSED, struct err *e UN
 	return ERR_OK;
 }
 
-static bool is_marked(const char *path)
+static bool is_ours(const struct cgroup_dir *d, const char *path)
 {
 	char value[4];
 
-	return getxattr(path, MARK, value, sizeof(value)) > 0 ||
+	return strlen(path) > strlen(d->path) - d->missing ||
+	       getxattr(path, MARK, value, sizeof(value)) > 0 ||
 	       getxattr(path, MARK_OF_USER, value, sizeof(value)) > 0;
 }
 
@@ -543,6 +565,15 @@ static int remove_group(const char *path)
 	return 0;
 }
 
+/* The last container in it removes it, whether or not it was marked when it was made. */
+static void leave_to_others(const char *path)
+{
+	AUTO_CLOSE dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (dir >= 0)
+		mark(dir);
+}
+
 /* Parents that were made for containers and hold none any more. */
 static void remove_parents(const struct cgroup_dir *d)
 {
@@ -553,8 +584,12 @@ static void remove_parents(const struct cgroup_dir *d)
 		return;
 	while ((slash = strrchr(path, '/')) && (size_t)(slash - path) > strlen(d->mount)) {
 		*slash = '\0';
-		if (!is_marked(path) || rmdir(path) < 0)
+		if (!is_ours(d, path))
 			return;
+		if (rmdir(path) < 0 && errno != ENOENT) {
+			leave_to_others(path);
+			return;
+		}
 	}
 }
 
@@ -564,7 +599,7 @@ enum err_kind cgroup_remove(const struct cgroup *cg, struct err *e)
 
 	for (size_t i = 0; i < cg->n; i++) {
 		const struct cgroup_dir *d = &cg->dirs[i];
-		int r = is_marked(d->path) ? remove_group(d->path) : 0;
+		int r = is_ours(d, d->path) ? remove_group(d->path) : 0;
 
 		if (r < 0) {
 			errno = -r;

@@ -1,11 +1,13 @@
 /*
  * cgroup - the control groups of one container.
  *
- * G1  cgroup_plan() only computes; cgroup_make() is the first call that changes anything.
+ * G1  cgroup_plan() only computes and looks; cgroup_make() is the first call that changes anything.
  * G2  Directories that were made here carry a mark (extended attribute); cgroup_remove() removes those of the
  *     container's path that carry it, from the leaf up as far as they are empty, and no other.  So parents go with the
- *     last container in them, whichever made them, and a killed runtime leaves nothing that delete would not find.
+ *     last container in them, whichever made them.
  * G3  Every group inside of the container's own, which its processes may have made, is removed, too.
+ * G4  A runtime that is killed before it has marked what it made leaves nothing behind: what its plan found missing
+ *     counts as marked, and cgroup_remove() marks what others still use (ADR 0024).
  * Ownership  texts live in the arena given.
  */
 #pragma once
@@ -20,6 +22,7 @@ struct cgroup_dir {
 	const char *mount;       /* of the hierarchy */
 	const char *path;        /* the container's directory */
 	bool is_v2;
+	size_t missing; /* bytes at the end of path that were not there when it was planned */
 };
 
 struct cgroup {

@@ -61,12 +61,13 @@ static int follow(const struct container *c, int interval_ms)
 				      { .fd = oom, .events = POLLIN } };
 		int n = poll(p, ARRAY_LEN(p), interval_ms), r = EXIT_OK;
 
-		if (p[0].revents)
-			return EXIT_OK;
-		if (n == 0)
-			r = print_event("stats", c->id, cgroup_stats(&c->state.cgroup));
-		else if (p[1].revents && cgroup_oom_read(&c->state.cgroup, oom))
+		/* What ran out of memory may have been what ends the container: told first. */
+		if (p[1].revents && cgroup_oom_read(&c->state.cgroup, oom))
 			r = print_event("oom", c->id, NULL);
+		else if (n == 0)
+			r = print_event("stats", c->id, cgroup_stats(&c->state.cgroup));
+		if (p[0].revents)
+			return r;
 		if (r != EXIT_OK)
 			return r;
 	}

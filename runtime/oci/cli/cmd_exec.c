@@ -96,7 +96,7 @@ static enum err_kind set_groups(struct spec_user *u, const struct texts *gids, s
 	return ERR_OK;
 }
 
-/* As runc: into every set but the ambient one. */
+/* What only --cap names is never inheritable (CVE-2022-29162), and so not ambient either. */
 static enum err_kind add_caps(struct spec_process *p, const struct texts *caps, struct arena *a,
 			      struct err *e)
 {
@@ -108,7 +108,7 @@ static enum err_kind add_caps(struct spec_process *p, const struct texts *caps, 
 	if (p->capabilities)
 		*c = *p->capabilities;
 	for (size_t i = 0; k == ERR_OK && i < CAPS_N; i++) {
-		if (i != CAPS_AMBIENT)
+		if (i != CAPS_INHERITABLE && i != CAPS_AMBIENT)
 			k = append(&c->sets[i], caps, a, e);
 	}
 	p->capabilities = c;

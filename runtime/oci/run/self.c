@@ -7,7 +7,6 @@
 #include <sys/statvfs.h>
 
 #include "base/fd.h"
-#include "runtime/oci/init/tree.h"
 
 #define SELF "/proc/self/exe"
 #define MARK "_BERTH_RUNTIME_EXE" /* path of the file that was started */
@@ -34,18 +33,46 @@ static bool is_protected(void)
 	return fd >= 0 && fcntl(fd, F_GET_SEALS) == SEALS;
 }
 
-/* No name, no writer, no way to remount: it is in no mount namespace. */
-static int read_only_mount(void)
+/* An overlay of the directory without an upper layer; the kernel wants two lower ones, and any other will do. */
+static int overlay_of(int dir)
 {
-	int fd = tree_clone(AT_FDCWD, SELF, false), r;
+	AUTO_CLOSE fs = fsopen("overlay", FSOPEN_CLOEXEC);
+	char layers[64];
 
-	if (fd < 0)
-		return fd;
-	r = tree_set(fd, MOUNT_ATTR_RDONLY, 0, false);
-	if (r == 0)
-		return fd;
-	fd_close(&fd);
-	return r;
+	(void)snprintf(layers, sizeof(layers), "/proc/self/fd/%d:/sys/kernel", dir);
+	if (fs < 0 || fsconfig(fs, FSCONFIG_SET_STRING, "lowerdir", layers, 0) < 0 ||
+	    fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -1;
+	return fsmount(fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY);
+}
+
+static bool is_self(int dir, const char *name)
+{
+	struct stat own, found;
+
+	return stat(SELF, &own) == 0 && fstatat(dir, name, &found, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       own.st_dev == found.st_dev && own.st_ino == found.st_ino;
+}
+
+/*
+ * Our file by way of a file system that has no writers, in no mount namespace.  Not a read-only mount of its own: there
+ * an attempt to write to it, though refused, keeps others from executing it while it lasts ("Text file busy").
+ */
+static int overlaid(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char top[4096];
+	AUTO_CLOSE dir = -1;
+	AUTO_CLOSE mount = -1;
+
+	if (!slash)
+		return -1;
+	(void)snprintf(top, sizeof(top), "%.*s/", (int)(slash - path), path);
+	dir = open(top, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0 || !is_self(dir, slash + 1))
+		return -1;
+	mount = overlay_of(dir);
+	return mount < 0 ? -1 : openat(mount, slash + 1, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 }
 
 static int sealed_copy(void)
@@ -80,7 +107,7 @@ enum err_kind self_protect(char **argv, struct err *e)
 	path[n] = '\0';
 	if (setenv(MARK, path, 1) < 0)
 		return err_sys(e, __func__, "set " MARK);
-	fd = read_only_mount();
+	fd = overlaid(path);
 	if (fd >= 0)
 		(void)execveat(fd, "", argv, environ, AT_EMPTY_PATH);
 	fd = sealed_copy();

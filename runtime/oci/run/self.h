@@ -3,8 +3,8 @@
  *
  * A process of the container can open /proc/PID/exe of whoever enters it, and could write to the program that root
  * runs next time.  So before anything of a container is touched the runtime executes itself again from a copy that
- * cannot be written to: a detached read-only mount of its own file, which no path leads to, or a sealed memfd where
- * it may not mount (ADR 0020).
+ * cannot be written to: its file by way of a detached overlay without an upper layer, which no path leads to, or a
+ * sealed memfd where it may not mount (ADR 0020).
  */
 #pragma once
 

@@ -6,6 +6,7 @@
 struct raw_cgroup_dir {
 	const char *controllers, *mount, *path;
 	bool is_v2;
+	uint32_t missing;
 };
 
 struct raw_cgroup {
@@ -36,6 +37,7 @@ static const struct field dir_fields[] = {
 	FIELD(struct raw_cgroup_dir, path, "path", FIELD_TEXT,
 	      .flags = FIELD_NEEDED | FIELD_ABSOLUTE),
 	FIELD(struct raw_cgroup_dir, is_v2, "v2", FIELD_BOOL),
+	FIELD(struct raw_cgroup_dir, missing, "missing", FIELD_U32),
 	FIELDS_END,
 };
 static const struct shape dir_shape = { sizeof(struct raw_cgroup_dir), dir_fields, NULL };
@@ -119,7 +121,8 @@ enum err_kind state_read(struct str text, struct arena *a, struct jv **doc, stru
 		const struct raw_cgroup_dir *d = &raw.cgroup.dirs.v[i];
 
 		ret->cgroup.dirs[i] =
-		    (struct cgroup_dir){ d->controllers, d->mount, d->path, d->is_v2 };
+		    (struct cgroup_dir){ d->controllers, d->mount, d->path, d->is_v2,
+					 MIN(d->missing, strlen(d->path)) };
 	}
 	return ERR_OK;
 }
@@ -131,8 +134,9 @@ static struct jv *cgroup_value(const struct cgroup *cg)
 	for (size_t i = 0; i < cg->n; i++) {
 		const struct cgroup_dir *d = &cg->dirs[i];
 
-		if (!jv_append(dirs, jv_pack("{s:s, s:s, s:s, s:b}", "controllers", d->controllers,
-					     "mount", d->mount, "path", d->path, "v2", d->is_v2)))
+		if (!jv_append(dirs, jv_pack("{s:s, s:s, s:s, s:b, s:I}", "controllers",
+					     d->controllers, "mount", d->mount, "path", d->path,
+					     "v2", d->is_v2, "missing", (int64_t)d->missing)))
 			break; /* no memory: the pack below fails as well */
 	}
 	return jv_pack("{s:o, s:b, s:s?, s:s?}", "dirs", dirs, "unified", cg->is_unified, "unit",

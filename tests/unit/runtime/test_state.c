@@ -30,8 +30,8 @@ static struct state sample(void)
 			   .cgroup = { .n = 2, .unit = "berth-c1.scope", .slice = "system.slice" },
 			   .rdt_group = "/sys/fs/resctrl/c1" };
 
-	s.cgroup.dirs[0] = (struct cgroup_dir){ "cpu,cpuacct", "/c/cpu", "/c/cpu/c1", false };
-	s.cgroup.dirs[1] = (struct cgroup_dir){ "", "/c/u", "/c/u/c1", true };
+	s.cgroup.dirs[0] = (struct cgroup_dir){ "cpu,cpuacct", "/c/cpu", "/c/cpu/c1", false, 3 };
+	s.cgroup.dirs[1] = (struct cgroup_dir){ "", "/c/u", "/c/u/c1", true, 0 };
 	s.annotations.v = notes;
 	s.annotations.n = ARRAY_LEN(notes);
 	return s;
@@ -62,6 +62,7 @@ static void test_round_trip(void **state)
 	assert_int_equal(out.cgroup.n, 2);
 	assert_string_equal(out.cgroup.dirs[0].controllers, "cpu,cpuacct");
 	assert_string_equal(out.cgroup.dirs[1].path, "/c/u/c1");
+	assert_true(out.cgroup.dirs[0].missing == 3 && out.cgroup.dirs[1].missing == 0);
 	assert_true(out.cgroup.dirs[1].is_v2 && !out.cgroup.dirs[0].is_v2);
 	assert_string_equal(out.cgroup.unit, in.cgroup.unit);
 	assert_string_equal(out.rdt_group, in.rdt_group);

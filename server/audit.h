@@ -1,0 +1,13 @@
+/*
+ * audit - one line for each write, allowed or denied, and for each failed login: who, from where, what, why.
+ *
+ * Only with accounts; without them the access log says the same.
+ */
+#pragma once
+
+#include "server/request.h"
+
+/* account is who it claimed to be, or "". */
+void audit_login(const struct request *rq, const char *account, const struct err *why);
+/* At the end of a request that writes, or would have. */
+void audit_write(const struct request *rq);
