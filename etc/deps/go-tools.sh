@@ -38,3 +38,22 @@ echo "$tools" | while read -r name module version; do
 	mkdir -p "$dir/stamps"
 	: >"$stamp"
 done
+
+# umoci's go.mod replaces a module, which "go install" refuses: built as a part of a module with the same replacement.
+umoci=v0.6.0
+stamp=$dir/stamps/umoci-$umoci
+if ! [ -e "$stamp" ] || ! [ -x "$dir/bin/umoci" ]; then
+	find_go
+	echo "installing umoci $umoci" >&2
+	work=$(mktemp -d)
+	(
+		cd "$work"
+		"$go" mod init builder >/dev/null 2>&1
+		echo 'replace github.com/vbatts/go-mtree => github.com/cyphar/go-mtree v0.0.0-20250928235313-918fa724e2fe' >>go.mod
+		"$go" get "github.com/opencontainers/umoci/cmd/umoci@$umoci" 2>/dev/null
+		"$go" build -trimpath -o "$dir/bin/umoci" github.com/opencontainers/umoci/cmd/umoci
+	)
+	rm -rf "$work"
+	mkdir -p "$dir/stamps"
+	: >"$stamp"
+fi
