@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "base/sys.h"
 #include "storage/backup.h"
 #include "storage/rebuild.h"
 #include "storage/scrub.h"
@@ -386,3 +387,64 @@ const struct gcop gcops[] = {
 	  look_at_live },
 };
 const size_t gcops_n = sizeof(gcops) / sizeof(gcops[0]);
+
+/* --- its calls --- */
+
+#define SEEN_MAX 4096
+#define ENDS 3 /* of a run of openat, at either end */
+
+static struct {
+	struct gccall at[SEEN_MAX];
+	size_t n;
+} seen;
+
+static void note_call(const char *call, int fd)
+{
+	(void)fd;
+	MUST(seen.n < SEEN_MAX);
+	seen.at[seen.n++] = (struct gccall){ .name = call, .n = fault_count() };
+}
+
+static bool is_open(size_t i)
+{
+	return i < seen.n && strcmp(seen.at[i].name, "openat") == 0;
+}
+
+/* With as much of its kind on both sides. */
+static bool is_in_a_run(size_t i)
+{
+	for (size_t k = 0; k <= ENDS; k++) {
+		if (i < k || !is_open(i - k) || !is_open(i + k))
+			return false;
+	}
+	return true;
+}
+
+size_t gcop_calls(const struct gcop *op, struct gccall ret[static GCCALLS_MAX])
+{
+	struct store *st = NULL;
+	char dir[64];
+	size_t n = 0;
+	struct err e;
+
+	temp_dir_make(dir, sizeof(dir));
+	op->prepare(dir);
+	MUST(gcop_open(op, dir, &st, &e) == ERR_OK);
+	seen.n = 0;
+	fault_arm(0, 0, FAULT_NONE);
+	fault_observe(note_call);
+	MUST(op->run(st, dir, &e) == ERR_OK);
+	fault_observe(NULL);
+	(void)fault_disarm();
+	store_close(&st);
+	op->check(dir);
+	temp_dir_remove(dir);
+	for (size_t i = 0; i < seen.n; i++) {
+		if (is_in_a_run(i))
+			continue;
+		MUST(n < GCCALLS_MAX);
+		ret[n] = seen.at[i];
+		ret[n++].is_last = !is_open(i) || !is_open(i + 1);
+	}
+	return n;
+}

@@ -24,3 +24,15 @@ extern const size_t gcops_n;
 
 /* The store of an operation, as berthd opens it with one thread; *ret is untouched if the operation is offline. */
 enum err_kind gcop_open(const struct gcop *op, const char *dir, struct store **ret, struct err *e);
+
+/*
+ * The counted calls that run makes, in their order and from fault_arm on, but for those that failed; and in a run of
+ * openat, such as of the 512 directories of blobs/, but for those in the middle.
+ */
+struct gccall {
+	const char *name;
+	unsigned long n; /* its number */
+	bool is_last;    /* of a run of calls of its name */
+};
+#define GCCALLS_MAX 256
+size_t gcop_calls(const struct gcop *op, struct gccall ret[static GCCALLS_MAX]);
