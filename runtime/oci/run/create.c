@@ -214,7 +214,7 @@ static enum err_kind make_cgroups(struct creation *cr, struct err *e)
 		return ERR_OK; /* systemd makes the group around the process */
 	cr->made_cgroup = true;
 	k = cgroup_make(cg, e);
-	if (k == ERR_OK && cr->spec.linux_.resources)
+	if (k == ERR_OK && cr->spec.linux_.resources && !(cg->is_optional && cg->n == 0))
 		k = cgroup_apply(cg, cr->spec.linux_.resources, cr->arena, e);
 	return k;
 }
