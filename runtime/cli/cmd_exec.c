@@ -21,16 +21,6 @@ static enum err_kind must_run(struct container *c, struct status *ret, struct er
 
 /* --- The process --- */
 
-static enum err_kind read_config(struct container *c, struct jv **ret, struct err *e)
-{
-	AUTO_SBUF b;
-	enum err_kind k;
-
-	sbuf_init(&b, 16u * 1024 * 1024);
-	k = fd_read_file(c->dir, "config.json", &b, e);
-	return k == ERR_OK ? jv_parse_object((struct str){ b.p, b.n }, 32, ret, e) : k;
-}
-
 /* The container's environment, with what the command line says instead. */
 static enum err_kind env_json(struct cli *c, const struct exec_args *a, const struct jv *process,
 			      struct jv **ret, struct err *e)
@@ -98,7 +88,7 @@ static enum err_kind make_process(struct cli *c, struct container *one, const st
 	const char *key;
 	void *iter = NULL;
 	bool ok = v != NULL;
-	enum err_kind k = read_config(one, &config, e);
+	enum err_kind k = ctl_read_json(one, "config.json", &config, e);
 
 	process = jv_member(config, "process");
 	while (k == ERR_OK && ok && jv_next(process, &iter, &key, &value))

@@ -321,47 +321,22 @@ static enum err_kind walk(struct diff *d, int dir, unsigned depth, struct err *e
 	return fd_list_dir(dir, ".", diff_one, &w, e);
 }
 
-static enum err_kind open_lowers(struct ctl *t, const struct container *c, int *lowers,
-				 struct err *e)
-{
-	size_t n = c->record.lowers.n;
-
-	for (size_t i = 0; i < n; i++) {
-		char *path = arena_printf(&t->c->arena, "%s/layers/%s/diff", t->cs.root,
-					  c->record.lowers.v[n - 1 - i]);
-		char *colon = path ? strrchr(path, ':') : NULL;
-
-		if (!colon)
-			return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a path");
-		*colon = '-';
-		lowers[i] = sys_openat(AT_FDCWD, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-		if (lowers[i] < 0)
-			return err_sys(e, __func__, "open %s", path);
-	}
-	return ERR_OK;
-}
-
 static enum err_kind diff_container(struct ctl *t, struct container *c, void *arg, struct err *e)
 {
-	size_t n = c->record.lowers.n;
-	int *lowers = arena_array(&t->c->arena, n + 1, sizeof(*lowers));
+	AUTO_IMAGES *im = NULL;
+	AUTO_LAYER_LIST layers = { 0 };
 	AUTO_CLOSE upper = -1;
 	struct diff *d = arg;
-	enum err_kind k;
+	enum err_kind k = images_open(t->cs.root, &im, e);
 
-	if (!lowers)
-		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for layers");
-	for (size_t i = 0; i < n; i++)
-		lowers[i] = -1;
-	d->lowers = lowers;
-	d->n_lowers = n;
-	k = open_lowers(t, c, lowers, e);
+	if (k == ERR_OK)
+		k = ctl_layers(im, &c->record, &layers, e);
 	if (k == ERR_OK)
 		k = fd_open_at(c->dir, "upper", O_RDONLY | O_DIRECTORY, 0, &upper, e);
+	d->lowers = layers.fds;
+	d->n_lowers = layers.n;
 	if (k == ERR_OK)
 		k = walk(d, upper, 0, e);
-	for (size_t i = 0; i < n; i++)
-		fd_close(&lowers[i]);
 	if (k == ERR_OK && cli_print(&d->out) != EXIT_FINE)
 		k = err_set(e, ERR_IO, __func__, "no output");
 	return k;

@@ -219,16 +219,6 @@ const struct command cmd_ps = {
 
 /* --- inspect --- */
 
-static enum err_kind read_json(int dir, const char *name, struct jv **ret, struct err *e)
-{
-	AUTO_SBUF b;
-	enum err_kind k;
-
-	sbuf_init(&b, 16u * 1024 * 1024);
-	k = fd_read_file(dir, name, &b, e);
-	return k == ERR_OK ? jv_parse_object((struct str){ b.p, b.n }, 32, ret, e) : k;
-}
-
 static enum err_kind inspect_container(struct ctl *t, const char *name, struct jv *list,
 				       struct err *e)
 {
@@ -241,9 +231,9 @@ static enum err_kind inspect_container(struct ctl *t, const char *name, struct j
 	if (k == ERR_OK)
 		k = status_now(c.dir, &s, &supervised, e);
 	if (k == ERR_OK)
-		k = read_json(c.dir, RECORD_FILE, &record, e);
+		k = ctl_read_json(&c, RECORD_FILE, &record, e);
 	if (k == ERR_OK)
-		k = read_json(c.dir, "config.json", &config, e);
+		k = ctl_read_json(&c, "config.json", &config, e);
 	if (k == ERR_OK &&
 	    !jv_append(list,
 		       jv_pack("{s:o, s:o, s:o, s:s}", "state", entry_json(&c, &s, supervised),

@@ -17,6 +17,8 @@
 #define KILLED_GONE_MS 10000
 #define SHIM_ARGS_MAX 20
 #define MESSAGE_MAX 512
+#define JSON_MAX (16u * 1024 * 1024)
+#define JSON_DEPTH_MAX 32
 
 extern char **environ;
 
@@ -347,19 +349,37 @@ static enum err_kind restore_layers(struct images *im, const struct record *r, s
 	return k == ERR_OK ? pull_unpack(im, &i, image_form(), CLI_UMASK, &ignored, e) : k;
 }
 
+enum err_kind ctl_layers(struct images *im, const struct record *r, struct layer_list *ret,
+			 struct err *e)
+{
+	AUTO_FREE struct digest *chain = calloc(r->lowers.n + 1, sizeof(*chain));
+
+	if (!chain)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for layers");
+	for (size_t i = 0; i < r->lowers.n; i++) {
+		if (!digest_parse(&chain[i], str_of(r->lowers.v[i])))
+			return err_set(e, ERR_CORRUPT, __func__, RECORD_FILE ": no digest");
+	}
+	return layer_list_open(im, chain, r->lowers.n, image_form(), ret, e);
+}
+
 static enum err_kind check_layers(struct images *im, const struct record *r, struct err *e)
 {
-	enum err_kind k = ERR_OK;
+	AUTO_LAYER_LIST layers = { 0 };
+	enum err_kind k = ctl_layers(im, r, &layers, e);
 
-	for (size_t i = 0; k == ERR_OK && i < r->lowers.n; i++) {
-		AUTO_CLOSE fd = -1;
-		struct digest chain;
-
-		k = digest_parse(&chain, str_of(r->lowers.v[i]))
-			? layer_open(im, &chain, image_form(), &fd, e)
-			: err_set(e, ERR_CORRUPT, __func__, RECORD_FILE ": no digest");
-	}
 	return k == ERR_NOT_FOUND ? restore_layers(im, r, e) : k;
+}
+
+enum err_kind ctl_read_json(const struct container *c, const char *name, struct jv **ret,
+			    struct err *e)
+{
+	AUTO_SBUF b;
+	enum err_kind k;
+
+	sbuf_init(&b, JSON_MAX);
+	k = fd_read_file(c->dir, name, &b, e);
+	return k == ERR_OK ? jv_parse_object((struct str){ b.p, b.n }, JSON_DEPTH_MAX, ret, e) : k;
 }
 
 /* The caller holds the container's lock. */
@@ -373,6 +393,9 @@ enum err_kind ctl_start(struct ctl *t, struct container *c, int *ret_attached, s
 	bool supervised;
 	enum err_kind k = status_now(c->dir, &now, &supervised, e);
 
+	/* One that has told its end is about to go. */
+	if (k == ERR_OK && supervised && now.phase == PHASE_EXITED)
+		supervised = !shim_wait_gone(c->dir, SHIM_GONE_MS);
 	if (k == ERR_OK && (supervised || now.pid))
 		return err_set(e, ERR_IN_USE, __func__, "container %s is %s", c->record.name,
 			       phase_text(now.phase));

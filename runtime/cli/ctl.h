@@ -77,6 +77,12 @@ MUST_CHECK enum err_kind ctl_signal_orphan(const struct status *s, int sig, bool
 /* runtime COMMAND... ID; what it prints goes to out (may be NULL). */
 MUST_CHECK enum err_kind ctl_runtime(struct ctl *t, const struct container *c,
 				     const char *const *args, struct sbuf *out, struct err *e);
+/* The layers that a container has below its own changes. */
+MUST_CHECK enum err_kind ctl_layers(struct images *im, const struct record *r,
+				    struct layer_list *ret, struct err *e);
+/* A file of JSON in a container's directory. */
+MUST_CHECK enum err_kind ctl_read_json(const struct container *c, const char *name, struct jv **ret,
+				       struct err *e);
 /* A program of ours, by its name: beside this one, or in libexec. */
 const char *ctl_program(struct ctl *t, const char *name);
 

@@ -305,37 +305,8 @@ static enum err_kind put_health_process(const struct container *c, const struct 
 		  : err_set(e, ERR_NO_MEMORY, __func__, "no memory for a health check");
 }
 
-struct lowers {
-	int *fds; /* topmost first */
-	size_t n;
-};
-
-static void lowers_clear(struct lowers *l)
-{
-	for (size_t i = 0; l->fds && i < l->n; i++)
-		fd_close(&l->fds[i]);
-	free(l->fds);
-}
-
-static enum err_kind open_lowers(const struct images *im, const struct image *i, struct lowers *ret,
-				 struct err *e)
-{
-	size_t n = i->config.n_diff_ids;
-	enum err_kind k = ERR_OK;
-
-	ret->fds = calloc(n + 1, sizeof(*ret->fds));
-	if (!ret->fds)
-		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for layers");
-	for (; k == ERR_OK && ret->n < n; ret->n++) {
-		ret->fds[ret->n] = -1;
-		k = layer_open(im, &i->chain_ids[n - 1 - ret->n], image_form(), &ret->fds[ret->n],
-			       e);
-	}
-	return k == ERR_NOT_FOUND ? err_set(e, k, __func__, "a layer was removed meanwhile") : k;
-}
-
 /* The image's files, to look for users in. */
-static enum err_kind open_image_root(const struct lowers *l, int *ret, struct err *e)
+static enum err_kind open_image_root(const struct layer_list *l, int *ret, struct err *e)
 {
 	struct overlay o = { .lowers = l->fds,
 			     .n_lowers = l->n,
@@ -399,7 +370,7 @@ static enum err_kind make_from_image(struct ctl *t, struct images *im, const str
 				     const struct make_options *o, struct container *c,
 				     struct err *e)
 {
-	CLEANUP(lowers_clear) struct lowers lowers = { 0 };
+	AUTO_LAYER_LIST lowers = { 0 };
 	AUTO_CLOSE root = -1;
 	struct tree_stats stats = { 0 };
 	enum err_kind k = keep_image(im, i, c->record.id, e);
@@ -408,7 +379,8 @@ static enum err_kind make_from_image(struct ctl *t, struct images *im, const str
 		k = pull_unpack(im, i, image_form(), CLI_UMASK, &stats, e);
 	if (k == ERR_OK) {
 		image_tell_left_out(&stats);
-		k = open_lowers(im, i, &lowers, e);
+		k = layer_list_open(im, i->chain_ids, i->config.n_diff_ids, image_form(), &lowers,
+				    e);
 	}
 	if (k == ERR_OK)
 		k = open_image_root(&lowers, &root, e);

@@ -110,6 +110,39 @@ enum err_kind layer_open(const struct images *im, const struct digest *chain,
 	return fd_open_at(dir, "diff", O_RDONLY | O_DIRECTORY, 0, ret_fd, e);
 }
 
+enum err_kind layer_list_open(const struct images *im, const struct digest *chain_ids, size_t n,
+			      struct layer_form form, struct layer_list *ret, struct err *e)
+{
+	AUTO_LAYER_LIST l = { .fds = calloc(n + 1, sizeof(*l.fds)) };
+
+	if (!l.fds)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for layers");
+	while (l.n < n) {
+		const struct digest *chain = &chain_ids[n - 1 - l.n];
+		char name[NAME_MAX_BYTES];
+		enum err_kind k;
+
+		l.fds[l.n++] = -1;
+		k = layer_open(im, chain, form, &l.fds[l.n - 1], e);
+		if (k == ERR_NOT_FOUND)
+			return err_set(e, k, __func__, "layer %s is not here any more",
+				       layer_name(chain, name));
+		if (k != ERR_OK)
+			return k;
+	}
+	*ret = l;
+	l = (struct layer_list){ 0 };
+	return ERR_OK;
+}
+
+void layer_list_close(struct layer_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		fd_close(&l->fds[i]);
+	free(TAKE(l->fds));
+	l->n = 0;
+}
+
 /* --- Staging --- */
 
 static enum err_kind lock_file(int fd, bool wait, bool *ret_locked, struct err *e)

@@ -22,6 +22,17 @@ struct layer_form {
 MUST_CHECK enum err_kind layer_open(const struct images *im, const struct digest *chain,
 				    struct layer_form form, int *ret_fd, struct err *e);
 
+/* All of an image's, topmost first.  ERR_NOT_FOUND if one is missing. */
+struct layer_list {
+	int *fds; /* owned */
+	size_t n;
+};
+MUST_CHECK enum err_kind layer_list_open(const struct images *im, const struct digest *chain_ids,
+					 size_t n, struct layer_form form, struct layer_list *ret,
+					 struct err *e);
+void layer_list_close(struct layer_list *l);
+#define AUTO_LAYER_LIST CLEANUP(layer_list_close) struct layer_list
+
 struct layer_staging {
 	const struct images *im;
 	struct digest chain;

@@ -364,6 +364,15 @@ def life(r):
     tap.same("gone", [], ps(r))
 
 
+@tap.case("start right after the end, again and again")
+def again(r):
+    r.berth("run", "--name", "again", r.box, "sh", "-c", "echo x >>/n; wc -l </n")
+    for _ in range(10):
+        r.berth("start", "again")
+        r.berth("wait", "again")
+    tap.same("runs", [str(n) for n in range(1, 12)], r.berth("logs", "again").split())
+
+
 @tap.case("a container keeps its changes, and its image")
 def keeps(r):
     r.berth("run", "--name", "k", r.box, "sh", "-c", "echo changed >/etc/new; rm -f /etc/group")
