@@ -164,7 +164,7 @@ static void prepare_trash(const char *dir)
 
 	prepare_live(st);
 	d = gc_push_image(st, "a", "config", "trashed", "back");
-	MUST(repo_manifest_delete(st, &r, &d, &e) == ERR_OK);
+	MUST(repo_manifest_delete(st, &r, &d, NULL, &e) == ERR_OK);
 	MUST(collect(st, &e) == ERR_OK);
 	MUST(gc_trash_rows(st) == 2 && !gc_has_blob(st, "a", "trashed"));
 	store_close(&st);

@@ -168,7 +168,7 @@ static void test_restore_by_name(void **state)
 	(void)snprintf(args, sizeof(args), "{\"item\":\"a@%s\"}", digest_text(&d, text));
 	assert_ok(ask("trash.restore", args, &got, &e), &e);
 	assert_true(gc_has_blob(ops.store, "a", "deleted"));
-	assert_ok(repo_tag_delete(ops.store, &r, &t, &e), &e);
+	assert_ok(repo_tag_delete(ops.store, &r, &t, NULL, &e), &e);
 	assert_ok(ask("trash.restore", "{\"item\":\"a:v1\"}", &again, &e), &e);
 	d = gc_tag(ops.store, "a", "v1");
 	assert_int_equal(d.alg, DIGEST_SHA256);
