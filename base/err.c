@@ -16,6 +16,7 @@ static const char *const kind_names[ERR_KIND_N] = {
 	[ERR_TOO_MANY] = "too-many",
 	[ERR_DENIED] = "denied",
 	[ERR_LOGIN] = "login",
+	[ERR_AWAY] = "away",
 	[ERR_IN_USE] = "in-use",
 	[ERR_REFS] = "refs",
 	[ERR_NO_SPACE] = "no-space",

@@ -23,6 +23,7 @@ enum err_kind {
 	ERR_TOO_MANY,    /* over a limit of ours that passes with time */
 	ERR_DENIED,      /* known, but not allowed */
 	ERR_LOGIN,       /* who asks is not known, or not well enough */
+	ERR_AWAY,        /* a service that we ask does not answer, or not as it should */
 	ERR_IN_USE,      /* something else refers to it or works on it */
 	ERR_REFS,        /* a manifest refers to content that is not there */
 	ERR_NO_SPACE,    /* disk or quota full */

@@ -31,10 +31,14 @@ MUST_CHECK enum err_kind fd_read_rest(int fd, struct sbuf *b, const char *what, 
 
 /*
  * Makes these bytes the file's whole content, durable when ERR_OK comes back; any reader sees all of the old or all of the
- * new.  name.new must not be anybody else's.
+ * new.  name.new must not be anybody else's.  The owner stays; made by root, a new file is its directory's owner's.
  */
 MUST_CHECK enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_t mode,
 					 struct err *e);
+
+/* The same for what need not outlast a power cut. */
+MUST_CHECK enum err_kind fd_swap_file(int dir, const char *name, struct str bytes, mode_t mode,
+				      struct err *e);
 
 /* openat with O_CLOEXEC | O_NOFOLLOW added. */
 MUST_CHECK enum err_kind fd_open_at(int dir, const char *name, int flags, mode_t mode, int *ret,

@@ -85,7 +85,8 @@ void secret_clear(struct secret_buf *b)
 	b->n = 0;
 }
 
-static int sextet(char c)
+/* The last two differ between the alphabets. */
+static int sextet(char c, const char last[static 2])
 {
 	if (c >= 'A' && c <= 'Z')
 		return c - 'A';
@@ -93,19 +94,29 @@ static int sextet(char c)
 		return c - 'a' + 26;
 	if (c >= '0' && c <= '9')
 		return c - '0' + 52;
-	return c == '+' ? 62 : (c == '/' ? 63 : -1);
+	return c == last[0] ? 62 : (c == last[1] ? 63 : -1);
 }
 
-/* OpenSSL's decoder lets pass blanks, and bits that count for nothing: two texts would be one secret. */
-static bool is_canonical(struct str in, size_t n_pad)
+/*
+ * Letters of the alphabet only, and no bit that counts for nothing.  Decoders let pass blanks and such bits: two texts would
+ * be one secret.
+ */
+static bool is_canonical(struct str in, const char last[static 2])
 {
-	static const int unused[] = { 0, 3, 15 };
+	static const int unused[] = { 0, 0, 15, 3 };
 
-	for (size_t i = 0; i < in.n - n_pad; i++) {
-		if (sextet(in.p[i]) < 0)
+	if (in.n % 4 == 1)
+		return false;
+	for (size_t i = 0; i < in.n; i++) {
+		if (sextet(in.p[i], last) < 0)
 			return false;
 	}
-	return (sextet(in.p[in.n - n_pad - 1]) & unused[n_pad]) == 0;
+	return in.n == 0 || (sextet(in.p[in.n - 1], last) & unused[in.n % 4]) == 0;
+}
+
+bool base64url_is_canonical(struct str in)
+{
+	return in.n > 0 && is_canonical(in, "-_");
 }
 
 bool base64_decode(struct str in, struct secret_buf *ret)
@@ -121,12 +132,32 @@ bool base64_decode(struct str in, struct secret_buf *ret)
 		n_pad++;
 	if (in.n == 0)
 		return true;
-	if (!is_canonical(in, n_pad))
+	if (!is_canonical((struct str){ in.p, in.n - n_pad }, "+/"))
 		return false;
 	n = EVP_DecodeBlock((uint8_t *)ret->p, (const uint8_t *)in.p, (int)in.n);
 	if (n < 0)
 		return false;
 	ret->n = (size_t)n - n_pad;
 	ret->p[ret->n] = '\0';
+	return true;
+}
+
+void base64url_sha256(const uint8_t bytes[static 32], char ret[static BASE64URL_SHA256_MAX])
+{
+	unsigned char text[BASE64URL_SHA256_MAX + 1]; /* one = at the end, and a NUL */
+
+	(void)EVP_EncodeBlock(text, bytes, 32);
+	for (size_t i = 0; i + 1 < BASE64URL_SHA256_MAX; i++)
+		ret[i] = (char)(text[i] == '+' ? '-' : (text[i] == '/' ? '_' : text[i]));
+	ret[BASE64URL_SHA256_MAX - 1] = '\0';
+}
+
+bool base64_encode(struct str in, struct secret_buf *ret)
+{
+	ret->n = 0;
+	ret->p[0] = '\0';
+	if (in.n > SECRET_MAX / 4 * 3)
+		return false;
+	ret->n = (size_t)EVP_EncodeBlock((uint8_t *)ret->p, (const uint8_t *)in.p, (int)in.n);
 	return true;
 }

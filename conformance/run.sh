@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Run the OCI distribution conformance suite against a berthd of our own, twice: with its default switches, and as the
-# coming version of the specification with every optional switch on.  Prints TAP; reports stay in build/conformance/.
+# Run the OCI distribution conformance suite against a berthd of our own: with its default switches, as the coming version of
+# the specification with every optional switch on, and so with TLS and a login, by token and by password.  Prints TAP;
+# reports stay in build/conformance/.
 #
 # One of the switches pushes an image whose layer nobody pushed and wants it accepted; berthd refuses that unless
 # manifest.sparse is "all", so it is for the second run.
@@ -14,10 +15,9 @@ out=$PWD/build/conformance
 optional=(OCI_API_BLOBS_DIGEST_HEADER OCI_API_BLOBS_UPLOAD_CANCEL OCI_API_MANIFESTS_DIGEST_HEADER
 	OCI_API_MANIFESTS_TAG_PARAM OCI_DATA_SPARSE)
 
-echo 1..2
+echo 1..4
 [[ -x $suite ]] || {
-	echo "ok 1 # SKIP $suite is missing: make deps-test"
-	echo "ok 2 # SKIP $suite is missing: make deps-test"
+	printf 'ok %s # SKIP %s is missing: make deps-test\n' 1 "$suite" 2 "$suite" 3 "$suite" 4 "$suite"
 	exit 0
 }
 
@@ -39,7 +39,7 @@ start() {
 		kill -0 "$pid" 2>/dev/null || break
 		sleep 0.1
 	done
-	address=$(sed -n 's|^listening on http://||p' "$work/out")
+	address=$(sed -nE 's|^listening on https?://||p' "$work/out")
 	[[ $address ]] && return
 	sed 's/^/# /' "$work/err"
 	echo "Bail out! $berthd does not start"
@@ -53,7 +53,7 @@ run() {
 	shift 3
 	rm -rf "$dir"
 	mkdir -p "$dir"
-	env "$@" OCI_REGISTRY="$address" OCI_TLS=disabled OCI_RESULTS_DIR="$dir" OCI_REPO1="$name/one" OCI_REPO2="$name/two" \
+	env OCI_TLS=disabled "$@" OCI_REGISTRY="$address" OCI_RESULTS_DIR="$dir" OCI_REPO1="$name/one" OCI_REPO2="$name/two" \
 		"$suite" >"$log" 2>&1
 	local totals
 	totals=$(python3 - "$dir" <<'PY'
@@ -87,4 +87,18 @@ run 1 default '[0-9]+' OCI_VERSION=1.1
 stop
 start --manifest.sparse=all
 run 2 all 0 OCI_VERSION=dev "${optional[@]/%/=true}"
+stop
+
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=berth \
+	-addext subjectAltName=IP:127.0.0.1 -keyout "$work/key" -out "$work/cert" 2>/dev/null
+echo secret | "$berthd" user add suite --auth.htpasswd="$work/users"
+guarded=(--manifest.sparse=all --auth.htpasswd="$work/users" "--tls.certificates=[{certificate: $work/cert, key: $work/key}]"
+	"--access=[{who: suite, repositories: '**', allow: [pull, push, delete]}]")
+as_suite=(OCI_VERSION=dev "${optional[@]/%/=true}" OCI_TLS=enabled SSL_CERT_FILE="$work/cert" OCI_USERNAME=suite
+	OCI_PASSWORD=secret)
+start "${guarded[@]}"
+run 3 tls-token 0 "${as_suite[@]}"
+stop
+start "${guarded[@]}" --auth.tokens.enabled=false
+run 4 tls-basic 0 "${as_suite[@]}"
 exit $failed

@@ -1,4 +1,8 @@
+#include "server/access.h"
 #include "server/api.h"
+
+#define CATALOG_STEP ((size_t)1000)
+#define CATALOG_LOOKED_AT_MAX 20000 /* names, for one answer */
 
 /* n and last (distribution-spec "Listing Tags"; the catalog takes the same). */
 struct page {
@@ -52,8 +56,9 @@ static void send_list(struct request *rq, struct jv *take)
 
 static void link_next(struct request *rq, const struct page *p, struct str last)
 {
-	reply_header(&rq->reply, "Link", "<%.*s?n=%llu&last=%.*s>; rel=\"next\"",
-		     STR_FMT(rq->target.path), (unsigned long long)p->n, STR_FMT(last));
+	reply_header(&rq->reply, "Link", "<%s%.*s?n=%llu&last=%.*s>; rel=\"next\"",
+		     rq->server->origin.prefix, STR_FMT(rq->target.path), (unsigned long long)p->n,
+		     STR_FMT(last));
 }
 
 enum err_kind api_tags(struct request *rq, struct err *e)
@@ -77,19 +82,64 @@ enum err_kind api_tags(struct request *rq, struct err *e)
 	return ERR_OK;
 }
 
+/* Names that who asks may not read are left out; *p takes what is left of the page. */
+static void keep_readable(const struct request *rq, const struct name_page *found,
+			  struct name_page *p, struct str *ret_last)
+{
+	const char *at = found->names.p;
+
+	for (size_t i = 0; i < found->n; i++) {
+		*ret_last = str_of(at);
+		if (access_may_pull(rq, *ret_last)) {
+			sbuf_add(&p->names, at, ret_last->n + 1);
+			p->n++;
+		}
+		at += ret_last->n + 1;
+	}
+}
+
+/*
+ * Fills a page with readable names out of as many pages of all names as that takes, up to a bound: then a page is short,
+ * and the next one goes on from *ret_last, which is not in this one.
+ */
+static enum err_kind readable_page(const struct request *rq, const struct page *want,
+				   struct name_page *p, struct repo_name *ret_last, struct err *e)
+{
+	struct str after = want->last;
+	size_t looked_at = 0, n = (size_t)want->n;
+	enum err_kind k = ERR_OK;
+
+	do {
+		AUTO_NAME_PAGE found = NAME_PAGE_INIT;
+		size_t ask = rq->server->auth ? MIN(n - p->n, CATALOG_STEP) : n;
+
+		k = index_repo_page(store_index(rq->server->store), after, ask, &found, e);
+		if (k != ERR_OK)
+			return k;
+		keep_readable(rq, &found, p, &after);
+		p->more = found.more;
+		looked_at += found.n;
+		if (found.n && !repo_name_parse(ret_last, after))
+			return err_set(e, ERR_CORRUPT, __func__, "the index has a bad name");
+		after = repo_name_str(ret_last);
+	} while (p->more && p->n < n && looked_at < CATALOG_LOOKED_AT_MAX);
+	return ERR_OK;
+}
+
 enum err_kind api_catalog(struct request *rq, struct err *e)
 {
 	AUTO_NAME_PAGE names = NAME_PAGE_INIT;
-	struct str last = { "", 0 };
+	struct repo_name last = { .len = 0 };
+	struct str ignored;
 	struct page p;
 	enum err_kind k = parse_page(rq, &p, e);
 
 	if (k == ERR_OK)
-		k = index_repo_page(store_index(rq->server->store), p.last, (size_t)p.n, &names, e);
+		k = readable_page(rq, &p, &names, &last, e);
 	if (k != ERR_OK)
 		return k;
-	send_list(rq, jv_pack("{s:o}", "repositories", names_value(&names, &last)));
+	send_list(rq, jv_pack("{s:o}", "repositories", names_value(&names, &ignored)));
 	if (names.more && !p.wants_none)
-		link_next(rq, &p, last);
+		link_next(rq, &p, repo_name_str(&last));
 	return ERR_OK;
 }

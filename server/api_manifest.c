@@ -2,6 +2,7 @@
 
 #include "base/fd.h"
 #include "base/hash.h"
+#include "server/access.h"
 #include "storage/repo.h"
 
 /* Manifests too long for the index are served from their file. */
@@ -127,7 +128,8 @@ static void created(struct request *rq, const struct manifest_push *push,
 
 	digest_text(&push->digest, text);
 	rq->reply.status = 201;
-	reply_header(&rq->reply, "Location", "/v2/%s/manifests/%s", rq->path.repo.s, text);
+	reply_header(&rq->reply, "Location", "%s/v2/%s/manifests/%s", rq->server->origin.prefix,
+		     rq->path.repo.s, text);
 	reply_header(&rq->reply, "Docker-Content-Digest", "%s", text);
 	if (pushed->has_subject)
 		reply_header(&rq->reply, "OCI-Subject", "%s", digest_text(&pushed->subject, text));
@@ -143,6 +145,7 @@ enum err_kind api_manifest_put(struct request *rq, struct err *e)
 		.body = { rq->body.p ? rq->body.p : "", rq->body.n },
 		.media_type = media_type_bare(str_of(request_header(rq, "Content-Type"))),
 		.tags = tags,
+		.guard = access_guard(rq),
 	};
 	enum err_kind k = parse_tags(rq, tags, &push.n_tags, e);
 
@@ -163,11 +166,12 @@ enum err_kind api_manifest_delete(struct request *rq, struct err *e)
 {
 	const struct path *p = &rq->path;
 	struct store *st = rq->server->store;
+	const struct change_guard *g = access_guard(rq);
 	enum err_kind k;
 
 	rq->about = p->has_digest ? RES_MANIFEST : RES_TAG;
-	k = p->has_digest ? repo_manifest_delete(st, &p->repo, &p->digest, e)
-			  : repo_tag_delete(st, &p->repo, &p->tag, e);
+	k = p->has_digest ? repo_manifest_delete(st, &p->repo, &p->digest, g, e)
+			  : repo_tag_delete(st, &p->repo, &p->tag, g, e);
 	if (k == ERR_OK)
 		rq->reply.status = 202;
 	return k;

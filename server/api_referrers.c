@@ -62,10 +62,10 @@ static void link_next(struct request *rq, struct str type, const struct referrer
 	char encoded[3 * MEDIA_TYPE_MAX + 4] = "", digest[DIGEST_TEXT_MAX];
 
 	encode_type(type, encoded, sizeof(encoded));
-	reply_header(&rq->reply, "Link", "<%.*s?%s%s%slast=%016llx.%s>; rel=\"next\"",
-		     STR_FMT(rq->target.path), type.n ? "artifactType=" : "", encoded,
-		     type.n ? "&" : "", (unsigned long long)last->type_hash,
-		     digest_text(&last->manifest, digest));
+	reply_header(&rq->reply, "Link", "<%s%.*s?%s%s%slast=%016llx.%s>; rel=\"next\"",
+		     rq->server->origin.prefix, STR_FMT(rq->target.path),
+		     type.n ? "artifactType=" : "", encoded, type.n ? "&" : "",
+		     (unsigned long long)last->type_hash, digest_text(&last->manifest, digest));
 }
 
 /* Descriptors are kept as the JSON that goes out, so the list is put together as text. */

@@ -1,6 +1,8 @@
 #include "server/api.h"
 
+#include "server/access.h"
 #include "server/range.h"
+#include "storage/quota.h"
 #include "storage/repo.h"
 
 /* What a POST asks for (distribution-spec "Pushing blobs"). */
@@ -39,7 +41,8 @@ static void blob_created(struct request *rq, const struct digest *d)
 
 	digest_text(d, text);
 	rq->reply.status = 201;
-	reply_header(&rq->reply, "Location", "/v2/%s/blobs/%s", rq->path.repo.s, text);
+	reply_header(&rq->reply, "Location", "%s/v2/%s/blobs/%s", rq->server->origin.prefix,
+		     rq->path.repo.s, text);
 	reply_header(&rq->reply, "Docker-Content-Digest", "%s", text);
 }
 
@@ -49,16 +52,40 @@ static void session_headers(struct request *rq, const struct upload_id *id, uint
 	char text[UPLOAD_ID_TEXT_MAX];
 
 	upload_id_text(id, text);
-	reply_header(&rq->reply, "Location", "/v2/%s/blobs/uploads/%s", rq->path.repo.s, text);
+	reply_header(&rq->reply, "Location", "%s/v2/%s/blobs/uploads/%s", rq->server->origin.prefix,
+		     rq->path.repo.s, text);
 	reply_header(&rq->reply, "Docker-Upload-UUID", "%s", text);
 	reply_header(&rq->reply, "Range", "0-%llu", (unsigned long long)(offset ? offset - 1 : 0));
+}
+
+/* Saves a client from sending what a quota would refuse in the end; d (may be NULL) is what it says it will be. */
+static enum err_kind check_room(struct request *rq, const struct digest *d, struct err *e)
+{
+	struct store *st = rq->server->store;
+	struct blob_info there;
+
+	rq->about = RES_UPLOAD;
+	if (!store_quotas(st) || !rq->has_length ||
+	    (d && index_blob_find(store_index(st), &rq->path.repo, d, &there, e) == ERR_OK))
+		return ERR_OK;
+	return quota_has_room(store_quotas(st), &rq->path.repo, rq->length, e);
+}
+
+/* What a quota refuses is not kept for another try: its bytes would fill the disk all the same. */
+static void give_up(struct request *rq)
+{
+	struct err ignored;
+
+	if (rq->upload)
+		(void)!upload_cancel(&rq->upload, &ignored);
 }
 
 enum err_kind api_upload_start_open(struct request *rq, struct err *e)
 {
 	struct start s;
+	enum err_kind k = parse_start(rq, &s, e);
 
-	return parse_start(rq, &s, e);
+	return k == ERR_OK && s.has_digest ? check_room(rq, &s.digest, e) : k;
 }
 
 enum err_kind api_upload_start(struct request *rq, struct err *e)
@@ -70,7 +97,8 @@ enum err_kind api_upload_start(struct request *rq, struct err *e)
 
 	rq->about = RES_UPLOAD;
 	if (k == ERR_OK && s.has_mount) {
-		k = repo_blob_mount(st, &rq->path.repo, s.has_from ? &s.from : NULL, &s.digest, e);
+		k = repo_blob_mount(st, &rq->path.repo, s.has_from ? &s.from : NULL, &s.digest,
+				    access_guard(rq), e);
 		if (k != ERR_NOT_FOUND) {
 			if (k == ERR_OK)
 				blob_created(rq, &s.digest);
@@ -86,6 +114,8 @@ enum err_kind api_upload_start(struct request *rq, struct err *e)
 			k = upload_finish(&rq->upload, &s.digest, e);
 		if (k == ERR_OK)
 			blob_created(rq, &s.digest);
+		else if (k == ERR_DENIED)
+			give_up(rq);
 		return k;
 	}
 	if (k == ERR_OK)
@@ -148,7 +178,7 @@ static enum err_kind check_chunk(struct request *rq, struct err *e)
 			    (unsigned long long)first, (unsigned long long)offset);
 }
 
-enum err_kind api_upload_open(struct request *rq, struct err *e)
+static enum err_kind open_session(struct request *rq, struct err *e)
 {
 	enum err_kind k;
 
@@ -159,6 +189,13 @@ enum err_kind api_upload_open(struct request *rq, struct err *e)
 	if (k != ERR_OK)
 		upload_release(&rq->upload);
 	return k;
+}
+
+enum err_kind api_upload_open(struct request *rq, struct err *e)
+{
+	enum err_kind k = check_room(rq, NULL, e);
+
+	return k == ERR_OK ? open_session(rq, e) : k;
 }
 
 enum err_kind api_upload_append(struct request *rq, struct err *e)
@@ -184,7 +221,9 @@ enum err_kind api_upload_finish_open(struct request *rq, struct err *e)
 	struct digest d;
 	enum err_kind k = parse_digest(rq, &d, e);
 
-	return k == ERR_OK ? api_upload_open(rq, e) : k;
+	if (k == ERR_OK)
+		k = check_room(rq, &d, e);
+	return k == ERR_OK ? open_session(rq, e) : k;
 }
 
 enum err_kind api_upload_finish(struct request *rq, struct err *e)
@@ -197,6 +236,8 @@ enum err_kind api_upload_finish(struct request *rq, struct err *e)
 		k = upload_finish(&rq->upload, &d, e);
 	if (k == ERR_OK)
 		blob_created(rq, &d);
+	else if (k == ERR_DENIED)
+		give_up(rq);
 	return k;
 }
 

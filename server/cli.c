@@ -7,6 +7,7 @@
 #include "server/admin.h"
 
 #define WORDS_MAX 4
+#define OPTION_MAX 32
 #define CONF_ARGS_MAX 256
 
 int cli_complain(enum exit_status status, const struct err *e)
@@ -45,17 +46,38 @@ static enum err_kind set_arg(struct parsed *p, const char *name, const char *val
 		   : err_set(e, ERR_INVALID, __func__, "%s is no text", name);
 }
 
-/* Flags are the command's own; the rest are options of berthd. */
-static enum err_kind take_option(struct parsed *p, const char *flags, int n, char *const *args,
+/* The name of an option that takes a value, if it is one of them: "name=" in the list. */
+static bool is_valued(const char *options, struct str name, char ret[static OPTION_MAX])
+{
+	char word[OPTION_MAX + 1];
+
+	(void)snprintf(word, sizeof(word), "%.*s=", STR_FMT(name));
+	return str_copy(name, ret, OPTION_MAX) && has_word(options, str_of(word));
+}
+
+static enum err_kind take_valued(struct parsed *p, const char *name, const char *value,
+				 struct err *e)
+{
+	return value ? set_arg(p, name, value, e)
+		     : err_set(e, ERR_INVALID, __func__, "option --%s needs a value", name);
+}
+
+/* Some are the command's own; the rest are options of berthd. */
+static enum err_kind take_option(struct parsed *p, const char *options, int n, char *const *args,
 				 int *i, struct err *e)
 {
-	struct str name = str_of(args[*i] + 2);
+	struct str name = str_of(args[*i] + 2), head, value;
+	char own[OPTION_MAX];
 
 	if (str_eq(name, STR("json"))) {
 		p->json = true;
 		return ERR_OK;
 	}
-	if (has_word(flags, name))
+	if (!str_cut(name, '=', &head, &value))
+		value.p = NULL;
+	if (is_valued(options, head, own))
+		return take_valued(p, own, value.p ? value.p : *i + 1 < n ? args[++*i] : NULL, e);
+	if (has_word(options, name))
 		return set_arg(p, name.p, "true", e);
 	if (p->n_conf_args + 2 > CONF_ARGS_MAX)
 		return err_set(e, ERR_INVALID, __func__, "too many options");
@@ -65,7 +87,7 @@ static enum err_kind take_option(struct parsed *p, const char *flags, int n, cha
 	return ERR_OK;
 }
 
-static enum err_kind parse(struct parsed *p, const char *flags, int n, char *const *args,
+static enum err_kind parse(struct parsed *p, const char *options, int n, char *const *args,
 			   struct err *e)
 {
 	enum err_kind k = ERR_OK;
@@ -75,7 +97,7 @@ static enum err_kind parse(struct parsed *p, const char *flags, int n, char *con
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for arguments");
 	for (int i = 0; i < n && k == ERR_OK; i++) {
 		if (strncmp(args[i], "--", 2) == 0)
-			k = take_option(p, flags, n, args, &i, e);
+			k = take_option(p, options, n, args, &i, e);
 		else if (p->n_words == WORDS_MAX)
 			k = err_set(e, ERR_INVALID, __func__, "too many arguments");
 		else
@@ -99,21 +121,47 @@ static enum err_kind set_path(struct parsed *p, const char *name, const char *pa
 		   : err_set(e, ERR_INVALID, __func__, "%.80s is too long a path", path);
 }
 
-/* The way that the words name; its argument joins the operation's. */
+static size_t count_words(const char *list)
+{
+	struct str rest = str_of(list), word;
+	size_t n = 0;
+
+	for (; rest.n; n++)
+		(void)str_cut(rest, ' ', &word, &rest);
+	return n;
+}
+
+/* The arguments join the operation's, under the names that it has for them. */
+static enum err_kind set_arguments(struct parsed *p, const struct cli_usage *u, size_t first,
+				   struct err *e)
+{
+	struct str rest = str_of(u->arguments), word;
+	enum err_kind k = ERR_OK;
+
+	for (size_t i = first; rest.n && k == ERR_OK; i++) {
+		char name[OPTION_MAX];
+
+		(void)str_cut(rest, ' ', &word, &rest);
+		(void)str_copy(word, name, sizeof(name));
+		k = u->is_path && rest.n == 0 ? set_path(p, name, p->words[i], e)
+					      : set_arg(p, name, p->words[i], e);
+	}
+	return k;
+}
+
+/* The way that the words name. */
 static enum err_kind choose(struct parsed *p, const char *command, const struct cli_usage *usages,
 			    size_t n, const struct cli_usage **ret, struct err *e)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct cli_usage *u = &usages[i];
-		size_t want = (size_t)(u->word != NULL) + (size_t)(u->argument != NULL);
+		size_t first = u->word != NULL;
+		size_t want = first + (u->arguments ? count_words(u->arguments) : 0);
 
 		if (p->n_words != want || (u->word && strcmp(u->word, p->words[0]) != 0))
 			continue;
 		*ret = u;
-		if (!u->argument)
-			return ERR_OK;
-		return u->is_path ? set_path(p, u->argument, p->words[want - 1], e)
-				  : set_arg(p, u->argument, p->words[want - 1], e);
+		return u->arguments ? set_arguments(p, u, first, e) : ERR_OK;
 	}
 	return err_set(e, ERR_INVALID, __func__, "\"berthd help\" says how \"berthd %s\" is called",
 		       command);
@@ -171,7 +219,7 @@ static enum err_kind ask(const struct conf *c, struct telling *t, const struct j
 	return k == ERR_OK ? admin_ask(fd, t->usage->op, args, tell, t, e) : k;
 }
 
-int cli_run(const char *command, const struct cli_usage *usages, size_t n, const char *flags,
+int cli_run(const char *command, const struct cli_usage *usages, size_t n, const char *options,
 	    int n_args, char *const *args)
 {
 	struct parsed p = { .n_words = 0 };
@@ -179,7 +227,7 @@ int cli_run(const char *command, const struct cli_usage *usages, size_t n, const
 	struct conf c;
 	struct err e = { 0 };
 	enum exit_status failed = EXIT_USAGE;
-	enum err_kind k = parse(&p, flags, n_args, args, &e);
+	enum err_kind k = parse(&p, options, n_args, args, &e);
 
 	if (k == ERR_OK)
 		k = choose(&p, command, usages, n, &t.usage, &e);
@@ -190,6 +238,8 @@ int cli_run(const char *command, const struct cli_usage *usages, size_t n, const
 		t.json = p.json;
 		log_set_level(LOG_ERROR);
 		k = ask(&c, &t, p.args, &e);
+		if (k == ERR_INVALID && t.usage->alone)
+			failed = EXIT_USAGE;
 		conf_clear(&c);
 	}
 	jv_free(&p.args);

@@ -1,6 +1,6 @@
 /*
  * cli - commands that ask for an operation (ops.h): of the daemon that runs on the root, or else of this process, which
- * opens the root itself.  All take --json, --root and the other options of berthd.
+ * opens the root itself; some need no store.  All take --json, --root and the other options of berthd.
  */
 #pragma once
 
@@ -13,17 +13,20 @@ int cli_complain(enum exit_status status, const struct err *e);
 
 /* One way to call a command. */
 struct cli_usage {
-	const char *word;     /* the first one after the command, NULL if there is none */
-	const char *op;       /* the operation's name */
-	op_fn *alone;         /* instead of op: needs no store, and no daemon may run */
-	const char *argument; /* the operation's name for the argument that must follow, or NULL */
-	bool is_path;         /* the argument: made absolute, as the daemon runs elsewhere */
+	const char *word; /* the first one after the command, NULL if there is none */
+	const char *op;   /* the operation's name */
+	op_fn *
+	    alone; /* instead of op: by this process, without ops' store; ERR_INVALID is a mistake of the caller */
+	const char *arguments; /* the operation's names for those that must follow, or NULL */
+	bool is_path;          /* the last argument: made absolute, as the daemon runs elsewhere */
 	void (*print)(const struct jv *item);             /* for people */
 	enum exit_status (*judge)(const struct jv *item); /* NULL: all is well with each */
 };
 
-/* flags are the command's own, as names separated by spaces.  The result is the exit status. */
-int cli_run(const char *command, const struct cli_usage *usages, size_t n, const char *flags,
+/*
+ * options are the command's own, as names separated by spaces; "name=" takes a value.  The result is the exit status.
+ */
+int cli_run(const char *command, const struct cli_usage *usages, size_t n, const char *options,
 	    int n_args, char *const *args);
 
 /* For printing. */
@@ -36,9 +39,12 @@ const char *cli_bytes(unsigned long long v, char buf[static CLI_BYTES_MAX]);
 
 /* The commands. */
 int cli_backup(int n_args, char *const *args);
-int cli_gc(int n_args, char *const *args);
+int cli_check_access(int n_args, char *const *args);
 int cli_fsck(int n_args, char *const *args);
+int cli_gc(int n_args, char *const *args);
+int cli_key(int n_args, char *const *args);
 int cli_rebuild(int n_args, char *const *args);
 int cli_restore(int n_args, char *const *args);
 int cli_scrub(int n_args, char *const *args);
 int cli_trash(int n_args, char *const *args);
+int cli_user(int n_args, char *const *args);

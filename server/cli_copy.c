@@ -67,7 +67,7 @@ int cli_backup(int n_args, char *const *args)
 {
 	static const struct cli_usage usages[] = {
 		{ .op = "backup",
-		  .argument = "directory",
+		  .arguments = "directory",
 		  .is_path = true,
 		  .print = print_copy,
 		  .judge = judge_copy },
@@ -80,7 +80,7 @@ int cli_restore(int n_args, char *const *args)
 {
 	static const struct cli_usage usages[] = {
 		{ .alone = op_restore,
-		  .argument = "directory",
+		  .arguments = "directory",
 		  .is_path = true,
 		  .print = print_copy,
 		  .judge = judge_copy },

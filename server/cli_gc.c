@@ -116,7 +116,7 @@ int cli_trash(int n_args, char *const *args)
 		{ .word = "ls", .op = "trash.ls", .print = print_trash },
 		{ .word = "restore",
 		  .op = "trash.restore",
-		  .argument = "item",
+		  .arguments = "item",
 		  .print = print_restored },
 		{ .word = "empty", .op = "trash.empty", .print = print_emptied },
 	};

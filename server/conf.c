@@ -30,6 +30,7 @@ struct option {
 };
 
 #define SPARSE_CHOICES "none index all"
+#define CLIENT_NAME_CHOICES "san uri email dns cn"
 #define LEVEL_CHOICES "error warn info debug"
 
 #define AT(field) offsetof(struct conf, field)
@@ -44,6 +45,10 @@ static const struct option options[] = {
 	  "directory of the store; made if its parent is there", NULL },
 	{ "listen", CONF_TEXT, AT(listen), 1, 0, "127.0.0.1:5000",
 	  "address and port; port 0 picks a free one", NULL },
+	{ "metrics.listen", CONF_TEXT, AT(metrics_listen), 0, 0, "",
+	  "address and port for /metrics, /livez, /readyz and /startupz alone, without TLS or login; then /metrics is there only", NULL },
+	{ "health.free_min", CONF_SIZE, AT(health_free_min), 0, 1024 * 1024 * M, "64M",
+	  "free space below which /readyz says no", NULL },
 	{ "threads", CONF_COUNT, AT(threads), 1, 64, "2",
 	  "threads that parse and answer; 1 runs everything, disk included, on one thread", NULL },
 	{ "workers", CONF_COUNT, AT(workers), 1, 512, "32",
@@ -67,7 +72,79 @@ static const struct option options[] = {
 	{ "http.drain", CONF_DURATION, AT(http_drain_ms), 0, DAY, "10s",
 	  "time that running requests have to end after SIGTERM", NULL },
 	{ "http.insecure", CONF_FLAG, AT(http_insecure), 0, 0, "false",
-	  "serve plain HTTP to anybody on an address that is not loopback", NULL },
+	  "serve without TLS or without accounts on an address that is not loopback", NULL },
+	{ "http.external_url", CONF_TEXT, AT(http_external_url), 0, 0, "",
+	  "address by which clients know this server, such as https://registry.example.org; needed behind a proxy", NULL },
+	{ "http.trusted_proxies", CONF_TEXT, AT(http_trusted_proxies), 0, 0, "",
+	  "addresses and networks whose X-Forwarded-For is believed", NULL },
+	{ "tls.certificates", CONF_LIST, AT(tls_certificates), 0, 0, "[]",
+	  "serve TLS with these: {certificate: FILE, key: FILE}, in PEM; the client's name for us chooses, changes count at once", NULL },
+	{ "tls.client_ca", CONF_TEXT, AT(tls_client_ca), 0, 0, "",
+	  "file of authorities whose certificates clients may show instead of a password", NULL },
+	{ "tls.client_crl", CONF_TEXT, AT(tls_client_crl), 0, 0, "",
+	  "file of revocation lists of these authorities", NULL },
+	{ "tls.client_name", CONF_CHOICE, AT(tls_client_name), 0, 0, "san",
+	  "what in a client's certificate is its name for access; san: the first URI, else e-mail address, else DNS name", CLIENT_NAME_CHOICES },
+	{ "auth.htpasswd", CONF_TEXT, AT(auth_htpasswd), 0, 0, "",
+	  "file of NAME:HASH lines with bcrypt hashes: berthd user edits it; changes count at once", NULL },
+	{ "auth.groups", CONF_LIST, AT(auth_groups), 0, 0, "[]",
+	  "groups of accounts for access: {name: dev, members: [alice, bob]}", NULL },
+	{ "auth.workers", CONF_COUNT, AT(auth_workers), 1, 64, "4",
+	  "threads that check passwords and ask directories", NULL },
+	{ "auth.password_cache", CONF_DURATION, AT(auth_password_cache_ms), 0, DAY, "5m",
+	  "how long a password that was right is not hashed again", NULL },
+	{ "auth.throttle.failures", CONF_COUNT, AT(auth_throttle_failures), 1, 1000, "5",
+	  "wrong passwords for an account from one address before it has to wait; four times as many for an address", NULL },
+	{ "auth.throttle.wait", CONF_DURATION, AT(auth_throttle_wait_ms), 1, 3600 * SECOND, "1s",
+	  "the first wait; each further failure doubles it", NULL },
+	{ "auth.throttle.wait_max", CONF_DURATION, AT(auth_throttle_wait_max_ms), 1, DAY, "5m",
+	  "the longest wait", NULL },
+	{ "auth.throttle.window", CONF_DURATION, AT(auth_throttle_window_ms), SECOND, DAY, "15m",
+	  "failures older than this are forgotten", NULL },
+	{ "auth.directory", CONF_TEXT, AT(auth_directory), 0, 0, "",
+	  "directory of API keys and of the keys that sign tokens; empty: auth in the root", NULL },
+	{ "auth.tokens.enabled", CONF_FLAG, AT(auth_tokens_enabled), 0, 0, "true",
+	  "give out tokens at /token, as all clients expect where not everything needs a login; false: ask for passwords", NULL },
+	{ "auth.tokens.service", CONF_TEXT, AT(auth_tokens_service), 1, 0, "berthd",
+	  "the name that tokens are for: registries that share auth.directory need different ones", NULL },
+	{ "auth.tokens.lifetime", CONF_DURATION, AT(auth_tokens_lifetime_ms), 60 * SECOND, DAY, "5m",
+	  "how long a token counts", NULL },
+	{ "auth.tokens.refresh", CONF_DURATION, AT(auth_tokens_refresh_ms), 60 * SECOND, 365 * DAY, "30d",
+	  "how long a login lasts at a client that keeps it, unless the password changes", NULL },
+	{ "auth.tokens.replace_keys", CONF_DURATION, AT(auth_tokens_replace_keys_ms), 60 * SECOND, 3650 * DAY, "30d",
+	  "age at which a key that signs tokens is replaced", NULL },
+	{ "auth.tokens.realm", CONF_TEXT, AT(auth_tokens_realm), 0, 0, "",
+	  "address of another token server that clients are sent to, one of auth.issuers; empty: /token here", NULL },
+	{ "auth.issuers", CONF_LIST, AT(auth_issuers), 0, 0, "[]",
+	  "other token servers: {name: gitlab, issuer: NAME, audience: NAME, keys: FILE}, or keys_url: URL; what their tokens grant is allowed", NULL },
+	{ "auth.oidc", CONF_LIST, AT(auth_oidc), 0, 0, "[]",
+	  "OpenID providers whose workload tokens are passwords: {name: ci, issuer: URL, audience: NAME, map: [..]}; see README", NULL },
+	{ "auth.ldap.url", CONF_TEXT, AT(auth_ldap_url), 0, 0, "",
+	  "directory that checks passwords: ldaps://HOST, or ldap://HOST with start_tls", NULL },
+	{ "auth.ldap.start_tls", CONF_FLAG, AT(auth_ldap_start_tls), 0, 0, "false",
+	  "begin TLS on a plain connection, and refuse to go on without", NULL },
+	{ "auth.ldap.ca", CONF_TEXT, AT(auth_ldap_ca), 0, 0, "",
+	  "file of authorities for the directory's certificate; empty: the system's", NULL },
+	{ "auth.ldap.bind_dn", CONF_TEXT, AT(auth_ldap_bind_dn), 0, 0, "",
+	  "entry as which people and groups are looked up; empty: anonymously", NULL },
+	{ "auth.ldap.bind_password", CONF_TEXT, AT(auth_ldap_bind_password), 0, 0, "",
+	  "file with its password", NULL },
+	{ "auth.ldap.users", CONF_TEXT, AT(auth_ldap_users), 0, 0, "",
+	  "entry below which people are", NULL },
+	{ "auth.ldap.user_filter", CONF_TEXT, AT(auth_ldap_user_filter), 0, 0, "(uid=${user})",
+	  "what finds one of them", NULL },
+	{ "auth.ldap.user_name", CONF_TEXT, AT(auth_ldap_user_name), 1, 0, "uid",
+	  "attribute with the name that access knows them by", NULL },
+	{ "auth.ldap.groups", CONF_TEXT, AT(auth_ldap_groups), 0, 0, "",
+	  "entry below which groups are; empty: they are not looked up", NULL },
+	{ "auth.ldap.group_filter", CONF_TEXT, AT(auth_ldap_group_filter), 0, 0, "(member=${dn})",
+	  "what finds the groups of somebody", NULL },
+	{ "auth.ldap.group_name", CONF_TEXT, AT(auth_ldap_group_name), 1, 0, "cn",
+	  "attribute with the name that access knows them by", NULL },
+	{ "auth.ldap.timeout", CONF_DURATION, AT(auth_ldap_timeout_ms), 100, 60 * SECOND, "5s",
+	  "longest wait for an answer", NULL },
+	{ "access", CONF_LIST, AT(access), 0, 0, "[]",
+	  "who may do what: {who: [alice, \"group:dev\"], repositories: \"team/**\", allow: [pull, push]}; see README", NULL },
 	{ "manifest.size_max", CONF_SIZE, AT(manifest_size_max), 1024, 64 * M, "4M",
 	  "bytes of a manifest", NULL },
 	{ "manifest.json_depth_max", CONF_COUNT, AT(manifest_json_depth_max), 8, MANIFEST_DEPTH_MAX, "64",
@@ -102,6 +179,14 @@ static const struct option options[] = {
 	  "time between the starts of two rounds over everything", NULL },
 	{ "retention", CONF_LIST, AT(retention), 0, 0, "[]",
 	  "which tags are kept, by repository: see the documentation of retention", NULL },
+	{ "quotas", CONF_LIST, AT(quotas), 0, 0, "[]",
+	  "how much repositories may hold: {repositories: \"team/**\", bytes: 10G, tags: 1000, count: 50}; see README", NULL },
+	{ "process.user", CONF_TEXT, AT(process_user), 0, 0, "",
+	  "account that berthd becomes when root starts it, once it has its address and certificates; empty: it stays root", NULL },
+	{ "process.confine", CONF_FLAG, AT(process_confine), 0, 0, "true",
+	  "give up system calls and files that serving does not need (seccomp, Landlock)", NULL },
+	{ "process.writable", CONF_LIST, AT(process_writable), 0, 0, "[]",
+	  "further directories that stay open to it, such as those of backups", NULL },
 	{ "log.level", CONF_CHOICE, AT(log_level), 0, 0, "info",
 	  "least important events that are written", LEVEL_CHOICES },
 	{ "log.access", CONF_FLAG, AT(log_access), 0, 0, "true",
@@ -386,12 +471,24 @@ static enum err_kind next_arg(int n_args, char *const *args, int *i, struct arg 
 		return ERR_OK;
 	if (is_flag(ret->key))
 		ret->value = STR("true");
+	else if (!conf_takes_value(ret->key) && *i < n_args && strncmp(args[*i], "--", 2) == 0)
+		ret->value = STR(""); /* there is no such option, and this is not its value */
 	else if (*i < n_args)
 		ret->value = str_of(args[(*i)++]);
 	else
 		return err_set(e, ERR_INVALID, __func__, "option %.80s needs a value",
 			       args[*i - 1]);
 	return ERR_OK;
+}
+
+static enum err_kind read_file(struct conf *c, const char *name, struct err *e)
+{
+	sbuf_clear(&c->file);
+	sbuf_init(&c->file, SBUF_MAX);
+	sbuf_add_str(&c->file, str_of(name));
+	if (c->file.failed)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the name of a file");
+	return conf_read_file(c, name, e);
 }
 
 /* The file is read before the environment, so it is looked for first. */
@@ -409,7 +506,7 @@ static enum err_kind read_args(struct conf *c, int n_args, char *const *args, bo
 			return k;
 		is_file = str_eq(a.key, STR("config"));
 		if (only_file && is_file)
-			k = conf_read_file(c, a.value.p, e);
+			k = read_file(c, a.value.p, e);
 		else if (!only_file && !is_file)
 			k = conf_set(c, a.key, a.value, "command line", e);
 	}
@@ -437,9 +534,15 @@ enum err_kind conf_load(int n_args, char *const *args, struct conf *ret, struct 
 
 void conf_clear(struct conf *c)
 {
-	sbuf_clear(&c->root);
-	sbuf_clear(&c->listen);
-	jv_free(&c->retention);
+	sbuf_clear(&c->file);
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		void *field = (char *)c + options[i].offset;
+
+		if (options[i].type == CONF_TEXT)
+			sbuf_clear(field);
+		else if (options[i].type == CONF_LIST)
+			jv_free(field);
+	}
 }
 
 /* In YAML's double quotes. */
@@ -519,22 +622,43 @@ static void dump_value(const struct conf *c, const struct option *o, struct sbuf
 	}
 }
 
+static size_t dots(const char *key)
+{
+	size_t n = 0;
+
+	for (; *key; key++)
+		n += *key == '.';
+	return n;
+}
+
+/* The groups of key that the option before it was not in; returns the rest of its name. */
+static const char *dump_groups(const char *before, const char *key, struct sbuf *b)
+{
+	const char *at = key, *dot;
+	int indent = 0;
+
+	for (; (dot = strchr(at, '.')) != NULL; at = dot + 1, indent += 2) {
+		size_t n = (size_t)(dot + 1 - key);
+
+		if (strncmp(before, key, n) != 0)
+			sbuf_addf(b, "%*s%.*s:\n", indent, "", (int)(dot - at), at);
+	}
+	return at;
+}
+
 void conf_dump(const struct conf *c, struct sbuf *b)
 {
-	struct str group = { "", 0 };
+	const char *before = "";
 
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
-		struct str head, leaf;
-		bool nested = str_cut(str_of(options[i].key), '.', &head, &leaf);
+		const char *leaf = dump_groups(before, options[i].key, b);
+		int indent = (int)(2 * dots(options[i].key));
 
-		if (nested && !str_eq(head, group)) {
-			group = head;
-			sbuf_addf(b, "%.*s:\n", STR_FMT(head));
-		}
-		sbuf_addf(b, "%s# %s", nested ? "  " : "", options[i].doc);
+		before = options[i].key;
+		sbuf_addf(b, "%*s# %s", indent, "", options[i].doc);
 		if (options[i].choices)
 			sbuf_addf(b, " (%s)", options[i].choices);
-		sbuf_addf(b, "\n%s%s: ", nested ? "  " : "", nested ? leaf.p : options[i].key);
+		sbuf_addf(b, "\n%*s%s: ", indent, "", leaf);
 		dump_value(c, &options[i], b);
 		sbuf_add(b, "\n", 1);
 	}

@@ -6,15 +6,16 @@
 
 #define FILE_MAX (1024u * 1024)
 #define PREFIX_MAX 64
+#define GROUP_DEPTH_MAX 3
 
 #define LIST_DEPTH_MAX 6
 
-/* A configuration is mappings of mappings of scalars and lists; anchors and tags of YAML are not accepted. */
+/* A configuration is groups of groups of scalars and lists; anchors and tags of YAML are not accepted. */
 struct reader {
 	struct conf *c; /* NULL for conf_parse_list */
 	const char *name;
 	yaml_parser_t parser;
-	char prefix[PREFIX_MAX]; /* "http." inside of http: */
+	char prefix[PREFIX_MAX]; /* "auth.ldap." inside of auth: {ldap: ..} */
 	size_t n_prefix;
 };
 
@@ -191,14 +192,17 @@ static enum err_kind read_value(struct reader *r, struct str key, unsigned depth
 		k = set_value(r, key, &ev, e);
 	} else if (ev.type == YAML_SEQUENCE_START_EVENT) {
 		k = set_list(r, key, &ev, e);
-	} else if (ev.type != YAML_MAPPING_START_EVENT || depth != 0 || key.n + 1 > PREFIX_MAX) {
+	} else if (ev.type != YAML_MAPPING_START_EVENT || depth + 1 == GROUP_DEPTH_MAX ||
+		   key.n + 1 > PREFIX_MAX - r->n_prefix) {
 		k = refuse(r, &ev.start_mark, "a value or a group of options is wanted here", e);
 	} else {
-		memcpy(r->prefix, key.p, key.n);
-		r->prefix[key.n] = '.';
-		r->n_prefix = key.n + 1;
+		size_t n = r->n_prefix;
+
+		memcpy(r->prefix + n, key.p, key.n);
+		r->prefix[n + key.n] = '.';
+		r->n_prefix = n + key.n + 1;
 		k = read_mapping(r, depth + 1, e);
-		r->n_prefix = 0;
+		r->n_prefix = n;
 	}
 	yaml_event_delete(&ev);
 	return k;

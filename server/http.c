@@ -11,6 +11,8 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "server/listen.h"
+#include "server/metrics.h"
+#include "server/tls.h"
 #include "server/watch.h"
 
 #if MHD_VERSION < 0x01000500
@@ -31,7 +33,6 @@ struct http {
 	_Atomic unsigned requests; /* between target and end */
 	_Atomic unsigned parked;
 	uint64_t ticked_mono_ms; /* of http_poll */
-	char address[ADDRESS_TEXT_MAX];
 };
 
 /* A client's connection: what MHD calls its socket context. */
@@ -39,8 +40,9 @@ struct client {
 	struct watched watched;
 	struct http *http;
 	struct MHD_Connection *connection;
-	bool spoke_http; /* a request-target was read */
-	char peer[PEER_MAX];
+	struct tls_conn *tls; /* NULL: plain HTTP */
+	bool spoke_http;      /* a request-target was read */
+	char peer[PEER_MAX], forwarded[PEER_MAX];
 };
 
 /* --- what request.c asks of us --- */
@@ -50,6 +52,50 @@ static const char *host_header(void *arg, const char *name)
 	struct client *c = arg;
 
 	return MHD_lookup_connection_value(c->connection, MHD_HEADER_KIND, name);
+}
+
+struct counter {
+	const char *name;
+	unsigned n;
+};
+
+static enum MHD_Result count_field(void *cls, enum MHD_ValueKind kind, const char *name,
+				   const char *value)
+{
+	struct counter *c = cls;
+
+	(void)kind, (void)value;
+	c->n += strcasecmp(name, c->name) == 0;
+	return MHD_YES;
+}
+
+static bool host_repeats(void *arg, const char *name)
+{
+	struct client *c = arg;
+	struct counter counter = { name, 0 };
+
+	(void)MHD_get_connection_values(c->connection, MHD_HEADER_KIND, count_field, &counter);
+	return counter.n > 1;
+}
+
+static void host_local(void *arg, char *buf, size_t cap)
+{
+	struct client *c = arg;
+	struct sockaddr_storage a;
+	socklen_t n = sizeof(a);
+
+	memset(&a, 0, sizeof(a));
+	if (getsockname(c->watched.fd, (struct sockaddr *)&a, &n) < 0)
+		a.ss_family = AF_UNSPEC;
+	address_port_text((struct sockaddr *)&a, buf, cap);
+}
+
+static enum err_kind host_certificate(void *arg, struct identity **ret, struct err *e)
+{
+	struct client *c = arg;
+
+	*ret = NULL;
+	return c->tls ? tls_identity(c->tls, ret, e) : ERR_OK;
 }
 
 static void host_park(void *arg)
@@ -144,17 +190,32 @@ static void *on_target(void *cls, const char *uri, struct MHD_Connection *connec
 	return rq;
 }
 
+/* Behind a proxy of ours it is who that one says. */
+static const char *find_peer(struct client *c)
+{
+	const struct proxies *p = &c->http->server->proxies;
+	const char *field = p->n ? host_header(c, "X-Forwarded-For") : NULL;
+
+	if (!field || host_repeats(c, "X-Forwarded-For"))
+		return c->peer;
+	return proxies_client(p, c->peer, str_of(field), c->forwarded, sizeof(c->forwarded));
+}
+
 static enum MHD_Result on_head(struct client *c, struct request *rq, const char *method)
 {
 	const struct request_host host = { .arg = c,
-					   .peer = c->peer,
+					   .peer = find_peer(c),
 					   .header = host_header,
+					   .repeats = host_repeats,
+					   .certificate = host_certificate,
+					   .local = host_local,
 					   .park = host_park,
 					   .wake = host_wake };
 
-	if (request_open(rq, method, &host))
+	if (rq->stage == REQUEST_HEAD ? request_open(rq, method, &host) : request_resume(rq))
 		return answer(c, rq);
-	watch_phase(&c->watched, WATCH_BODY);
+	if (rq->stage != REQUEST_AUTH)
+		watch_phase(&c->watched, WATCH_BODY);
 	return MHD_YES;
 }
 
@@ -168,7 +229,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 	(void)cls, (void)url, (void)version;
 	if (!c || !rq)
 		return MHD_NO; /* no memory: nothing better can be said */
-	if (rq->stage == REQUEST_HEAD)
+	if (rq->stage == REQUEST_HEAD || rq->stage == REQUEST_AUTH)
 		return on_head(c, rq, method);
 	if (*n_data) {
 		size_t took;
@@ -202,6 +263,15 @@ static void on_end(void *cls, struct MHD_Connection *connection, void **request,
 	h->requests--;
 }
 
+static bool begin_tls(struct client *c)
+{
+	const union MHD_ConnectionInfo *info =
+	    MHD_get_connection_info(c->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+
+	c->tls = info ? tls_begin(c->http->server->tls, info->tls_session) : NULL;
+	return c->tls != NULL;
+}
+
 /* The library may hand out the same union for every question, so each answer is taken at once. */
 static void client_start(struct http *h, struct MHD_Connection *connection, void **context)
 {
@@ -220,6 +290,9 @@ static void client_start(struct http *h, struct MHD_Connection *connection, void
 	if (info && info->client_addr)
 		address_text(info->client_addr, c->peer, sizeof(c->peer));
 	watch_enter(&h->watch, &c->watched, fd);
+	metrics_connection(h->server->metrics, true);
+	if (h->server->tls && !begin_tls(c))
+		(void)shutdown(fd, SHUT_RDWR);
 }
 
 /*
@@ -232,7 +305,7 @@ static void answer_stranger(const struct client *c)
 				   "Connection: close\r\nContent-Length: 41\r\n\r\n"
 				   "This is an HTTP server, without any TLS.\n";
 
-	if (!c->spoke_http && watch_was_silent(&c->watched))
+	if (!c->tls && !c->spoke_http && watch_was_silent(&c->watched))
 		(void)send(c->watched.fd, text, sizeof(text) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
@@ -247,6 +320,8 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 	} else if (c) {
 		answer_stranger(c);
 		watch_leave(&h->watch, &c->watched);
+		metrics_connection(h->server->metrics, false);
+		tls_end(&c->tls); /* the library let go of its session before */
 		free(c);
 		*context = NULL;
 	}
@@ -295,10 +370,16 @@ static unsigned connections_max(const struct conf *c)
 	return (unsigned)max;
 }
 
+/* Its owner calls http_poll. */
+static bool runs_inline(const struct http *h)
+{
+	return h->server->conf->threads == 1 && !h->server->watch_only;
+}
+
 static enum err_kind start_daemon(struct http *h, int fd, struct err *e)
 {
 	const struct conf *c = h->server->conf;
-	bool single = c->threads == 1;
+	bool single = runs_inline(h);
 	unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | MHD_USE_ERROR_LOG;
 	struct MHD_OptionItem options[] = {
 		{ MHD_OPTION_LISTEN_SOCKET, fd, NULL },
@@ -309,26 +390,30 @@ static enum err_kind start_daemon(struct http *h, int fd, struct err *e)
 		{ MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL },
 		{ MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)c->http_head_max, NULL },
 		{ MHD_OPTION_CONNECTION_MEMORY_INCREMENT, 16384, NULL },
-		{ single ? MHD_OPTION_END : MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)c->threads,
-		  NULL },
+		{ single || h->server->watch_only ? MHD_OPTION_END : MHD_OPTION_THREAD_POOL_SIZE,
+		  (intptr_t)c->threads, NULL },
 		{ MHD_OPTION_END, 0, NULL },
 	};
 
+	if (h->server->tls)
+		flags |= MHD_USE_TLS;
 	if (!single)
 		flags |= MHD_USE_INTERNAL_POLLING_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ITC;
 	h->daemon = MHD_start_daemon(
 	    flags, 0, NULL, NULL, on_request, h, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
 	    MHD_OPTION_ARRAY, options, MHD_OPTION_URI_LOG_CALLBACK, on_target, h,
 	    MHD_OPTION_NOTIFY_COMPLETED, on_end, h, MHD_OPTION_NOTIFY_CONNECTION, on_connection, h,
-	    MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_END);
+	    MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+	    h->server->tls ? MHD_OPTION_HTTPS_CERT_CALLBACK2 : MHD_OPTION_END, tls_retrieve(),
+	    MHD_OPTION_HTTPS_PRIORITIES, tls_priorities, MHD_OPTION_END);
 	if (!h->daemon)
 		return err_set(e, ERR_IO, __func__, "the HTTP server does not start");
 	return ERR_OK;
 }
 
-enum err_kind http_start(const struct server *s, struct http **ret, struct err *e)
+enum err_kind http_start(const struct server *s, int *take_fd, struct http **ret, struct err *e)
 {
-	AUTO_CLOSE fd = -1;
+	AUTO_CLOSE fd = TAKE_FD(*take_fd);
 	const struct conf *c = s->conf;
 	struct http *h = calloc(1, sizeof(*h));
 	enum err_kind k;
@@ -337,12 +422,10 @@ enum err_kind http_start(const struct server *s, struct http **ret, struct err *
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the HTTP server");
 	h->server = s;
 	watch_init(&h->watch, c->http_head_timeout_ms, c->http_min_rate_grace_ms, c->http_min_rate);
-	k = listen_open(c, &fd, h->address, e);
-	if (k == ERR_OK)
-		k = start_daemon(h, fd, e);
+	k = start_daemon(h, fd, e);
 	if (k == ERR_OK)
 		(void)TAKE_FD(fd); /* the daemon's now */
-	if (k == ERR_OK && c->threads > 1) {
+	if (k == ERR_OK && !runs_inline(h)) {
 		h->has_ticker = pthread_create(&h->ticker, NULL, ticker_main, h) == 0;
 		if (!h->has_ticker)
 			k = err_set(e, ERR_NO_MEMORY, __func__, "no thread for time-outs");
@@ -355,9 +438,9 @@ enum err_kind http_start(const struct server *s, struct http **ret, struct err *
 	return ERR_OK;
 }
 
-const char *http_address(const struct http *h)
+bool http_is_tls(const struct http *h)
 {
-	return h->address;
+	return h->server->tls != NULL;
 }
 
 void http_poll(struct http *h, unsigned ms)
@@ -385,8 +468,11 @@ static void wait_until_idle(struct http *h, const _Atomic unsigned *what, uint64
 void http_drain(struct http **take)
 {
 	struct http *h = TAKE(*take);
-	uint64_t grace_ms = h->server->conf->http_drain_ms;
+	uint64_t grace_ms;
 
+	if (!h)
+		return;
+	grace_ms = h->server->conf->http_drain_ms;
 	if (h->daemon) {
 		AUTO_CLOSE listener = MHD_quiesce_daemon(h->daemon);
 

@@ -82,41 +82,48 @@ static enum err_kind bind_to(const struct addrinfo *a, const char *text, int *re
 	return ERR_OK;
 }
 
+void address_port_text(const struct sockaddr *a, char *buf, size_t cap)
+{
+	char host[INET6_ADDRSTRLEN];
+	bool v6 = a->sa_family == AF_INET6;
+	uint16_t port = v6 ? ((const struct sockaddr_in6 *)(const void *)a)->sin6_port
+			   : ((const struct sockaddr_in *)(const void *)a)->sin_port;
+
+	address_text(a, host, sizeof(host));
+	(void)snprintf(buf, cap, v6 ? "[%s]:%u" : "%s:%u", host, ntohs(port));
+}
+
 static enum err_kind tell(int fd, char address[static ADDRESS_TEXT_MAX], struct err *e)
 {
 	struct sockaddr_storage a;
 	socklen_t n = sizeof(a);
-	char host[INET6_ADDRSTRLEN];
-	uint16_t port;
 
 	memset(&a, 0, sizeof(a));
 	if (getsockname(fd, (struct sockaddr *)&a, &n) < 0)
 		return err_sys(e, __func__, "getsockname");
-	address_text((struct sockaddr *)&a, host, sizeof(host));
-	port = a.ss_family == AF_INET ? ((struct sockaddr_in *)&a)->sin_port
-				      : ((struct sockaddr_in6 *)&a)->sin6_port;
-	(void)snprintf(address, ADDRESS_TEXT_MAX, a.ss_family == AF_INET ? "%s:%u" : "[%s]:%u",
-		       host, ntohs(port));
+	address_port_text((struct sockaddr *)&a, address, ADDRESS_TEXT_MAX);
 	return ERR_OK;
 }
 
-enum err_kind listen_open(const struct conf *c, int *ret_fd,
+enum err_kind listen_open(const char *text, bool loopback_only, int *ret_fd,
 			  char ret_address[static ADDRESS_TEXT_MAX], struct err *e)
 {
 	AUTO_CLOSE fd = -1;
 	struct addrinfo *found = NULL;
-	enum err_kind k = resolve(c->listen.p, &found, e);
+	enum err_kind k = resolve(text, &found, e);
 
 	if (k != ERR_OK)
 		return k;
-	if (!c->http_insecure && !is_loopback(found->ai_addr))
-		k = err_set(
-		    e, ERR_DENIED, __func__,
-		    "listen: %.80s is not loopback, and without TLS and accounts anybody could "
-		    "change everything there: --http.insecure says that this is wanted",
-		    c->listen.p);
+	if (loopback_only && !is_loopback(found->ai_addr))
+		k = err_set(e, ERR_DENIED, __func__,
+			    "listen: %.80s is not loopback, and without TLS (tls.certificates) and "
+			    "accounts "
+			    "(auth) others could change everything there: --http.insecure says "
+			    "that this is "
+			    "wanted",
+			    text);
 	if (k == ERR_OK)
-		k = bind_to(found, c->listen.p, &fd, e);
+		k = bind_to(found, text, &fd, e);
 	if (k == ERR_OK)
 		k = tell(fd, ret_address, e);
 	freeaddrinfo(found);

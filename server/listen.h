@@ -8,13 +8,12 @@
 
 #define ADDRESS_TEXT_MAX 80
 
-/*
- * Binds "ADDRESS:PORT" or "[ADDRESS]:PORT" (numeric, or a name that resolves to one).  ERR_DENIED for an address beyond
- * loopback without http.insecure, because anybody there could read and change everything.
- */
-MUST_CHECK enum err_kind listen_open(const struct conf *c, int *ret_fd,
+/* Binds "ADDRESS:PORT" or "[ADDRESS]:PORT" (numeric, or a name that resolves to one).  ERR_DENIED: not loopback. */
+MUST_CHECK enum err_kind listen_open(const char *text, bool loopback_only, int *ret_fd,
 				     char ret_address[static ADDRESS_TEXT_MAX], struct err *e);
 
 struct sockaddr;
 /* The address without its port. */
 void address_text(const struct sockaddr *a, char *buf, size_t cap);
+/* ADDRESS:PORT, with brackets around IPv6. */
+void address_port_text(const struct sockaddr *a, char *buf, size_t cap);

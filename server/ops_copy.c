@@ -1,3 +1,5 @@
+#include <errno.h>
+
 #include "server/ops.h"
 #include "storage/backup.h"
 #include "storage/rebuild.h"
@@ -76,6 +78,8 @@ enum err_kind op_backup(struct op_call *c, struct err *e)
 	gc_release(c->ops->gc);
 	if (k == ERR_OK)
 		emit_copied(c, &r);
+	else if (e->sys == EACCES && c->ops->conf->process_confine)
+		return err_wrap(e, "not a directory of process.writable");
 	return k;
 }
 

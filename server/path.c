@@ -117,17 +117,15 @@ bool path_parse(struct str raw, struct path *ret)
 	size_t n, n_name;
 
 	*ret = (struct path){ .fault = PATH_FINE };
-	if (str_eq(raw, STR("/healthz"))) {
-		ret->kind = PATH_HEALTH;
-		return true;
-	}
-	if (str_eq(raw, STR("/v2")) || str_eq(raw, STR("/v2/"))) {
+	if (str_eq(raw, STR("/v2"))) {
 		ret->kind = PATH_PING;
 		return true;
 	}
-	if (str_eq(raw, STR("/v2/_catalog"))) {
-		ret->kind = PATH_CATALOG;
-		return true;
+	for (unsigned i = 0; i < PATH_KIND_N; i++) {
+		if (!strchr(patterns[i], '{') && str_eq(raw, str_of(patterns[i]))) {
+			ret->kind = (enum path_kind)i;
+			return true;
+		}
 	}
 	if (!str_starts(raw, STR("/v2/")))
 		return false;

@@ -19,7 +19,13 @@
 	X(UPLOADS, "/v2/{name}/blobs/uploads/")                                                    \
 	X(UPLOAD, "/v2/{name}/blobs/uploads/{id}")                                                 \
 	X(REFERRERS, "/v2/{name}/referrers/{digest}")                                              \
-	X(HEALTH, "/healthz")
+	X(TOKEN, "/token")                                                                         \
+	X(JWKS, "/.well-known/jwks.json")                                                          \
+	X(HEALTH, "/healthz")                                                                      \
+	X(LIVE, "/livez")                                                                          \
+	X(READY, "/readyz")                                                                        \
+	X(STARTUP, "/startupz")                                                                    \
+	X(METRICS, "/metrics")
 #define X(id, pattern) PATH_##id,
 enum path_kind { PATHS(X) PATH_KIND_N };
 #undef X

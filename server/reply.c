@@ -44,6 +44,7 @@ static const struct {
 	{ ERR_UNSUPPORTED, RES_PATH, { 405, "UNSUPPORTED" } },
 	{ ERR_UNSUPPORTED, RES_ANY, { 400, "UNSUPPORTED" } },
 	{ ERR_NO_SPACE, RES_ANY, { 507, "INSUFFICIENT_STORAGE" } },
+	{ ERR_AWAY, RES_ANY, { 503, "UNAVAILABLE" } },
 	{ ERR_NO_MEMORY, RES_ANY, { 503, "UNAVAILABLE" } },
 	{ ERR_CORRUPT, RES_ANY, { 500, "CORRUPT" } },
 	{ ERR_IO, RES_ANY, { 500, "IO_ERROR" } },
@@ -159,6 +160,8 @@ static const char *public_message(const struct err *e)
 		return "the disk failed";
 	case ERR_BUG:
 		return "internal error";
+	case ERR_AWAY:
+		return "a service that this depends on does not answer: try again";
 	case ERR_NO_SPACE:
 		return "no space left for this";
 	case ERR_NO_MEMORY:
@@ -187,6 +190,15 @@ static void make_utf8(const char *message, char buf[static ERR_MSG_MAX])
 	}
 }
 
+static bool has_header(const struct reply *r, const char *name)
+{
+	for (size_t i = 0; i < r->n_headers; i++) {
+		if (strcmp(r->headers[i].name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
 void reply_error(struct reply *r, const struct err *e, enum resource res, struct jv *detail)
 {
 	struct error_code as = error_code_of(e->kind, res);
@@ -209,6 +221,6 @@ void reply_error(struct reply *r, const struct err *e, enum resource res, struct
 	r->body_n = b.n;
 	r->body = sbuf_take(&b);
 	reply_header(r, "Content-Type", "%s", MEDIA_JSON);
-	if (as.status == 429 || as.status == 503)
+	if ((as.status == 429 || as.status == 503) && !has_header(r, "Retry-After"))
 		reply_header(r, "Retry-After", "1");
 }

@@ -2,6 +2,9 @@
 
 #include "base/clock.h"
 #include "base/lock.h"
+#include "server/access.h"
+#include "server/audit.h"
+#include "server/metrics.h"
 #include "server/route.h"
 
 static struct request *request_of(struct job *j)
@@ -34,6 +37,7 @@ static void request_put(struct request *rq)
 		return;
 	upload_release(&rq->upload);
 	jv_free(&rq->detail);
+	identity_put(&rq->identity);
 	reply_clear(&rq->reply);
 	sbuf_clear(&rq->body);
 	free(rq->ring);
@@ -72,13 +76,6 @@ static void run(struct request *rq)
 	settle(rq, k, &e);
 }
 
-/* Is the route's scope granted?  Until accounts exist, everybody may do everything. */
-static enum err_kind authorise(struct request *rq, struct err *e)
-{
-	(void)e;
-	return rq->route->scope < SCOPE_N ? ERR_OK : ERR_BUG;
-}
-
 static enum err_kind check_path(struct request *rq, struct err *e)
 {
 	switch (rq->path.fault) {
@@ -98,6 +95,20 @@ static enum err_kind check_path(struct request *rq, struct err *e)
 	return err_set(e, ERR_BUG, __func__, "unknown path fault");
 }
 
+static enum err_kind nothing_here(struct request *rq, struct err *e)
+{
+	rq->route = NULL;
+	return err_set(e, ERR_NOT_FOUND, __func__, "nothing is served here");
+}
+
+/* Metrics have an address of their own if one is given. */
+static bool is_served_here(const struct request *rq)
+{
+	if (rq->server->watch_only)
+		return rq->route->flags & ROUTE_WATCH;
+	return rq->path.kind != PATH_METRICS || rq->server->conf->metrics_listen.n == 0;
+}
+
 static enum err_kind find_route(struct request *rq, struct err *e)
 {
 	struct str raw = str_of(rq->raw);
@@ -110,8 +121,10 @@ static enum err_kind find_route(struct request *rq, struct err *e)
 	if (!target_parse(raw, rq->text, &rq->target))
 		return request_fail(rq, e, ERR_INVALID, RES_ANY, "malformed request-target");
 	if (!path_parse(rq->target.path, &rq->path))
-		return err_set(e, ERR_NOT_FOUND, __func__, "nothing is served here");
+		return nothing_here(rq, e);
 	rq->route = route_find(rq->method, rq->path.kind, &methods);
+	if (rq->route && !is_served_here(rq))
+		return nothing_here(rq, e);
 	if (rq->route)
 		return check_path(rq, e);
 	reply_header(&rq->reply, "Allow", "%s", methods_text(methods, allow, sizeof(allow)));
@@ -132,20 +145,39 @@ static enum err_kind check_length(struct request *rq, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_kind open_request(struct request *rq, struct err *e)
+/* Of a body that is gathered. */
+static uint64_t body_max(const struct request *rq)
 {
-	enum err_kind k = check_length(rq, e);
+	return rq->route->flags & ROUTE_FORM ? FORM_BYTES_MAX : rq->server->conf->manifest_size_max;
+}
 
-	if (k == ERR_OK)
-		k = find_route(rq, e);
-	if (k == ERR_OK)
-		k = authorise(rq, e);
-	if (k == ERR_OK && rq->route->flags & ROUTE_BODY)
-		sbuf_init(&rq->body, rq->server->conf->manifest_size_max);
-	if (k != ERR_OK)
-		return k;
+static enum err_kind open_route(struct request *rq, struct err *e)
+{
+	if (rq->route->flags & (ROUTE_BODY | ROUTE_FORM))
+		sbuf_init(&rq->body, body_max(rq));
 	rq->about = RES_ANY;
 	return rq->route->open ? rq->route->open(rq, e) : ERR_OK;
+}
+
+/* Once it is known who asks.  routed is what find_route said, and e says why. */
+static enum err_kind open_identified(struct request *rq, enum err_kind routed, struct err *e)
+{
+	enum err_kind k = access_decide(rq, routed, e);
+
+	return k == ERR_OK ? open_route(rq, e) : k;
+}
+
+static enum err_kind open_request(struct request *rq, bool *ret_later, struct err *e)
+{
+	enum err_kind routed = check_length(rq, e), k;
+
+	*ret_later = false;
+	if (routed == ERR_OK)
+		routed = find_route(rq, e);
+	if (!access_is_needed(rq))
+		return routed == ERR_OK ? open_route(rq, e) : routed;
+	k = access_recall(rq, ret_later, e);
+	return k == ERR_OK && !*ret_later ? open_identified(rq, routed, e) : k;
 }
 
 /*
@@ -157,33 +189,71 @@ static bool worth_reading(const struct request *rq)
 	return !request_header(rq, "Expect") && rq->length <= DISCARD_MAX;
 }
 
-bool request_open(struct request *rq, const char *method, const struct request_host *host)
+static void wake(struct request *rq)
 {
-	struct err e = { 0 };
-	enum err_kind k;
+	if (!work_is_inline(rq->server->work))
+		rq->host.wake(rq->host.arg);
+}
 
-	rq->host = *host;
-	rq->method_text = method;
-	rq->method = method_parse(str_of(method));
-	k = open_request(rq, &e);
+/* What request_open came to; true if the answer is ready before the body. */
+static bool opened(struct request *rq, enum err_kind k, const struct err *e)
+{
 	if (k == ERR_OK && rq->reply.status == 0) {
 		rq->stage = REQUEST_BODY;
 		return false;
 	}
-	settle(rq, k, &e);
+	settle(rq, k, e);
 	rq->answered = !worth_reading(rq);
 	if (!rq->answered)
 		rq->stage = REQUEST_DISCARD;
 	return rq->answered;
 }
 
-/* --- bodies --- */
-
-static void wake(struct request *rq)
+static void identify_job(struct job *j)
 {
-	if (!work_is_inline(rq->server->work))
-		rq->host.wake(rq->host.arg);
+	struct request *rq = request_of(j);
+
+	rq->failed = access_identify(rq, &rq->failure);
+	wake(rq);
+	request_put(rq);
 }
+
+static bool identify_on_worker(struct request *rq)
+{
+	rq->stage = REQUEST_AUTH;
+	if (!work_is_inline(rq->server->auth_work))
+		rq->host.park(rq->host.arg);
+	rq->refs++;
+	rq->job.run = identify_job;
+	work_submit(rq->server->auth_work, &rq->job);
+	return work_is_inline(rq->server->auth_work) && request_resume(rq);
+}
+
+bool request_resume(struct request *rq)
+{
+	struct err e = rq->failure;
+	enum err_kind k = rq->failed;
+
+	rq->failed = ERR_OK; /* from here on the consumer's */
+	if (k == ERR_OK)
+		k = open_identified(rq, find_route(rq, &e), &e);
+	return opened(rq, k, &e);
+}
+
+bool request_open(struct request *rq, const char *method, const struct request_host *host)
+{
+	struct err e = { 0 };
+	enum err_kind k;
+	bool later;
+
+	rq->host = *host;
+	rq->method_text = method;
+	rq->method = method_parse(str_of(method));
+	k = open_request(rq, &later, &e);
+	return later ? identify_on_worker(rq) : opened(rq, k, &e);
+}
+
+/* --- bodies --- */
 
 /* Bytes that nobody wants, within bounds. */
 static size_t discard(struct request *rq, size_t n)
@@ -201,19 +271,21 @@ static size_t refuse_body(struct request *rq, const struct err *e, size_t n)
 
 static size_t gather(struct request *rq, const void *p, size_t n)
 {
-	uint64_t max = rq->server->conf->manifest_size_max;
+	uint64_t max = body_max(rq);
 	struct err e;
 
 	if (n > max - rq->body.n) {
-		(void)request_fail(rq, &e, ERR_TOO_LARGE, RES_MANIFEST,
-				   "a manifest may have %llu bytes at most",
+		(void)request_fail(rq, &e, ERR_TOO_LARGE,
+				   rq->route->flags & ROUTE_FORM ? RES_ANY : RES_MANIFEST,
+				   "%s may have %llu bytes at most",
+				   rq->route->flags & ROUTE_FORM ? "a form" : "a manifest",
 				   (unsigned long long)max);
 		return refuse_body(rq, &e, n);
 	}
 	sbuf_add(&rq->body, p, n);
 	if (!rq->body.failed)
 		return n;
-	(void)err_set(&e, ERR_NO_MEMORY, __func__, "no memory for a manifest");
+	(void)err_set(&e, ERR_NO_MEMORY, __func__, "no memory for a body");
 	return refuse_body(rq, &e, n);
 }
 
@@ -305,7 +377,8 @@ static void submit(struct request *rq)
 {
 	rq->refs++;
 	rq->job.run = request_job;
-	work_submit(rq->server->work, &rq->job);
+	work_submit(rq->route->flags & ROUTE_AUTH ? rq->server->auth_work : rq->server->work,
+		    &rq->job);
 }
 
 /* Waits for room, unless some came up meanwhile. */
@@ -354,7 +427,7 @@ size_t request_receive(struct request *rq, const void *p, size_t n)
 {
 	size_t took;
 
-	if (rq->stage == REQUEST_BODY && rq->route->flags & ROUTE_BODY)
+	if (rq->stage == REQUEST_BODY && rq->route->flags & (ROUTE_BODY | ROUTE_FORM))
 		took = gather(rq, p, n);
 	else if (rq->stage == REQUEST_BODY && rq->route->flags & ROUTE_STREAM)
 		took = stream(rq, p, n);
@@ -389,7 +462,7 @@ bool request_finish(struct request *rq)
 	switch (rq->stage) {
 	case REQUEST_BODY:
 		rq->stage = REQUEST_RUNNING;
-		if (rq->route->flags & ROUTE_MAY_BLOCK) {
+		if (rq->route->flags & (ROUTE_MAY_BLOCK | ROUTE_AUTH)) {
 			ready = run_on_worker(rq);
 		} else {
 			run(rq);
@@ -404,6 +477,7 @@ bool request_finish(struct request *rq)
 		ready = true;
 		break;
 	case REQUEST_HEAD:
+	case REQUEST_AUTH:
 	case REQUEST_RUNNING:
 	default:
 		ready = false;
@@ -413,8 +487,29 @@ bool request_finish(struct request *rq)
 	return ready;
 }
 
+static uint64_t bytes_sent(const struct request *rq)
+{
+	if (!rq->answered || rq->reply.no_body)
+		return 0;
+	return rq->reply.body ? rq->reply.body_n : rq->reply.length;
+}
+
+static void count(const struct request *rq)
+{
+	const struct request_facts f = { .route = rq->route,
+					 .method = rq->method,
+					 .status = rq->answered ? rq->reply.status : 0,
+					 .in_bytes = rq->body_bytes,
+					 .out_bytes = bytes_sent(rq),
+					 .us = mono_us() - rq->started_us };
+
+	if (rq->server->metrics)
+		metrics_request(rq->server->metrics, &f);
+}
+
 static void log_access(const struct request *rq)
 {
+	char who[IDENTITY_TEXT_MAX];
 	struct log_line l;
 
 	if (!rq->server->conf->log_access || !log_is_on(LOG_INFO))
@@ -425,6 +520,8 @@ static void log_access(const struct request *rq)
 	log_str(&l, "path", str_of(rq->raw));
 	log_num(&l, "status",
 		rq->answered ? rq->reply.status : 0); /* 0: cut off before the answer */
+	if (rq->identity)
+		log_str(&l, "who", str_of(identity_text(rq->identity, who)));
 	if (rq->answered && rq->route)
 		log_str(&l, "scope", str_of(scope_text(rq->route->scope)));
 	log_num(&l, "in", rq->body_bytes);
@@ -438,8 +535,11 @@ void request_end(struct request *rq)
 {
 	bool at_work;
 
-	if (rq->stage != REQUEST_HEAD)
+	if (rq->stage != REQUEST_HEAD) {
+		audit_write(rq);
+		count(rq);
 		log_access(rq);
+	}
 	lock_get(&rq->mu);
 	rq->abandoned = true;
 	at_work = rq->scheduled;

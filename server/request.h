@@ -4,6 +4,7 @@
  * The order of things, driven by http.c:
  *   request_new       when the request-target is known (poll thread)
  *   request_open      when the head is complete: routes, and may decide the answer already (poll thread)
+ *   request_resume    the rest of that, if finding out who it is took a worker (poll thread)
  *   request_receive   for each piece of the body (poll thread); bytes go to the route's consumer on a worker
  *   request_finish    at the end of the body; runs the handler, on a worker if the route may block
  *   request_reply     is there when request_is_done()
@@ -16,9 +17,12 @@
  */
 #pragma once
 
+#include "auth/rule.h"
 #include "base/lock.h"
 #include "server/conf.h"
+#include "server/origin.h"
 #include "server/path.h"
+#include "server/proxy.h"
 #include "server/reply.h"
 #include "server/target.h"
 #include "server/work.h"
@@ -40,6 +44,15 @@ struct server {
 	const struct conf *conf;
 	struct store *store;
 	struct work *work;
+	struct auth *auth;      /* NULL: everybody may do everything */
+	struct work *auth_work; /* checks who it is; with auth only */
+	struct tls *tls;        /* NULL: plain HTTP */
+	struct origin origin;
+	struct proxies proxies;
+	const struct ops *ops;
+	struct metrics *metrics;
+	bool watch_only; /* serves what is marked ROUTE_WATCH, to anybody */
+	const _Atomic bool *draining;
 };
 
 #define BODY_RING_BYTES (384u * 1024)
@@ -47,12 +60,15 @@ struct server {
 
 enum request_stage {
 	REQUEST_HEAD,    /* before request_open */
+	REQUEST_AUTH,    /* a worker finds out who it is */
 	REQUEST_BODY,    /* receiving */
 	REQUEST_DISCARD, /* refused; the rest of the body is thrown away */
 	REQUEST_RUNNING, /* the handler is at work */
 	REQUEST_DONE,    /* the reply is there */
 };
 
+struct metrics;
+struct ops;
 struct request;
 struct route;
 
@@ -62,6 +78,12 @@ struct request_host {
 	const char *peer; /* the client's address */
 	/* The field's value, or NULL.  Poll thread or handler. */
 	const char *(*header)(void *arg, const char *name);
+	/* Are there several of the name? */
+	bool (*repeats)(void *arg, const char *name);
+	/* Who the client's certificate says it is (tls_identity); NULL without TLS. */
+	enum err_kind (*certificate)(void *arg, struct identity **ret, struct err *e);
+	/* ADDRESS:PORT that the client connected to. */
+	void (*local)(void *arg, char *buf, size_t cap);
 	/* Stops and restarts the flow of events for this request.  wake from any thread. */
 	void (*park)(void *arg);
 	void (*wake)(void *arg);
@@ -84,6 +106,10 @@ struct request {
 	uint64_t length;       /* Content-Length */
 	struct upload *upload; /* of ROUTE_STREAM; the worker's while a job is under way */
 	uint64_t started_us;
+	struct identity *identity; /* who asks, once it is known; owned */
+	bool decided;              /* whether it may do this */
+	struct decision decision;
+	struct change_guard guard; /* access_guard's */
 	/* The rest is request.c's. */
 	enum request_stage stage;
 	_Atomic unsigned refs;
@@ -104,8 +130,12 @@ struct request {
 
 /* NULL without memory.  raw is copied. */
 struct request *request_new(const struct server *s, struct str raw);
-/* True if the answer is ready before the body, which is not to be read. */
+/*
+ * True if the answer is ready before the body, which is not to be read.  In stage REQUEST_AUTH nothing is known yet, and
+ * request_resume goes on after the wake.
+ */
 bool request_open(struct request *rq, const char *method, const struct request_host *host);
+bool request_resume(struct request *rq);
 /* Returns how many bytes were taken; fewer than n: parked until there is room.  SIZE_MAX: give the connection up. */
 size_t request_receive(struct request *rq, const void *p, size_t n);
 /* May be called again after a wake; true when the reply is there. */

@@ -7,13 +7,26 @@
 
 #include "server/request.h"
 
-/* What the caller must be allowed to do with the repository of the path. */
-enum scope { SCOPE_NONE, SCOPE_PULL, SCOPE_PUSH, SCOPE_DELETE, SCOPE_CATALOG, SCOPE_N };
+/* What the caller must be allowed to do with the repository of the path; SCOPE_LOGIN: be somebody, SCOPE_NONE: nothing. */
+enum scope {
+	SCOPE_NONE,
+	SCOPE_LOGIN,
+	SCOPE_PULL,
+	SCOPE_PUSH,
+	SCOPE_DELETE,
+	SCOPE_CATALOG,
+	SCOPE_N
+};
+
+#define FORM_BYTES_MAX (64u * 1024)
 
 enum route_flag {
 	ROUTE_MAY_BLOCK = 1u << 0, /* run() goes to a worker */
 	ROUTE_BODY = 1u << 1,      /* the body is gathered, up to manifest.size_max */
 	ROUTE_STREAM = 1u << 2,    /* the body goes to write() piece by piece, on a worker */
+	ROUTE_FORM = 1u << 3,      /* the body is gathered, up to FORM_BYTES_MAX */
+	ROUTE_AUTH = 1u << 4,      /* run() goes to a worker that checks passwords */
+	ROUTE_WATCH = 1u << 5,     /* served at metrics.listen as well */
 };
 
 /*
@@ -33,6 +46,11 @@ struct route {
 	handler_fn *run, *open;
 	body_fn *write;
 };
+
+#define ROUTES_MAX 64
+/* Each row has a number; NULL beyond the last. */
+size_t route_number(const struct route *r);
+const struct route *route_at(size_t number);
 
 /* NULL: the path is not served by this method; *ret_methods are those that it is served by. */
 const struct route *route_find(enum method m, enum path_kind path, unsigned *ret_methods);

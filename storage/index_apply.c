@@ -1,9 +1,11 @@
 #include "storage/index_impl.h"
 
+#define SOURCES_ASKED_MAX 256 /* by a mount that does not say from where */
+
 bool index_refused(enum err_kind k)
 {
 	return k == ERR_NOT_FOUND || k == ERR_REFS || k == ERR_INVALID || k == ERR_IN_USE ||
-	       k == ERR_TOO_MANY;
+	       k == ERR_TOO_MANY || k == ERR_DENIED;
 }
 
 /* --- blobs --- */
@@ -16,33 +18,48 @@ static enum err_kind upload_drop(struct index_txn *t, const struct upload_id *id
 	return row_drop(t, KV_UPLOAD, &key, e);
 }
 
+/* Is there room for the content in the repository, which may not be there yet? */
+static enum err_kind check_room(struct index_txn *t, const struct change *c, struct err *e)
+{
+	struct repo_row r = { .id = 0 };
+	enum err_kind k = t->quotas ? index_get_repo(t->kv, &c->repo, &r, e) : ERR_OK;
+
+	return k == ERR_OK || k == ERR_NOT_FOUND ? usage_check(t, c, r.id, c->size_bytes, e) : k;
+}
+
 static enum err_kind apply_blob_link(struct index_txn *t, struct change *c, struct err *e)
 {
-	enum err_kind k = object_put(t, &c->digest, c->size_bytes, e);
+	enum err_kind k = check_room(t, c, e);
 
+	if (k == ERR_OK)
+		k = object_put(t, &c->digest, c->size_bytes, e);
 	if (k == ERR_OK)
 		k = link_put(t, c, e);
 	return k == ERR_OK && c->has_upload ? upload_drop(t, &c->upload, e) : k;
 }
 
-/* Any repository that has the blob as a blob. */
+/* Any repository that has the blob as a blob, and that may be read.  Not too many are asked about. */
 static enum err_kind find_source(struct index_txn *t, struct change *c, struct err *e)
 {
 	AUTO_KV_CURSOR *cur = NULL;
 	struct key prefix = content_key(&c->digest, CONTENT_PLACE);
 	struct str key, value;
 	uint8_t bits;
+	unsigned asked = 0;
 	enum err_kind k = kv_cursor_open(t->kv, KV_CONTENT, &cur, e);
 
 	if (k != ERR_OK)
 		return k;
 	for (k = kv_seek(cur, key_str(&prefix), &key, &value, e);
-	     k == ERR_OK && str_starts(key, key_str(&prefix)); k = kv_next(cur, &key, &value, e)) {
+	     k == ERR_OK && str_starts(key, key_str(&prefix)) && asked < SOURCES_ASKED_MAX;
+	     k = kv_next(cur, &key, &value, e)) {
 		if (!unpack_u8(&value, &bits) || !repo_name_parse(&c->from, value))
 			return index_bad_value(e, "content");
-		if (bits & PLACE_LINK)
+		if (bits & PLACE_LINK && guard_may_read(c, &c->from))
 			return ERR_OK;
+		asked++;
 	}
+	c->from.len = 0;
 	return k == ERR_OK ? ERR_NOT_FOUND : k;
 }
 
@@ -56,6 +73,8 @@ static enum err_kind apply_blob_mount(struct index_txn *t, struct change *c, str
 		/* any content that is there */
 	} else if (c->from.len == 0) {
 		k = find_source(t, c, e);
+	} else if (!guard_may_read(c, &c->from)) {
+		k = ERR_NOT_FOUND;
 	} else {
 		k = index_get_repo(t->kv, &c->from, &from, e);
 		if (k == ERR_OK)
@@ -66,6 +85,8 @@ static enum err_kind apply_blob_mount(struct index_txn *t, struct change *c, str
 	if (k == ERR_NOT_FOUND || (k == ERR_OK && object.damaged_ms && !c->from_trash))
 		return index_refuse(e, ERR_NOT_FOUND, "no source to mount", &c->digest, &c->from);
 	c->size_bytes = object.size_bytes;
+	if (k == ERR_OK)
+		k = check_room(t, c, e);
 	return k == ERR_OK ? link_put(t, c, e) : k;
 }
 
@@ -118,14 +139,17 @@ static enum err_kind tag_set(struct index_txn *t, const struct change *c, uint64
 	struct row v;
 	enum err_kind k = index_get_tag(t->kv, repo, tag, &old, e);
 	bool moved = k == ERR_OK && !digest_eq(&old.digest, &c->digest);
+	bool is_new = k == ERR_NOT_FOUND;
 
 	if (k != ERR_OK && k != ERR_NOT_FOUND)
 		return k;
 	if (k == ERR_OK)
 		now.pulled_ms = old.pulled_ms;
-	k = moved ? tag_drop(t, repo, tag_name_str(tag), &old.digest, e) : ERR_OK;
+	k = moved ? tag_drop(t, &c->repo, repo, tag_name_str(tag), &old.digest, e) : ERR_OK;
 	if (k == ERR_OK && moved)
 		k = review_update(t, c, repo, &old.digest, e);
+	if (k == ERR_OK && (moved || is_new))
+		k = usage_add(t, &c->repo, repo, &(struct quota_use){ .tags = 1 }, 0, e);
 	tag_row_pack(&v, &now);
 	if (k == ERR_OK)
 		k = row_put(t, KV_TAG, &key, row_str(&v), e);
@@ -153,9 +177,11 @@ static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, str
 	c->digest = old.digest;
 	tag_pack(&tag, tag_name_str(&c->tags[0]));
 	gone.digest = old.digest;
-	k = trash_put(t, c, &gone, (struct str){ tag.p, tag.n }, STR(""), e);
+	k = guard_tag(c, tag_name_str(&c->tags[0]), e);
 	if (k == ERR_OK)
-		k = tag_drop(t, r.id, tag_name_str(&c->tags[0]), &old.digest, e);
+		k = trash_put(t, c, &gone, (struct str){ tag.p, tag.n }, STR(""), e);
+	if (k == ERR_OK)
+		k = tag_drop(t, &c->repo, r.id, tag_name_str(&c->tags[0]), &old.digest, e);
 	if (k == ERR_OK)
 		k = review_update(t, c, r.id, &old.digest, e);
 	return k == ERR_OK ? repo_drop_if_empty(t, &c->repo, r.id, e) : k;
@@ -165,7 +191,7 @@ static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, str
 
 /* ERR_NOT_FOUND, e untouched: the repository does not have it, or not whole. */
 static enum err_kind ref_size(struct index_txn *t, uint64_t repo, const struct manifest_ref *ref,
-			      uint64_t *ret, struct err *e)
+			      bool even_damaged, uint64_t *ret, struct err *e)
 {
 	struct object_row object = { 0 };
 	struct manifest_row row;
@@ -177,7 +203,7 @@ static enum err_kind ref_size(struct index_txn *t, uint64_t repo, const struct m
 		if (k == ERR_OK)
 			k = index_get_object(t->kv, &ref->digest, &object, e);
 		*ret = object.size_bytes;
-		return k == ERR_OK && object.damaged_ms ? ERR_NOT_FOUND : k;
+		return k == ERR_OK && object.damaged_ms && !even_damaged ? ERR_NOT_FOUND : k;
 	}
 	k = index_get_manifest(t->kv, repo, &ref->digest, &row, &refs, e);
 	if (k == ERR_OK)
@@ -203,7 +229,8 @@ static enum err_kind check_refs(struct index_txn *t, struct change *c, uint64_t 
 		bool optional = ref->may_be_absent || c->sparse == SPARSE_ALL ||
 				(ref->kind == REF_CHILD && c->sparse == SPARSE_INDEX);
 		uint64_t size;
-		enum err_kind k = repo ? ref_size(t, repo, ref, &size, e) : ERR_NOT_FOUND;
+		enum err_kind k =
+		    repo ? ref_size(t, repo, ref, c->from_trash, &size, e) : ERR_NOT_FOUND;
 
 		if (k == ERR_OK && size != ref->size_bytes)
 			return index_refuse(e, ERR_INVALID, "wrong size given for", &ref->digest,
@@ -310,6 +337,23 @@ static enum err_kind manifest_put(struct index_txn *t, const struct change *c, u
 	return k == ERR_OK ? refs_put(t, m, repo, id, e) : k;
 }
 
+/* What is restored takes no tag away. */
+static enum err_kind check_free(struct index_txn *t, const struct change *c, uint64_t repo,
+				struct err *e)
+{
+	for (size_t i = 0; i < c->n_tags && repo; i++) {
+		struct tag_row row;
+		enum err_kind k = index_get_tag(t->kv, repo, &c->tags[i], &row, e);
+
+		if (k == ERR_OK)
+			return err_set(e, ERR_IN_USE, __func__, "tag %s was pushed meanwhile",
+				       c->tags[i].s);
+		if (k != ERR_NOT_FOUND)
+			return k;
+	}
+	return ERR_OK;
+}
+
 static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, struct err *e)
 {
 	struct repo_row r = { .id = 0 };
@@ -318,6 +362,12 @@ static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, s
 
 	if (k == ERR_OK || k == ERR_NOT_FOUND)
 		k = check_refs(t, c, r.id, e);
+	if (k == ERR_OK && c->from_trash)
+		k = check_free(t, c, r.id, e);
+	if (k == ERR_OK)
+		k = guard_moved_tags(t, c, r.id, e);
+	if (k == ERR_OK)
+		k = usage_check(t, c, r.id, c->manifest->size_bytes, e);
 	if (k == ERR_OK)
 		k = repo_get_or_make(t, c, &repo, e);
 	if (k == ERR_OK)
@@ -340,6 +390,8 @@ static enum err_kind apply_manifest_delete(struct index_txn *t, struct change *c
 		k = index_get_manifest(t->kv, r.id, &c->digest, &mr, &refs, e);
 	if (k == ERR_NOT_FOUND)
 		return index_refuse(e, k, "no manifest", &c->digest, &c->repo);
+	if (k == ERR_OK)
+		k = guard_vanishing_tags(t, c, r.id, e);
 	if (k == ERR_OK)
 		k = manifest_drop(t, c, r.id, &mr, refs, e);
 	return k == ERR_OK ? repo_drop_if_empty(t, &c->repo, r.id, e) : k;
@@ -442,6 +494,7 @@ static enum err_kind (*const appliers[CHANGE_KIND_N])(struct index_txn *, struct
 	[CHANGE_CLOSED] = apply_closed,
 	[CHANGE_MEND] = apply_mend,
 	[CHANGE_DAMAGE] = apply_damage,
+	[CHANGE_FOUND] = apply_found,
 	[CHANGE_SCRUBBED] = apply_scrubbed,
 	[CHANGE_RULES] = apply_rules,
 };
@@ -453,6 +506,7 @@ enum err_kind index_begin(struct index *ix, struct index_txn **ret, struct err *
 
 	if (!t)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a transaction");
+	t->quotas = ix->quotas;
 	k = kv_write_begin(ix->kv, &t->kv, e);
 	if (k == ERR_OK)
 		k = index_get_totals(t->kv, &t->totals, e);
@@ -479,14 +533,16 @@ enum err_kind index_mark_put(struct index_txn *t, const struct reflog_mark *m, s
 enum err_kind index_commit(struct index_txn **t, struct err *e)
 {
 	struct index_txn *p = TAKE(*t);
-	enum err_kind k = ERR_OK;
 	struct row v;
+	enum err_kind k = usage_flush(p, e);
 
 	totals_pack(&v, &p->totals);
-	if (p->totals_changed)
+	if (k == ERR_OK && p->totals_changed)
 		k = kv_put(p->kv, KV_META, TOTALS_KEY, row_str(&v), e);
 	if (k == ERR_OK)
 		k = kv_write_commit(&p->kv, e);
+	if (k == ERR_OK && p->quotas)
+		quota_accept(p->quotas);
 	index_abort(&p);
 	return k;
 }
@@ -497,7 +553,10 @@ void index_abort(struct index_txn **t)
 
 	if (!p)
 		return;
+	if (p->quotas)
+		quota_drop(p->quotas);
 	kv_end(&p->kv);
+	free(p->usage);
 	free(p);
 }
 

@@ -60,10 +60,12 @@ enum err_kind repo_manifest_find(struct store *st, const struct repo_name *repo,
 }
 
 enum err_kind repo_blob_mount(struct store *st, const struct repo_name *repo,
-			      const struct repo_name *from, const struct digest *d, struct err *e)
+			      const struct repo_name *from, const struct digest *d,
+			      const struct change_guard *guard, struct err *e)
 {
 	struct change c = store_change(st, CHANGE_BLOB_MOUNT, repo);
 
+	c.guard = guard;
 	c.digest = *d;
 	if (from)
 		c.from = *from;
@@ -80,16 +82,16 @@ enum err_kind repo_blob_delete(struct store *st, const struct repo_name *repo,
 }
 
 /* What the index holds the bytes of is durable with it, so its file may follow (store_settle). */
-static enum err_kind put_durably(struct store *st, const struct manifest_push *push,
-				 struct change *c, struct err *e)
+enum err_kind store_put_manifest(struct store *st, struct change *c, struct err *e)
 {
 	struct publisher p;
-	enum publish_how how = push->body.n <= INDEX_INLINE_MAX ? PUBLISH_LATER : PUBLISH_SYNCED;
-	enum err_kind k = blob_publish_bytes(st, &push->digest, push->body, how, &p, e);
+	enum publish_how how = c->bytes.n <= INDEX_INLINE_MAX ? PUBLISH_LATER : PUBLISH_SYNCED;
+	enum err_kind k = blob_publish_bytes(st, &c->digest, c->bytes, how, &p, e);
 
 	if (k != ERR_OK)
 		return k;
 	k = commit_change(st->committer, c, e);
+	STEP("publish.committed");
 	if (how == PUBLISH_LATER)
 		st->unsettled = true; /* after the commit, or settling could miss its record */
 	blob_settle(st, &p, k == ERR_OK ? BLOB_COMMITTED : BLOB_DROPPED);
@@ -113,7 +115,8 @@ enum err_kind repo_manifest_put(struct store *st, const struct repo_name *repo,
 	c.sparse = st->options.sparse;
 	c.tags = push->tags;
 	c.n_tags = push->n_tags;
-	k = put_durably(st, push, &c, e);
+	c.guard = push->guard;
+	k = store_put_manifest(st, &c, e);
 	*ret = (struct manifest_pushed){ .has_subject = m.has_subject,
 					 .subject = m.subject,
 					 .missing = c.missing,
@@ -128,19 +131,23 @@ void manifest_pushed_clear(struct manifest_pushed *p)
 }
 
 enum err_kind repo_manifest_delete(struct store *st, const struct repo_name *repo,
-				   const struct digest *d, struct err *e)
+				   const struct digest *d, const struct change_guard *guard,
+				   struct err *e)
 {
 	struct change c = store_change(st, CHANGE_MANIFEST_DELETE, repo);
 
+	c.guard = guard;
 	c.digest = *d;
 	return commit_change(st->committer, &c, e);
 }
 
 enum err_kind repo_tag_delete(struct store *st, const struct repo_name *repo,
-			      const struct tag_name *tag, struct err *e)
+			      const struct tag_name *tag, const struct change_guard *guard,
+			      struct err *e)
 {
 	struct change c = store_change(st, CHANGE_TAG_DELETE, repo);
 
+	c.guard = guard;
 	c.tags = tag;
 	c.n_tags = 1;
 	return commit_change(st->committer, &c, e);

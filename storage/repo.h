@@ -2,6 +2,7 @@
  * repo - what clients change in a repository, each durable when ERR_OK comes back (promises P1 to P4).
  *
  * R1  Failures leave the repository as it was.
+ * R2  A guard (NULL: none) is asked in the transaction that makes the change: no other change comes in between.
  * Threads  any; all block.
  */
 #pragma once
@@ -22,11 +23,12 @@ MUST_CHECK enum err_kind repo_manifest_find(struct store *st, const struct repo_
 
 /*
  * Makes a blob of `from`, or of any repository where from is NULL, a blob of repo too.  ERR_NOT_FOUND if there is none
+ * that may be read
  * (distribution-spec "Mounting a blob from another repository").
  */
 MUST_CHECK enum err_kind repo_blob_mount(struct store *st, const struct repo_name *repo,
 					 const struct repo_name *from, const struct digest *d,
-					 struct err *e);
+					 const struct change_guard *guard, struct err *e);
 /* ERR_NOT_FOUND; ERR_IN_USE while a manifest of the repository refers to it. */
 MUST_CHECK enum err_kind repo_blob_delete(struct store *st, const struct repo_name *repo,
 					  const struct digest *d, struct err *e);
@@ -38,6 +40,7 @@ struct manifest_push {
 	struct digest digest;
 	const struct tag_name *tags;
 	size_t n_tags;
+	const struct change_guard *guard;
 };
 
 struct manifest_pushed {
@@ -50,11 +53,13 @@ struct manifest_pushed {
 void manifest_pushed_clear(struct manifest_pushed *p);
 #define AUTO_MANIFEST_PUSHED CLEANUP(manifest_pushed_clear) struct manifest_pushed
 
-/* ERR_INVALID and ERR_UNSUPPORTED as of manifest_parse; ERR_REFS. */
+/* ERR_INVALID and ERR_UNSUPPORTED as of manifest_parse; ERR_REFS; as all below ERR_DENIED for a tag that is fixed. */
 MUST_CHECK enum err_kind repo_manifest_put(struct store *st, const struct repo_name *repo,
 					   const struct manifest_push *push,
 					   struct manifest_pushed *ret, struct err *e);
 MUST_CHECK enum err_kind repo_manifest_delete(struct store *st, const struct repo_name *repo,
-					      const struct digest *d, struct err *e);
+					      const struct digest *d,
+					      const struct change_guard *guard, struct err *e);
 MUST_CHECK enum err_kind repo_tag_delete(struct store *st, const struct repo_name *repo,
-					 const struct tag_name *tag, struct err *e);
+					 const struct tag_name *tag,
+					 const struct change_guard *guard, struct err *e);

@@ -1,6 +1,7 @@
 #include "storage/store_impl.h"
 
 #include <errno.h>
+#include <sys/statvfs.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -19,12 +20,13 @@ static const char *const alg_dirs[DIGEST_SHA512 + 1] = {
 	[DIGEST_SHA512] = "blobs/sha512",
 };
 
-/* What may be in a directory in which a store is made: a new one, or a fresh mount point. */
+/* What may be in a directory in which a store is made: a new one, a fresh mount point, or one that has keys already. */
 static enum err_kind check_empty(void *arg, const char *name, struct err *e)
 {
 	const struct store *st = arg;
 
-	if (strcmp(name, "lost+found") == 0 || strcmp(name, "lock") == 0)
+	if (strcmp(name, "lost+found") == 0 || strcmp(name, "lock") == 0 ||
+	    strcmp(name, "auth") == 0)
 		return ERR_OK;
 	return err_set(e, ERR_UNSUPPORTED, __func__,
 		       "%s is neither empty nor a store of berth: give another root",
@@ -196,6 +198,8 @@ static enum err_kind open_index(struct store *st, struct err *e)
 	if (asprintf(&dir, "%s/index", st->options.root) < 0)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a path");
 	k = index_open(dir, st->options.map_bytes, &st->index, e);
+	if (k == ERR_OK)
+		k = index_set_quotas(st->index, st->options.quotas, e);
 	if (k == ERR_OK)
 		k = index_mark_read(st->index, &mark, e);
 	if (k == ERR_OK)
@@ -398,4 +402,29 @@ void store_note_pull(struct store *st, uint64_t repo, const struct tag_name *tag
 enum err_kind store_flush_pulls(struct store *st, struct err *e)
 {
 	return pulls_flush(st, st->pulls, e);
+}
+
+void store_expire_leases(struct store *st)
+{
+	leases_expire(st->leases);
+}
+
+uint64_t store_leases(struct store *st)
+{
+	return leases_count(st->leases);
+}
+
+enum err_kind store_free_bytes(struct store *st, uint64_t *ret, struct err *e)
+{
+	struct statvfs s;
+
+	if (fstatvfs(st->root_fd, &s) < 0)
+		return err_sys(e, __func__, "look for free space");
+	*ret = (uint64_t)s.f_bavail * s.f_frsize;
+	return ERR_OK;
+}
+
+struct quotas *store_quotas(struct store *st)
+{
+	return st->options.quotas;
 }

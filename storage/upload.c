@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/step.h"
 #include "storage/store_impl.h"
 
 #define REHASH_BYTES (1024u * 1024)
@@ -376,12 +377,43 @@ enum err_kind upload_finish(struct upload **take, const struct digest *want, str
 	k = blob_publish(u->st, u->fd, &u->id, want, &p, e);
 	if (k == ERR_OK)
 		k = commit_change(u->st->committer, &c, e);
+	STEP("publish.committed");
 	if (k == ERR_OK) {
 		blob_settle(u->st, &p, BLOB_COMMITTED);
 		finish_session(u);
 		return ERR_OK;
 	}
 	blob_settle(u->st, &p, u->session ? BLOB_KEPT : BLOB_DROPPED);
+	return k;
+}
+
+/* The file gets a name in uploads/ beside the one that it has, which the next start removes if this one is cut off. */
+enum err_kind upload_adopt(struct store *st, const struct repo_name *repo, int dir,
+			   const char *name, const struct digest *d, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	char open_name[UPLOAD_ID_TEXT_MAX];
+	struct upload_id id;
+	struct publisher p;
+	struct stat s;
+	struct change c = store_change(st, CHANGE_BLOB_LINK, repo);
+	enum err_kind k = fd_open_at(dir, name, O_RDONLY, 0, &fd, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (fstat(fd, &s) < 0)
+		return err_sys(e, __func__, "stat %s", name);
+	upload_id_new(&id);
+	if (sys_linkat(dir, name, st->uploads_fd, upload_id_text(&id, open_name), 0) < 0)
+		return err_sys(e, __func__, "adopt %s", name);
+	c.digest = *d;
+	c.size_bytes = (uint64_t)s.st_size;
+	k = blob_publish(st, fd, &id, d, &p, e);
+	if (k == ERR_OK)
+		k = commit_change(st->committer, &c, e);
+	blob_settle(st, &p, k == ERR_OK ? BLOB_COMMITTED : BLOB_DROPPED);
+	if (k == ERR_OK)
+		(void)sys_unlinkat(dir, name, 0); /* a second name of a blob does no harm */
 	return k;
 }
 
@@ -454,4 +486,29 @@ enum err_kind upload_reap(struct store *st, uint64_t *ret, struct err *e)
 		first = false;
 	} while (n == REAP_PAGE);
 	return ERR_OK;
+}
+
+struct summing {
+	struct store *st;
+	uint64_t bytes;
+};
+
+static enum err_kind add_size(void *arg, const char *name, struct err *e)
+{
+	struct summing *s = arg;
+	struct stat file;
+
+	(void)e;
+	if (fstatat(s->st->uploads_fd, name, &file, AT_SYMLINK_NOFOLLOW) == 0) /* else it is over */
+		s->bytes += (uint64_t)file.st_size;
+	return ERR_OK;
+}
+
+enum err_kind upload_bytes(struct store *st, uint64_t *ret, struct err *e)
+{
+	struct summing s = { .st = st };
+	enum err_kind k = fd_list_dir(st->uploads_fd, ".", add_size, &s, e);
+
+	*ret = s.bytes;
+	return k;
 }

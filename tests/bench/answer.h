@@ -71,8 +71,8 @@ static inline bool answer_scan_u64(const char *text, unsigned base, uint64_t *re
 		return false;
 	for (; isxdigit((unsigned char)*text); text++) {
 		unsigned digit = isdigit((unsigned char)*text)
-					 ? (unsigned)(*text - '0')
-					 : (unsigned)((*text | 0x20) - 'a') + 10;
+				     ? (unsigned)(*text - '0')
+				     : (unsigned)((*text | 0x20) - 'a') + 10;
 
 		if (digit >= base || v > (UINT64_MAX - digit) / base)
 			return false;

@@ -95,9 +95,9 @@ def output(command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def wrk(address, connections, seconds):
+def wrk(address, connections, seconds, *headers):
     """Requests per second; an answer other than 2xx is an error."""
-    text = output(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", address])
+    text = output(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *(x for h in headers for x in ("-H", h)), address])
     if "Non-2xx" in text:
         raise AssertionError(f"wrk {address}: {text}")
     return float(re.search(r"Requests/sec:\s*([\d.]+)", text)[1])

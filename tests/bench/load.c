@@ -152,7 +152,7 @@ static void push_blob(const struct options *o, const void *data, size_t n, const
 /* What is the same in every manifest, made once. */
 struct image {
 	char before[1024]; /* up to the annotation's value */
-	char run[17];	   /* this run's share of the annotation, so that digests are new */
+	char run[17];      /* this run's share of the annotation, so that digests are new */
 };
 
 static void image_push(const struct options *o, struct image *ret)
@@ -201,9 +201,9 @@ static size_t request_get(const struct options *o, uint64_t key, char buf[static
 
 	if (hole)
 		(void)snprintf(digits, sizeof(digits), "%07" PRIu64, key);
-	return (size_t)snprintf(buf, REQUEST_MAX,
-				"GET %.*s%s%s HTTP/1.1\r\nHost: %s:%s\r\nAccept: %s\r\n\r\n", before,
-				o->path, digits, hole ? hole + 2 : "", o->host, o->port, accept_types);
+	return (size_t)snprintf(
+	    buf, REQUEST_MAX, "GET %.*s%s%s HTTP/1.1\r\nHost: %s:%s\r\nAccept: %s\r\n\r\n", before,
+	    o->path, digits, hole ? hole + 2 : "", o->host, o->port, accept_types);
 }
 
 /* ---- the load ---- */
@@ -425,10 +425,11 @@ static bool load_report(const struct load *l)
 
 _Noreturn static void usage(void)
 {
-	fail(2, "usage: load put|get [-c CONNECTIONS] [-n REQUESTS] [-t SECONDS]\n"
-		"  put [-f FIRST] [-p TAG-PREFIX | -d] http://HOST:PORT REPOSITORY\n"
-		"      tags are PREFIX%%07u from FIRST on (default: t from 0); -d: by digest, no tag\n"
-		"  get [-k KEYS] http://HOST:PORT/PATH     {} in PATH: a number below KEYS");
+	fail(2,
+	     "usage: load put|get [-c CONNECTIONS] [-n REQUESTS] [-t SECONDS]\n"
+	     "  put [-f FIRST] [-p TAG-PREFIX | -d] http://HOST:PORT REPOSITORY\n"
+	     "      tags are PREFIX%%07u from FIRST on (default: t from 0); -d: by digest, no tag\n"
+	     "  get [-k KEYS] http://HOST:PORT/PATH     {} in PATH: a number below KEYS");
 }
 
 static uint64_t option_number(const char *text, uint64_t max)
@@ -462,14 +463,29 @@ static void options_parse(struct options *o, int argc, char **argv)
 	*o = (struct options){ .put = argv[1][0] == 'p', .conns = 4, .prefix = "t" };
 	for (optind = 2; (c = getopt(argc, argv, "c:n:t:f:k:p:d")) != -1;) {
 		switch (c) {
-		case 'c': o->conns = (unsigned)option_number(optarg, CONNS_MAX); break;
-		case 'n': o->requests_max = option_number(optarg, UINT64_MAX); break;
-		case 't': o->time_ns_max = option_number(optarg, 86400) * NS_PER_S; break;
-		case 'f': o->first = option_number(optarg, UINT64_MAX / 2); break;
-		case 'k': o->keys = option_number(optarg, UINT64_MAX); break;
-		case 'p': o->prefix = optarg; break;
-		case 'd': o->by_digest = true; break;
-		default: usage();
+		case 'c':
+			o->conns = (unsigned)option_number(optarg, CONNS_MAX);
+			break;
+		case 'n':
+			o->requests_max = option_number(optarg, UINT64_MAX);
+			break;
+		case 't':
+			o->time_ns_max = option_number(optarg, 86400) * NS_PER_S;
+			break;
+		case 'f':
+			o->first = option_number(optarg, UINT64_MAX / 2);
+			break;
+		case 'k':
+			o->keys = option_number(optarg, UINT64_MAX);
+			break;
+		case 'p':
+			o->prefix = optarg;
+			break;
+		case 'd':
+			o->by_digest = true;
+			break;
+		default:
+			usage();
 		}
 	}
 	if (argc - optind != (o->put ? 2 : 1) || o->conns == 0)

@@ -105,7 +105,7 @@ static enum err_kind mount(struct store *st, struct err *e)
 	struct repo_name r = repo_of("two"), from = repo_of("one");
 	struct digest d = digest_of(layer);
 
-	return repo_blob_mount(st, &r, &from, &d, e);
+	return repo_blob_mount(st, &r, &from, &d, NULL, e);
 }
 
 static enum err_kind delete_manifest(struct store *st, const char *layer_text, const char *note,
@@ -115,7 +115,7 @@ static enum err_kind delete_manifest(struct store *st, const char *layer_text, c
 	struct repo_name r = repo_of("one");
 	struct digest d = digest_of(b.p);
 
-	return repo_manifest_delete(st, &r, &d, e);
+	return repo_manifest_delete(st, &r, &d, NULL, e);
 }
 
 static enum err_kind delete_tag(struct store *st, const char *tag, struct err *e)
@@ -123,7 +123,7 @@ static enum err_kind delete_tag(struct store *st, const char *tag, struct err *e
 	struct repo_name r = repo_of("one");
 	struct tag_name t = tag_of(tag);
 
-	return repo_tag_delete(st, &r, &t, e);
+	return repo_tag_delete(st, &r, &t, NULL, e);
 }
 
 static enum err_kind delete_blob(struct store *st, const char *repo, const char *text,

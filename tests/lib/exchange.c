@@ -6,18 +6,42 @@
 #include "tests/lib/fixture.h"
 #include "tests/lib/unit.h"
 
-void test_server_start(struct test_server *s, const char *root, unsigned workers)
+static void start(struct test_server *s, const char *root, unsigned workers, int n, char **args)
 {
 	struct store_options o = store_options_of(root);
 	struct store_recovery found;
 	struct err e;
 
 	*s = (struct test_server){ .server.conf = &s->conf };
-	MUST(conf_load(0, NULL, &s->conf, &e) == ERR_OK);
+	MUST(conf_load(n, args, &s->conf, &e) == ERR_OK);
 	s->conf.log_access = false;
+	s->conf.threads = workers ? 2 : 1;
+	MUST(conf_set(&s->conf, STR("root"), str_of(root), "test", &e) == ERR_OK);
+	MUST(guard_open(&s->conf, &s->server, &s->guard, &e) == ERR_OK);
 	o.single_thread = workers == 0;
 	MUST(store_open(&o, &s->server.store, &found, &e) == ERR_OK);
+	MUST(guard_start(s->guard, &s->server, &e) == ERR_OK);
 	MUST(work_start(workers, &s->server.work, &e) == ERR_OK);
+}
+
+void test_server_start(struct test_server *s, const char *root, unsigned workers)
+{
+	start(s, root, workers, 0, NULL);
+}
+
+void test_server_start_guarded(struct test_server *s, const char *root, unsigned workers,
+			       const char *const *options)
+{
+	char *args[32];
+	int n = 0;
+
+	for (; options[n]; n++) {
+		MUST(n < (int)ARRAY_LEN(args));
+		args[n] = strdup(options[n]);
+	}
+	start(s, root, workers, n, args);
+	while (n)
+		free(args[--n]);
 }
 
 void test_server_stop(struct test_server *s)
@@ -25,6 +49,7 @@ void test_server_stop(struct test_server *s)
 	struct work *w = s->server.work; /* the last jobs look at it there */
 
 	work_stop(&w);
+	guard_close(&s->guard, &s->server);
 	store_close(&s->server.store);
 	conf_clear(&s->conf);
 }
@@ -38,6 +63,22 @@ static const char *host_header(void *arg, const char *name)
 			return x->headers[i].value;
 	}
 	return NULL;
+}
+
+static bool host_repeats(void *arg, const char *name)
+{
+	struct exchange *x = arg;
+	unsigned n = 0;
+
+	for (size_t i = 0; i < x->n_headers; i++)
+		n += strcasecmp(x->headers[i].name, name) == 0;
+	return n > 1;
+}
+
+static void host_local(void *arg, char *buf, size_t cap)
+{
+	(void)arg;
+	(void)snprintf(buf, cap, "192.0.2.1:5000");
 }
 
 static void host_park(void *arg)
@@ -62,9 +103,10 @@ static void wait_if_parked(struct exchange *x)
 
 static const char *known_name(struct str name)
 {
-	static const char *const names[] = { "Content-Length",    "Content-Type", "Content-Range",
-					     "Transfer-Encoding", "Expect",       "Range",
-					     "If-Range",          "If-None-Match" };
+	static const char *const names[] = {
+		"Content-Length", "Content-Type", "Content-Range", "Transfer-Encoding", "Expect",
+		"Range",          "If-Range",     "If-None-Match", "Authorization",     "Host"
+	};
 
 	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
 		if (str_eq(name, str_of(names[i])))
@@ -94,6 +136,8 @@ bool exchange_try(struct exchange *x, const struct test_server *s, const char *m
 	const struct request_host host = { .arg = x,
 					   .peer = "192.0.2.7",
 					   .header = host_header,
+					   .repeats = host_repeats,
+					   .local = host_local,
 					   .park = host_park,
 					   .wake = host_wake };
 	struct str rest = str_of(headers), line, name, value;
@@ -108,6 +152,11 @@ bool exchange_try(struct exchange *x, const struct test_server *s, const char *m
 		add_header(x, name, str_trim(value));
 	}
 	x->answered = request_open(x->rq, method, &host);
+	if (x->rq->stage == REQUEST_AUTH) {
+		MUST(x->waits < x->parks);
+		wait_if_parked(x);
+		x->answered = request_resume(x->rq);
+	}
 	return true;
 }
 
@@ -152,7 +201,7 @@ void exchange_end(struct exchange *x)
 void exchange(struct exchange *x, const struct test_server *s, const char *method,
 	      const char *target, const char *headers, struct str body)
 {
-	char all[1024];
+	char all[8192];
 
 	(void)snprintf(all, sizeof(all), "%s", headers ? headers : "");
 	if (body.n && !strstr(all, "Content-Length:") && !strstr(all, "Transfer-Encoding:"))

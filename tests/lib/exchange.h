@@ -8,7 +8,7 @@
 
 #include <semaphore.h>
 
-#include "server/request.h"
+#include "server/guard.h"
 
 #define EXCHANGE_HEADERS_MAX 8
 
@@ -16,15 +16,19 @@
 struct test_server {
 	struct conf conf;
 	struct server server;
+	struct guard *guard;
 };
 void test_server_start(struct test_server *s, const char *root, unsigned workers);
+/* The same with accounts: options are "--name=value" texts, up to NULL. */
+void test_server_start_guarded(struct test_server *s, const char *root, unsigned workers,
+			       const char *const *options);
 void test_server_stop(struct test_server *s);
 
 struct exchange {
 	struct request *rq;
 	struct {
 		const char *name;
-		char value[512];
+		char value[4096];
 	} headers[EXCHANGE_HEADERS_MAX];
 	size_t n_headers;
 	unsigned parks, waits; /* times we were stopped, and have waited */

@@ -1,4 +1,5 @@
 """A berthd of one's own, and a small client for its API."""
+import base64
 import contextlib
 import hashlib
 import http.client
@@ -31,6 +32,10 @@ def sha256(data):
 
 def sha512(data):
     return "sha512:" + hashlib.sha512(data).hexdigest()
+
+
+def basic(user):
+    return "Basic " + base64.b64encode(user.encode() if isinstance(user, str) else user).decode()
 
 
 def wait_until(what, check):
@@ -69,11 +74,13 @@ class Answer:
 class Daemon:
     """berthd on a directory; start() waits for the ready line.  limits: {resource.RLIMIT_..: value}."""
 
-    def __init__(self, *options, root=None, limits=None):
+    def __init__(self, *options, root=None, limits=None, ssl=None, user=None):
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="berth-test-"))
         self.root = pathlib.Path(root) if root else self.work / "root"
         self.options = options
         self.limits = limits or {}
+        self.ssl = ssl  # context of clients, where it serves TLS
+        self.user = user  # "name:password" that requests come with
         self.process = None
         self.start_s = 0.0
 
@@ -85,7 +92,7 @@ class Daemon:
             stdout=subprocess.PIPE, stderr=self.log,
             preexec_fn=lambda: [resource.setrlimit(which, (n, n)) for which, n in self.limits.items()])
         line = self.process.stdout.readline().decode()
-        if not line.startswith("listening on http://"):
+        if not line.startswith(("listening on http://", "listening on https://")):
             raise AssertionError(f"berthd does not start: {self.log_text()[-2000:]}")
         self.start_s = time.monotonic() - began
         self.host, port = line.split("//")[1].strip().rsplit(":", 1)
@@ -159,15 +166,19 @@ class Daemon:
     def request(self, method, path, body=None, headers=None, connection=None):
         """One request; a connection of its own unless one is given."""
         c = connection or self.connect()
+        headers = {"Authorization": basic(self.user) if self.user else None, **(headers or {})}
+        headers = {name: value for name, value in headers.items() if value is not None}
         try:
-            c.request(method, path, body=body, headers=headers or {})
+            c.request(method, path, body=body, headers=headers)
             response = c.getresponse()
             return Answer(response, response.read())
         finally:
             if not connection:
                 c.close()
 
-    def connect(self):
+    def connect(self, ssl=None):
+        if self.ssl:
+            return http.client.HTTPSConnection(self.host, self.port, timeout=WAIT_S, context=ssl or self.ssl)
         return http.client.HTTPConnection(self.host, self.port, timeout=WAIT_S)
 
     def raw(self, data, timeout=10, shut=False):

@@ -14,7 +14,7 @@ static const struct option_case {
 	const char *name;
 	const char *values[3];
 	const char *least, *below, *most, *above; /* NULL: there is no such bound */
-	const char *bad, *message;
+	const char *bad, *message;                /* NULL: any text is good */
 } cases[] = {
 	{ "root",
 	  { "\"/a\"", "\"b c\"", "\"./d\"" },
@@ -32,6 +32,22 @@ static const struct option_case {
 	  NULL,
 	  "",
 	  "listen is empty or too long" },
+	{ "metrics.listen",
+	  { "\"[::1]:0\"", "\"127.0.0.1:1\"", "\"localhost:2\"" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "health.free_min",
+	  { "0", "1M", "2G" },
+	  "0",
+	  NULL,
+	  "1T",
+	  "1025G",
+	  "much",
+	  "a size (K M G T) from 0 to 1T" },
 	{ "threads", { "1", "3", "64" }, "1", "0", "64", "65", "2K", "a number from 1 to 64" },
 	{ "workers", { "1", "2", "512" }, "1", "0", "512", "513", "-1", "a number from 1 to 512" },
 	{ "http.connections",
@@ -114,6 +130,248 @@ static const struct option_case {
 	  NULL,
 	  "1",
 	  "must be true or false" },
+	{ "http.external_url",
+	  { "\"https://a\"", "\"b c\"", "\"\"" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "http.trusted_proxies",
+	  { "\"10.0.0.1\"", "\"b c\"", "\"\"" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "tls.certificates",
+	  { "[{\"a\": \"b\"}]", "[\"c\"]", "[]" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "/cert.pem",
+	  "one list is wanted here" },
+	{ "tls.client_ca", { "\"/a\"", "\"b c\"", "\"\"" }, NULL, NULL, NULL, NULL, NULL, NULL },
+	{ "tls.client_crl", { "\"/a\"", "\"b c\"", "\"\"" }, NULL, NULL, NULL, NULL, NULL, NULL },
+	{ "tls.client_name",
+	  { "uri", "dns", "cn" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "subject",
+	  "must be one of san uri email dns cn" },
+	{ "auth.htpasswd", { "\"/a\"", "\"b c\"", "\"\"" }, NULL, NULL, NULL, NULL, NULL, NULL },
+	{ "auth.groups",
+	  { "[{\"a\": \"b\"}]", "[\"c\"]", "[]" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "dev",
+	  "one list is wanted here" },
+	{ "auth.workers", { "1", "2", "64" }, "1", "0", "64", "65", "x", "a number from 1 to 64" },
+	{ "auth.password_cache",
+	  { "0ms", "1s", "1d" },
+	  "0",
+	  NULL,
+	  "1d",
+	  "25h",
+	  "5",
+	  "a duration (ms s m h d) from 0ms to 1d" },
+	{ "auth.throttle.failures",
+	  { "1", "2", "1000" },
+	  "1",
+	  "0",
+	  "1000",
+	  "1001",
+	  "",
+	  "a number from 1 to 1000" },
+	{ "auth.throttle.wait",
+	  { "1ms", "2s", "1h" },
+	  "1ms",
+	  "0",
+	  "1h",
+	  "61m",
+	  "1",
+	  "a duration (ms s m h d) from 1ms to 1h" },
+	{ "auth.throttle.wait_max",
+	  { "1ms", "2s", "1d" },
+	  "1ms",
+	  "0",
+	  "1d",
+	  "25h",
+	  "1",
+	  "a duration (ms s m h d) from 1ms to 1d" },
+	{ "auth.throttle.window",
+	  { "1s", "2s", "1d" },
+	  "1s",
+	  "0",
+	  "1d",
+	  "25h",
+	  "1",
+	  "a duration (ms s m h d) from 1s to 1d" },
+	{ "auth.directory", { "\"/a\"", "\"b c\"", "\"\"" }, NULL, NULL, NULL, NULL, NULL, NULL },
+	{ "auth.tokens.enabled",
+	  { "false", "false", "false" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "1",
+	  "must be true or false" },
+	{ "auth.tokens.service",
+	  { "\"a\"", "\"b\"", "\"c\"" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "",
+	  "auth.tokens.service is empty or too long" },
+	{ "auth.tokens.lifetime",
+	  { "1m", "2m", "1d" },
+	  "1m",
+	  "59s",
+	  "1d",
+	  "25h",
+	  "5",
+	  "a duration (ms s m h d) from 1m to 1d" },
+	{ "auth.tokens.refresh",
+	  { "1m", "2m", "365d" },
+	  "1m",
+	  "59s",
+	  "365d",
+	  "366d",
+	  "5",
+	  "a duration (ms s m h d) from 1m to 365d" },
+	{ "auth.tokens.replace_keys",
+	  { "1m", "2m", "3650d" },
+	  "1m",
+	  "59s",
+	  "3650d",
+	  "3651d",
+	  "5",
+	  "a duration (ms s m h d) from 1m to 3650d" },
+	{ "auth.tokens.realm",
+	  { "\"/a\"", "\"b c\"", "\"\"" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "auth.issuers",
+	  { "[{\"a\": \"b\"}]", "[\"c\"]", "[]" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "{}",
+	  "one list is wanted here" },
+	{ "auth.oidc",
+	  { "[{\"a\": \"b\"}]", "[\"c\"]", "[]" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "{}",
+	  "one list is wanted here" },
+	{ "auth.ldap.url", { "\"/a\"", "\"b c\"", "\"\"" }, NULL, NULL, NULL, NULL, NULL, NULL },
+	{ "auth.ldap.ca", { "\"/a\"", "\"b c\"", "\"\"" }, NULL, NULL, NULL, NULL, NULL, NULL },
+	{ "auth.ldap.bind_dn",
+	  { "\"/a\"", "\"b c\"", "\"\"" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "auth.ldap.bind_password",
+	  { "\"/a\"", "\"b c\"", "\"\"" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "auth.ldap.users", { "\"/a\"", "\"b c\"", "\"\"" }, NULL, NULL, NULL, NULL, NULL, NULL },
+	{ "auth.ldap.user_filter",
+	  { "\"/a\"", "\"b c\"", "\"\"" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "auth.ldap.groups", { "\"/a\"", "\"b c\"", "\"\"" }, NULL, NULL, NULL, NULL, NULL, NULL },
+	{ "auth.ldap.group_filter",
+	  { "\"/a\"", "\"b c\"", "\"\"" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL },
+	{ "auth.ldap.user_name",
+	  { "\"a\"", "\"b\"", "\"c\"" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "",
+	  "auth.ldap.user_name is empty or too long" },
+	{ "auth.ldap.group_name",
+	  { "\"a\"", "\"b\"", "\"c\"" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "",
+	  "auth.ldap.group_name is empty or too long" },
+	{ "auth.ldap.start_tls",
+	  { "true", "true", "true" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "1",
+	  "must be true or false" },
+	{ "auth.ldap.timeout",
+	  { "100ms", "2s", "1m" },
+	  "100ms",
+	  "99ms",
+	  "1m",
+	  "61s",
+	  "5",
+	  "a duration (ms s m h d) from 100ms to 1m" },
+	{ "process.user", { "\"/a\"", "\"b c\"", "\"\"" }, NULL, NULL, NULL, NULL, NULL, NULL },
+	{ "process.confine",
+	  { "false", "false", "false" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "1",
+	  "must be true or false" },
+	{ "process.writable",
+	  { "[{\"a\": \"b\"}]", "[\"c\"]", "[]" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "{}",
+	  "one list is wanted here" },
+	{ "access",
+	  { "[{\"a\": \"b\"}]", "[\"c\"]", "[]" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "[",
+	  "access: " },
 	{ "manifest.size_max",
 	  { "1K", "2K", "64M" },
 	  "1K",
@@ -258,6 +516,14 @@ static const struct option_case {
 	  NULL,
 	  "{}",
 	  "one list is wanted here" },
+	{ "quotas",
+	  { "[\"a\"]", "[{\"b\": \"c\"}]", "[]" },
+	  NULL,
+	  NULL,
+	  NULL,
+	  NULL,
+	  "{}",
+	  "one list is wanted here" },
 	{ "log.access",
 	  { "false", "false", "false" },
 	  NULL,
@@ -297,33 +563,32 @@ static enum err_kind load(struct conf *ret, struct err *e, const char *const *ar
 
 #define LOAD(c, e, ...) load((c), (e), (const char *const[]){ __VA_ARGS__ __VA_OPT__(, ) NULL })
 
-/* The value of an option as conf_dump shows it. */
+/* The value of an option as conf_dump shows it: below its groups, each indented by two more. */
 static void assert_value(const struct conf *c, const char *key, const char *want)
 {
 	AUTO_SBUF b;
-	struct str group, leaf = str_of(key), rest, line, name, value, at = { "", 0 };
-	bool nested = str_cut(str_of(key), '.', &group, &leaf), found = false;
+	struct str rest, line, name, value;
+	char at[128] = "";
+	bool found = false;
 
-	if (!nested)
-		leaf = str_of(key);
 	sbuf_init(&b, SBUF_MAX);
 	conf_dump(c, &b);
 	rest = (struct str){ b.p, b.n };
 	while (str_cut(rest, '\n', &line, &rest)) {
 		struct str text = str_trim(line);
+		size_t depth = (line.n - text.n) / 2, n = 0;
 
-		if (line.n && line.p[0] != ' ')
-			at = STR("");
 		if (text.n == 0 || text.p[0] == '#' || !str_cut(text, ':', &name, &value))
 			continue;
-		if (value.n == 0)
-			at = name;
-		if (str_eq(name, leaf) && value.n &&
-		    str_eq(at, nested ? group : (struct str){ "", 0 })) {
-			found = true;
-			if (!str_eq(str_trim(value), str_of(want)))
-				fail_msg("%s is %.*s, not %s", key, STR_FMT(value), want);
-		}
+		for (; depth && at[n]; n++)
+			depth -= at[n] == '.';
+		(void)snprintf(at + n, sizeof(at) - n, "%.*s.", STR_FMT(name));
+		if (value.n == 0 || strlen(key) + 1 != strlen(at) ||
+		    strncmp(at, key, strlen(key)) != 0)
+			continue;
+		found = true;
+		if (!str_eq(str_trim(value), str_of(want)))
+			fail_msg("%s is %.*s, not %s", key, STR_FMT(value), want);
 	}
 	assert_true(found);
 }
@@ -344,14 +609,13 @@ static void env_name(const char *key, char buf[static 64])
 static const char *file_with(const char *key, const char *value, char path[static 128])
 {
 	const char *dir = unit_dir();
-	struct str group, leaf;
 	char text[512];
+	int n = 0, indent = 0;
 
-	if (str_cut(str_of(key), '.', &group, &leaf))
-		(void)snprintf(text, sizeof(text), "%.*s:\n  %.*s: %s\n", STR_FMT(group),
-			       STR_FMT(leaf), value);
-	else
-		(void)snprintf(text, sizeof(text), "%s: %s\n", key, value);
+	for (const char *dot; (dot = strchr(key, '.')) != NULL; key = dot + 1, indent += 2)
+		n += snprintf(text + n, sizeof(text) - (size_t)n, "%*s%.*s:\n", indent, "",
+			      (int)(dot - key), key);
+	(void)snprintf(text + n, sizeof(text) - (size_t)n, "%*s%s: %s\n", indent, "", key, value);
 	file_write(dir, "conf", str_of(text));
 	(void)snprintf(path, 128, "%s/conf", dir);
 	return path;
@@ -386,6 +650,7 @@ static void test_sources(void **state)
 static void assert_refused(const char *key, const char *value, const char *message)
 {
 	char flag[256], env[64], path[128], quoted[128];
+	unsigned line = 1;
 	struct conf c;
 	struct err e;
 
@@ -400,7 +665,10 @@ static void assert_refused(const char *key, const char *value, const char *messa
 	(void)snprintf(quoted, sizeof(quoted), "\"%s\"", value);
 	file_with(key, quoted, path);
 	assert_err(LOAD(&c, &e, "--config", path), ERR_INVALID, &e, message);
-	assert_non_null(strstr(e.msg, strchr(key, '.') ? "/conf:2: " : "/conf:1: "));
+	for (const char *at = key; *at; at++)
+		line += *at == '.';
+	(void)snprintf(flag, sizeof(flag), "/conf:%u: ", line);
+	assert_non_null(strstr(e.msg, flag));
 }
 
 /* O2: what is refused, and that the message says where, what and what is allowed. */
@@ -408,8 +676,10 @@ static void test_bad(void **state)
 {
 	const struct option_case *o = *state;
 
-	assert_refused(o->name, o->bad, o->message);
-	assert_refused(o->name, o->bad, o->name);
+	if (o->bad) {
+		assert_refused(o->name, o->bad, o->message);
+		assert_refused(o->name, o->bad, o->name);
+	}
 	if (o->below)
 		assert_refused(o->name, o->below, o->message);
 	if (o->above)

@@ -114,8 +114,8 @@ static void delete_some(struct store *st)
 
 	push_blob(st, "library/a", "deleted blob");
 	push_manifest(st, "library/a", text_of(&body), MEDIA_OCI_MANIFEST, "deleted");
-	MUST(repo_tag_delete(st, &a, &tag, &e) == ERR_OK);
-	MUST(repo_manifest_delete(st, &a, &d, &e) == ERR_OK);
+	MUST(repo_tag_delete(st, &a, &tag, NULL, &e) == ERR_OK);
+	MUST(repo_manifest_delete(st, &a, &d, NULL, &e) == ERR_OK);
 	MUST(repo_blob_delete(st, &a, &blob, &e) == ERR_OK);
 }
 
@@ -153,8 +153,8 @@ static int make(const char *root)
 	put(st, "library/a", small_image("two"), MEDIA_DOCKER_MANIFEST,
 	    "latest"); /* moves the tag */
 	put(st, "library/a", large_image(), MEDIA_OCI_MANIFEST, "large");
-	MUST(repo_blob_mount(st, &b, &a, &config, &e) == ERR_OK);
-	MUST(repo_blob_mount(st, &b, NULL, &layer, &e) == ERR_OK);
+	MUST(repo_blob_mount(st, &b, &a, &config, NULL, &e) == ERR_OK);
+	MUST(repo_blob_mount(st, &b, NULL, &layer, NULL, &e) == ERR_OK);
 	put(st, "team/b", small_image("child"), MEDIA_OCI_MANIFEST, NULL);
 	put(st, "team/b", multi(), MEDIA_OCI_INDEX, "multi");
 	put(st, "team/b", sbom(), MEDIA_OCI_MANIFEST, NULL);

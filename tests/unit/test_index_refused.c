@@ -156,7 +156,7 @@ static void test_refused_kinds(void **state)
 	for (unsigned k = 0; k < ERR_KIND_N; k++)
 		assert_int_equal(index_refused((enum err_kind)k),
 				 k == ERR_NOT_FOUND || k == ERR_REFS || k == ERR_INVALID ||
-				     k == ERR_IN_USE || k == ERR_TOO_MANY);
+				     k == ERR_IN_USE || k == ERR_TOO_MANY || k == ERR_DENIED);
 }
 
 /* --- many changes in a random but fixed order --- */

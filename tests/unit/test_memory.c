@@ -156,7 +156,7 @@ static enum err_kind try_manifest(struct rig *r, struct err *e)
 
 	if (k == ERR_OK)
 		k = repo_manifest_put(r->st, &r->repo, &push, &pushed, e);
-	return k == ERR_OK ? repo_manifest_delete(r->st, &r->repo, &push.digest, e) : k;
+	return k == ERR_OK ? repo_manifest_delete(r->st, &r->repo, &push.digest, NULL, e) : k;
 }
 
 static enum err_kind try_missing(struct rig *r, struct err *e)

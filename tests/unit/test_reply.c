@@ -40,6 +40,7 @@ static const struct kind_case {
 	{ "too many", ERR_TOO_MANY, OF_CLIENT },
 	{ "denied", ERR_DENIED, OF_CLIENT },
 	{ "login", ERR_LOGIN, OF_CLIENT },
+	{ "away", ERR_AWAY, OF_OURS },
 	{ "in use", ERR_IN_USE, OF_CLIENT },
 	{ "refs", ERR_REFS, OF_CLIENT },
 	{ "no space", ERR_NO_SPACE, OF_OURS },
@@ -109,6 +110,7 @@ static const struct {
 	{ "method", ERR_UNSUPPORTED, RES_PATH, 405, "UNSUPPORTED" },
 	{ "disk full", ERR_NO_SPACE, RES_BLOB, 507, "INSUFFICIENT_STORAGE" },
 	{ "no memory", ERR_NO_MEMORY, RES_BLOB, 503, "UNAVAILABLE" },
+	{ "a service that is away", ERR_AWAY, RES_BLOB, 503, "UNAVAILABLE" },
 	{ "our fault", ERR_BUG, RES_ANY, 500, "UNKNOWN" },
 	{ "no failure at all", ERR_OK, RES_ANY, 500, "UNKNOWN" },
 };

@@ -215,11 +215,12 @@ static void test_mount_and_delete(void **state)
 	struct err e;
 
 	(void)state;
-	assert_ok(repo_blob_mount(r.st, &b, &r.repo, &layer, &e), &e);
-	assert_ok(repo_blob_mount(r.st, &c, NULL, &layer, &e), &e);
-	assert_err(repo_blob_mount(r.st, &b, &r.repo, &unknown, &e), ERR_NOT_FOUND, &e,
+	assert_ok(repo_blob_mount(r.st, &b, &r.repo, &layer, NULL, &e), &e);
+	assert_ok(repo_blob_mount(r.st, &c, NULL, &layer, NULL, &e), &e);
+	assert_err(repo_blob_mount(r.st, &b, &r.repo, &unknown, NULL, &e), ERR_NOT_FOUND, &e,
 		   "no source");
-	assert_err(repo_blob_mount(r.st, &b, NULL, &unknown, &e), ERR_NOT_FOUND, &e, "no source");
+	assert_err(repo_blob_mount(r.st, &b, NULL, &unknown, NULL, &e), ERR_NOT_FOUND, &e,
+		   "no source");
 	assert_ok(repo_blob_delete(r.st, &b, &layer, &e), &e);
 	assert_err(repo_blob_delete(r.st, &b, &layer, &e), ERR_NOT_FOUND, &e, "no blob");
 	assert_true(blob_file_exists(&r, &layer)); /* files are gc's */
@@ -238,10 +239,11 @@ static void test_manifest_and_tag_delete(void **state)
 	push_manifest(r.st, "a", text_of(&b), MEDIA_OCI_MANIFEST, "v1");
 	assert_err(repo_blob_delete(r.st, &r.repo, &layer, &e), ERR_IN_USE, &e,
 		   "a manifest refers");
-	assert_ok(repo_tag_delete(r.st, &r.repo, &v1, &e), &e);
-	assert_err(repo_tag_delete(r.st, &r.repo, &v1, &e), ERR_NOT_FOUND, &e, "no tag v1");
-	assert_ok(repo_manifest_delete(r.st, &r.repo, &d, &e), &e);
-	assert_err(repo_manifest_delete(r.st, &r.repo, &d, &e), ERR_NOT_FOUND, &e, "no manifest");
+	assert_ok(repo_tag_delete(r.st, &r.repo, &v1, NULL, &e), &e);
+	assert_err(repo_tag_delete(r.st, &r.repo, &v1, NULL, &e), ERR_NOT_FOUND, &e, "no tag v1");
+	assert_ok(repo_manifest_delete(r.st, &r.repo, &d, NULL, &e), &e);
+	assert_err(repo_manifest_delete(r.st, &r.repo, &d, NULL, &e), ERR_NOT_FOUND, &e,
+		   "no manifest");
 	assert_ok(repo_blob_delete(r.st, &r.repo, &layer, &e), &e);
 	rig_end(&r);
 }
@@ -261,7 +263,7 @@ static void test_lease(void **state)
 	(void)state;
 	r.st->options.lease_ms = 24 * 3600 * 1000;
 	now = steady_ms();
-	assert_ok(repo_blob_mount(r.st, &other, &r.repo, &layer, &e), &e);
+	assert_ok(repo_blob_mount(r.st, &other, &r.repo, &layer, NULL, &e), &e);
 	assert_ok(kv_read_begin(store_index(r.st)->kv, &t, &e), &e);
 	assert_ok(kv_cursor_open(t, KV_REVIEW, &c, &e), &e);
 	for (enum err_kind k = kv_seek(c, STR("\0"), &key, &value, &e); k == ERR_OK;

@@ -617,7 +617,7 @@ static void test_access_log(void **state)
 	b = captured(fd);
 	assert_int_equal(count_lines(&b), 3);
 	assert_non_null(strstr(
-	    b.p, " ev=request from=192.0.2.7 method=GET path=/v2/ status=200 scope=none in=0 "
+	    b.p, " ev=request from=192.0.2.7 method=GET path=/v2/ status=200 scope=login in=0 "
 		 "out=2 us="));
 	assert_non_null(
 	    strstr(b.p, " method=GET path=\"/v2/a\\x0aev=forged \\x22x\\x22\" status=404 in=0 "));

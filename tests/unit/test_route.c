@@ -19,12 +19,47 @@ static const struct path_case {
 	{ "health",
 	  PATH_HEALTH,
 	  "GET, HEAD",
-	  { { METHOD_GET, SCOPE_NONE, 0, api_ping }, { METHOD_HEAD, SCOPE_NONE, 0, api_ping } },
+	  { { METHOD_GET, SCOPE_NONE, ROUTE_WATCH, api_live },
+	    { METHOD_HEAD, SCOPE_NONE, ROUTE_WATCH, api_live } },
 	  2 },
+	{ "live",
+	  PATH_LIVE,
+	  "GET, HEAD",
+	  { { METHOD_GET, SCOPE_NONE, ROUTE_WATCH, api_live },
+	    { METHOD_HEAD, SCOPE_NONE, ROUTE_WATCH, api_live } },
+	  2 },
+	{ "started",
+	  PATH_STARTUP,
+	  "GET, HEAD",
+	  { { METHOD_GET, SCOPE_NONE, ROUTE_WATCH, api_live },
+	    { METHOD_HEAD, SCOPE_NONE, ROUTE_WATCH, api_live } },
+	  2 },
+	{ "ready",
+	  PATH_READY,
+	  "GET, HEAD",
+	  { { METHOD_GET, SCOPE_NONE, ROUTE_WATCH | ROUTE_MAY_BLOCK, api_ready },
+	    { METHOD_HEAD, SCOPE_NONE, ROUTE_WATCH | ROUTE_MAY_BLOCK, api_ready } },
+	  2 },
+	{ "metrics",
+	  PATH_METRICS,
+	  "GET",
+	  { { METHOD_GET, SCOPE_LOGIN, ROUTE_WATCH | ROUTE_MAY_BLOCK, api_metrics } },
+	  1 },
 	{ "ping",
 	  PATH_PING,
 	  "GET, HEAD",
-	  { { METHOD_GET, SCOPE_NONE, 0, api_ping }, { METHOD_HEAD, SCOPE_NONE, 0, api_ping } },
+	  { { METHOD_GET, SCOPE_LOGIN, 0, api_ping }, { METHOD_HEAD, SCOPE_LOGIN, 0, api_ping } },
+	  2 },
+	{ "token",
+	  PATH_TOKEN,
+	  "GET, POST",
+	  { { METHOD_GET, SCOPE_NONE, ROUTE_AUTH, api_token_get },
+	    { METHOD_POST, SCOPE_NONE, ROUTE_AUTH | ROUTE_FORM, api_token_post } },
+	  2 },
+	{ "published keys",
+	  PATH_JWKS,
+	  "GET, HEAD",
+	  { { METHOD_GET, SCOPE_NONE, 0, api_jwks }, { METHOD_HEAD, SCOPE_NONE, 0, api_jwks } },
 	  2 },
 	{ "catalog",
 	  PATH_CATALOG,
@@ -100,7 +135,8 @@ static void test_path(void **state)
 	}
 }
 
-/* Reads never wait for a disk, changes always may (A1); both need a scope but for the ping. */
+/* Reads never wait for a disk, changes always may (A1); both need a scope but for what is
+ * there to log in. */
 static void test_rules(void **state)
 {
 	unsigned n = 0;
@@ -113,17 +149,20 @@ static void test_rules(void **state)
 			const struct route *r =
 			    route_find((enum method)m, (enum path_kind)kind, &methods);
 			bool reads = m == METHOD_GET || m == METHOD_HEAD;
+			bool looks_at_disk = kind == PATH_READY || kind == PATH_METRICS;
+			bool is_open = r && r->flags & ROUTE_WATCH && kind != PATH_METRICS;
 
 			if (!r)
 				continue;
 			n++;
-			assert_int_equal((r->flags & ROUTE_MAY_BLOCK) != 0, !reads);
+			assert_int_equal((r->flags & ROUTE_MAY_BLOCK) != 0,
+					 looks_at_disk || (!reads && kind != PATH_TOKEN));
 			assert_int_equal(r->scope == SCOPE_NONE,
-					 kind == PATH_PING || kind == PATH_HEALTH);
+					 is_open || kind == PATH_TOKEN || kind == PATH_JWKS);
 			assert_false((r->flags & ROUTE_BODY) && (r->flags & ROUTE_STREAM));
 		}
 	}
-	assert_int_equal(n, 23);
+	assert_int_equal(n, 34);
 }
 
 static void test_methods(void **state)

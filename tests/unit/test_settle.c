@@ -214,7 +214,7 @@ static void test_restore_deleted(void **state)
 	(void)state;
 	put(st, "one");
 	put(st, "two");
-	assert_ok(repo_manifest_delete(st, &a, &d, &e), &e);
+	assert_ok(repo_manifest_delete(st, &a, &d, NULL, &e), &e);
 	settle(st);
 	assert_int_equal(settled(st), 5);
 	store_close(&st);

@@ -1,0 +1,299 @@
+#include "server/guard.h"
+
+#include "auth/auth.h"
+#include "base/fd.h"
+#include "server/audit.h"
+#include "server/tls.h"
+
+#define FAILURES_REMEMBERED 65536
+
+struct guard {
+	const struct conf *conf;
+	struct tls *tls;
+	struct auth *auth;
+	struct work *work;
+	struct job job; /* one at a time */
+	_Atomic bool busy, reload;
+	struct directory_options ldap;
+	char keys[GUARD_PATH_MAX], keyring[GUARD_PATH_MAX];
+};
+
+static const char *or_null(const struct sbuf *text)
+{
+	return text->n ? text->p : NULL;
+}
+
+const char *guard_path(const struct conf *c, const char *file, char buf[static GUARD_PATH_MAX])
+{
+	if (c->auth_directory.n)
+		(void)snprintf(buf, GUARD_PATH_MAX, "%s/%s", c->auth_directory.p, file);
+	else
+		(void)snprintf(buf, GUARD_PATH_MAX, "%s/auth/%s", c->root.p, file);
+	return buf;
+}
+
+/* Those that can do only what rules of access let them. */
+static bool has_names(const struct conf *c)
+{
+	return c->auth_htpasswd.n > 0 || c->tls_client_ca.n > 0 || c->auth_ldap_url.n > 0 ||
+	       jv_count(c->auth_oidc) > 0;
+}
+
+static bool has_keys(const struct conf *c)
+{
+	char path[GUARD_PATH_MAX];
+
+	return access(guard_path(c, GUARD_KEYS, path), F_OK) == 0;
+}
+
+bool guard_has_accounts(const struct conf *c)
+{
+	return has_names(c) || has_keys(c) || jv_count(c->auth_issuers) > 0;
+}
+
+bool guard_is_closed(const struct conf *c)
+{
+	return jv_count(c->tls_certificates) > 0 && guard_has_accounts(c);
+}
+
+static bool is_guarded(const struct conf *c)
+{
+	return guard_has_accounts(c) || jv_count(c->access) > 0;
+}
+
+enum err_kind guard_make_directory(const struct conf *c, struct err *e)
+{
+	char path[GUARD_PATH_MAX];
+
+	if (c->auth_directory.n)
+		return fd_mkdir_at(AT_FDCWD, c->auth_directory.p, 0700, e);
+	(void)snprintf(path, sizeof(path), "%s/auth", c->root.p);
+	if (fd_mkdir_at(AT_FDCWD, c->root.p, 0755, e) != ERR_OK)
+		return e->kind;
+	return fd_mkdir_at(AT_FDCWD, path, 0700, e);
+}
+
+/* --- options --- */
+
+/* Accounts that nothing is allowed to are a mistake that would look like wrong passwords. */
+static enum err_kind check_rules(const struct conf *c, struct err *e)
+{
+	AUTO_RULES *r = NULL;
+
+	if (!has_names(c) || jv_count(c->access) > 0)
+		return rules_parse(c->access, c->auth_groups, &r, e);
+	return err_set(
+	    e, ERR_INVALID, __func__,
+	    "there are accounts, but no rule of access lets them do anything; for example "
+	    "access: [{who: authenticated, repositories: \"**\", allow: [pull, push, delete]}]");
+}
+
+static enum err_kind check_service(const struct conf *c, struct err *e)
+{
+	if (name_is_valid(str_of(c->auth_tokens_service.p)))
+		return ERR_OK;
+	return err_set(e, ERR_INVALID, __func__,
+		       "auth.tokens.service must be a word of up to %d bytes", NAME_BYTES_MAX);
+}
+
+static enum err_kind check_realm(const struct conf *c, struct err *e)
+{
+	const struct sbuf *realm = &c->auth_tokens_realm;
+
+	if (realm->n == 0)
+		return ERR_OK;
+	for (size_t i = 0; i < realm->n; i++) {
+		if (realm->p[i] <= ' ' || realm->p[i] >= 0x7f || strchr("\"\\", realm->p[i]))
+			return err_set(e, ERR_INVALID, __func__,
+				       "auth.tokens.realm must be an address");
+	}
+	return jv_count(c->auth_issuers) > 0
+		   ? ERR_OK
+		   : err_set(e, ERR_INVALID, __func__,
+			     "auth.tokens.realm sends clients to another token server: "
+			     "auth.issuers must say how its tokens are checked");
+}
+
+static const struct directory_options *ldap_of(struct guard *g)
+{
+	const struct conf *c = g->conf;
+
+	g->ldap = (struct directory_options){
+		.url = c->auth_ldap_url.p,
+		.start_tls = c->auth_ldap_start_tls,
+		.ca = or_null(&c->auth_ldap_ca),
+		.bind_dn = or_null(&c->auth_ldap_bind_dn),
+		.bind_password = or_null(&c->auth_ldap_bind_password),
+		.users = or_null(&c->auth_ldap_users),
+		.user_filter = c->auth_ldap_user_filter.p,
+		.user_name = c->auth_ldap_user_name.p,
+		.groups = or_null(&c->auth_ldap_groups),
+		.group_filter = c->auth_ldap_group_filter.p,
+		.group_name = c->auth_ldap_group_name.p,
+		.timeout_ms = c->auth_ldap_timeout_ms,
+	};
+	return c->auth_ldap_url.n ? &g->ldap : NULL;
+}
+
+static struct auth_options options_of(struct guard *g)
+{
+	const struct conf *c = g->conf;
+	unsigned failures = (unsigned)c->auth_throttle_failures;
+	struct auth_options o = {
+		.access = c->access,
+		.groups = c->auth_groups,
+		.htpasswd = or_null(&c->auth_htpasswd),
+		.keys = guard_path(c, GUARD_KEYS, g->keys),
+		.issuers = c->auth_issuers,
+		.oidc = c->auth_oidc,
+		.ldap = ldap_of(g),
+		.password_cache_ms = c->auth_password_cache_ms,
+		.throttle = { .entries_max = FAILURES_REMEMBERED,
+			      .free_account = failures,
+			      .free_address = 4 * failures,
+			      .free_everywhere = 20 * failures,
+			      .wait_ms_min = c->auth_throttle_wait_ms,
+			      .wait_ms_max = c->auth_throttle_wait_max_ms,
+			      .window_ms = c->auth_throttle_window_ms },
+	};
+
+	if (c->auth_tokens_enabled)
+		o.tokens = (struct auth_token_options){
+			.keyring = guard_path(c, GUARD_KEYRING, g->keyring),
+			.service = c->auth_tokens_service.p,
+			.lifetime_ms = c->auth_tokens_lifetime_ms,
+			.refresh_ms = c->auth_tokens_refresh_ms,
+			.replace_ms = c->auth_tokens_replace_keys_ms,
+		};
+	return o;
+}
+
+static enum err_kind open_tls(const struct conf *c, struct guard *g, struct err *e)
+{
+	const struct tls_options o = { .certificates = c->tls_certificates,
+				       .client_ca = or_null(&c->tls_client_ca),
+				       .client_crl = or_null(&c->tls_client_crl),
+				       .client_name = (enum tls_name)c->tls_client_name };
+
+	if (jv_count(c->tls_certificates) == 0) {
+		if (!o.client_ca && !o.client_crl)
+			return ERR_OK;
+		return err_set(e, ERR_INVALID, __func__,
+			       "tls.client_ca and tls.client_crl need tls.certificates");
+	}
+	return tls_open(&o, &g->tls, e);
+}
+
+/* --- the module --- */
+
+static void on_note(void *arg, bool bad, const char *event, const char *text)
+{
+	(void)arg;
+	if (str_starts(str_of(event), STR("key.")))
+		audit_change(event, text);
+	else
+		log_event(bad ? LOG_ERROR : LOG_INFO, event, "%s%s", text,
+			  bad ? "; the old one stays" : "");
+}
+
+static void tend_job(struct job *j)
+{
+	struct guard *g = (struct guard *)((char *)j - offsetof(struct guard, job));
+	bool reload = atomic_exchange(&g->reload, false);
+
+	if (g->tls)
+		tls_tend(g->tls, reload, on_note, NULL);
+	if (g->auth)
+		auth_tend(g->auth, reload, on_note, NULL);
+	g->busy = false;
+}
+
+enum err_kind guard_open(const struct conf *c, struct server *s, struct guard **ret, struct err *e)
+{
+	struct guard *g = calloc(1, sizeof(*g));
+	enum err_kind k;
+
+	*ret = NULL;
+	if (!g)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for accounts");
+	g->conf = c;
+	g->job.run = tend_job;
+	k = origin_parse(str_of(c->http_external_url.p), &s->origin, e);
+	if (k == ERR_OK)
+		k = proxies_parse(str_of(c->http_trusted_proxies.p), &s->proxies, e);
+	if (k == ERR_OK)
+		k = open_tls(c, g, e);
+	if (k == ERR_OK && is_guarded(c))
+		k = check_rules(c, e);
+	if (k == ERR_OK)
+		k = check_service(c, e);
+	if (k == ERR_OK)
+		k = check_realm(c, e);
+	s->tls = g->tls;
+	if (k == ERR_OK)
+		*ret = TAKE(g);
+	guard_close(&g, s);
+	return k;
+}
+
+enum err_kind guard_start(struct guard *g, struct server *s, struct err *e)
+{
+	const struct auth_options o = options_of(g);
+	enum err_kind k = ERR_OK;
+
+	if (is_guarded(g->conf)) {
+		k = guard_make_directory(g->conf, e);
+		if (k == ERR_OK)
+			k = auth_open(&o, &g->auth, e);
+	}
+	if (k == ERR_OK && (g->auth || g->tls))
+		k = work_start(g->conf->threads == 1 ? 0 : (unsigned)g->conf->auth_workers,
+			       &g->work, e);
+	s->auth = g->auth;
+	s->auth_work = g->work;
+	return k;
+}
+
+void guard_close(struct guard **take, struct server *s)
+{
+	struct guard *g = TAKE(*take);
+
+	if (!g)
+		return;
+	work_stop(&g->work);
+	auth_close(&g->auth);
+	tls_close(&g->tls);
+	s->tls = NULL;
+	s->auth = NULL;
+	s->auth_work = NULL;
+	free(g);
+}
+
+void guard_tend(struct guard *g, bool reload)
+{
+	if (!g->work)
+		return;
+	if (reload)
+		g->reload = true;
+	if (atomic_exchange(&g->busy, true))
+		return;
+	work_submit(g->work, &g->job);
+}
+
+enum err_kind guard_set_rules(struct guard *g, const struct conf *c, struct err *e)
+{
+	char what[80];
+	enum err_kind k;
+
+	if (!g->auth)
+		return ERR_OK;
+	k = check_rules(c, e);
+	if (k == ERR_OK)
+		k = auth_set_rules(g->auth, c->access, c->auth_groups, e);
+	if (k == ERR_OK) {
+		(void)snprintf(what, sizeof(what), "%zu entries of access, %zu groups",
+			       jv_count(c->access), jv_count(c->auth_groups));
+		audit_change("rules", what);
+	}
+	return k;
+}

@@ -1,0 +1,36 @@
+/*
+ * guard - everything about who may do what, made from the options, and looked after while berthd serves.
+ *
+ * Lifecycle  guard_open, while files that only root can read can be read -> guard_start, once the root is ours ->
+ *            (guard_tend, again and again) -> guard_close.
+ * Threads    open, start, tend and close by one thread; what tend finds changed is read on a worker.
+ */
+#pragma once
+
+#include "server/request.h"
+
+struct guard;
+
+/* Certificates, and what else of the options can be wrong.  Without any of it in them nothing is guarded, and *ret works. */
+MUST_CHECK enum err_kind guard_open(const struct conf *c, struct server *s, struct guard **ret,
+				    struct err *e);
+/* Accounts and keys, which may be made now. */
+MUST_CHECK enum err_kind guard_start(struct guard *g, struct server *s, struct err *e);
+void guard_close(struct guard **g, struct server *s);
+/* To be called several times a second; reload: whatever the files look like. */
+void guard_tend(struct guard *g, bool reload);
+/* Other rules, of options read anew; anything else in them waits for a restart. */
+MUST_CHECK enum err_kind guard_set_rules(struct guard *g, const struct conf *c, struct err *e);
+
+/* Are there accounts of any kind? */
+bool guard_has_accounts(const struct conf *c);
+/* Accounts, and nobody on the way reads or changes anything: fit for any network. */
+bool guard_is_closed(const struct conf *c);
+
+/* Where keys are kept: a file in auth.directory. */
+#define GUARD_KEYS "keys"
+#define GUARD_KEYRING "token-keys.json"
+#define GUARD_PATH_MAX 4352
+const char *guard_path(const struct conf *c, const char *file, char buf[static GUARD_PATH_MAX]);
+/* Makes that directory, and the root around it, if need be. */
+MUST_CHECK enum err_kind guard_make_directory(const struct conf *c, struct err *e);
