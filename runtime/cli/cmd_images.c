@@ -269,7 +269,7 @@ static int run_prune(struct cli *c)
 	const struct prune_args *a = c->options;
 	AUTO_CTL t = CTL_INIT;
 	AUTO_IMAGES *im = NULL;
-	AUTO_SBUF text;
+	AUTO_SBUF text = { 0 };
 	struct pruned p = { 0 };
 	uint64_t swept = 0;
 	char size[TEXT_SIZE_MAX];

@@ -18,7 +18,7 @@ static struct jv *image_json(const struct image *i)
 
 static int report(const struct image *i, bool json)
 {
-	AUTO_SBUF text;
+	AUTO_SBUF text = { 0 };
 	char id[DIGEST_TEXT_MAX];
 	struct jv *v;
 

@@ -259,7 +259,7 @@ static enum err_kind load_child(struct images *im, const struct platform *want, 
 
 static enum err_kind load_config(struct images *im, struct image *i, struct err *e)
 {
-	AUTO_SBUF body;
+	AUTO_SBUF body = { 0 };
 	AUTO_CLOSE fd = -1;
 	uint64_t size;
 	enum err_kind k = images_blob_open(im, &i->repo, &i->doc.config.digest, &fd, &size, e);
