@@ -361,7 +361,6 @@ const struct command cmd_diff = {
 	.opts = no_opts,
 	.args_min = 1,
 	.args_max = 1,
-	.as_owner = true,
 	.usage = "CONTAINER",
 	.doc = "list what a container has added (A), changed (C) and removed (D)",
 };

@@ -64,7 +64,6 @@ const struct command cmd_pull = {
 	.options_size = sizeof(struct pull_args),
 	.args_min = 1,
 	.args_max = 1,
-	.as_owner = true,
 	.usage = "[OPTION]... IMAGE",
 	.doc = "fetch an image from a registry",
 };

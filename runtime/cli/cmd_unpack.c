@@ -224,7 +224,6 @@ const struct command cmd_unpack = {
 	.options_size = sizeof(struct unpack_args),
 	.args_min = 1,
 	.args_max = SIZE_MAX,
-	.as_owner = true,
 	.usage = "[OPTION]... IMAGE DIRECTORY | --layer FILE... ROOTFS",
 	.doc = "make a bundle of an image, or apply layers to a directory",
 };

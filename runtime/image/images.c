@@ -97,11 +97,6 @@ int images_dir(const struct images *im, enum images_dir which)
 	return im->dirs[which];
 }
 
-const char *images_root(const struct images *im)
-{
-	return im->root;
-}
-
 enum err_kind images_guard(const struct images *im, enum images_guard how, int *ret, struct err *e)
 {
 	AUTO_CLOSE fd = -1;
@@ -157,11 +152,6 @@ enum err_kind images_begin(struct images *im, struct err *e)
 void images_end(struct images *im)
 {
 	store_close(&im->store);
-}
-
-bool images_is_begun(const struct images *im)
-{
-	return im->store != NULL;
 }
 
 struct tag_name images_tag_of(const struct reference *ref)
