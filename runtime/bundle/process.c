@@ -86,7 +86,7 @@ static enum err_kind take_env(struct making *m, const char *pair, struct err *e)
 static enum err_kind take_env_file(struct making *m, const char *path, struct err *e)
 {
 	AUTO_CLOSE fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-	AUTO_SBUF b;
+	AUTO_SBUF b = { 0 };
 	struct str rest, line;
 	enum err_kind k = ERR_OK;
 

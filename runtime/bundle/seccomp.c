@@ -137,7 +137,7 @@ static enum err_kind own_profile(const struct making *m, struct jv **ret, struct
 static enum err_kind file_profile(const char *path, struct jv **ret, struct err *e)
 {
 	AUTO_CLOSE fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-	AUTO_SBUF b;
+	AUTO_SBUF b = { 0 };
 	enum err_kind k;
 
 	if (fd < 0)

@@ -32,8 +32,7 @@ struct command {
 	size_t options_size;
 	size_t args_min, args_max; /* SIZE_MAX: any number */
 	bool stops_early;          /* options end at the first argument */
-	bool as_owner; /* works on files of images: an ordinary user's runs in a user namespace */
-	const char *usage; /* behind the name */
+	const char *usage;         /* behind the name */
 	const char *doc;
 };
 

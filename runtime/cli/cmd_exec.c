@@ -222,7 +222,6 @@ const struct command cmd_exec = {
 	.args_min = 2,
 	.args_max = SIZE_MAX,
 	.stops_early = true,
-	.as_owner = true,
 	.usage = "[OPTION]... CONTAINER COMMAND [ARGUMENT]...",
 	.doc = "run another command in a container",
 };

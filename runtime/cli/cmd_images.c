@@ -209,7 +209,6 @@ const struct command cmd_rmi = {
 	.opts = no_opts,
 	.args_min = 1,
 	.args_max = SIZE_MAX,
-	.as_owner = true,
 	.usage = "IMAGE...",
 	.doc = "remove images; what containers use of them stays until they are gone",
 };
@@ -269,7 +268,7 @@ static int run_prune(struct cli *c)
 	const struct prune_args *a = c->options;
 	AUTO_CTL t = CTL_INIT;
 	AUTO_IMAGES *im = NULL;
-	AUTO_SBUF text;
+	AUTO_SBUF text = { 0 };
 	struct pruned p = { 0 };
 	uint64_t swept = 0;
 	char size[TEXT_SIZE_MAX];
@@ -285,6 +284,8 @@ static int run_prune(struct cli *c)
 		k = ctl_prune(&t, im, &p, &e);
 	if (k == ERR_OK)
 		k = prune_leftovers(im, &p, &e);
+	if (k == ERR_OK)
+		k = layers_settle(im, &e);
 	if (k != ERR_OK)
 		return cli_fail(&e);
 	if (a->json) {
@@ -307,7 +308,6 @@ const struct command cmd_prune = {
 	.run = run_prune,
 	.opts = prune_opts,
 	.options_size = sizeof(struct prune_args),
-	.as_owner = true,
 	.usage = "[OPTION]...",
-	.doc = "remove content that no image and no container needs",
+	.doc = "remove what no image and no container needs, and make the rest last",
 };

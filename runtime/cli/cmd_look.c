@@ -159,7 +159,7 @@ static enum err_kind stats_one(void *arg, struct container *c, struct err *e)
 {
 	static const char *const args[] = { "events", "--stats", NULL };
 	struct stats *s = arg;
-	AUTO_SBUF out;
+	AUTO_SBUF out = { 0 };
 	AUTO_JV *v = NULL;
 	struct err ignored;
 	uint64_t usage;
@@ -361,7 +361,6 @@ const struct command cmd_diff = {
 	.opts = no_opts,
 	.args_min = 1,
 	.args_max = 1,
-	.as_owner = true,
 	.usage = "CONTAINER",
 	.doc = "list what a container has added (A), changed (C) and removed (D)",
 };

@@ -18,7 +18,7 @@ static struct jv *image_json(const struct image *i)
 
 static int report(const struct image *i, bool json)
 {
-	AUTO_SBUF text;
+	AUTO_SBUF text = { 0 };
 	char id[DIGEST_TEXT_MAX];
 	struct jv *v;
 
@@ -64,7 +64,6 @@ const struct command cmd_pull = {
 	.options_size = sizeof(struct pull_args),
 	.args_min = 1,
 	.args_max = 1,
-	.as_owner = true,
 	.usage = "[OPTION]... IMAGE",
 	.doc = "fetch an image from a registry",
 };

@@ -59,7 +59,7 @@ static enum err_kind push(struct cli *c, struct digest *ret, struct err *e)
 static int run(struct cli *c)
 {
 	const struct push_args *a = c->options;
-	AUTO_SBUF line;
+	AUTO_SBUF line = { 0 };
 	char text[DIGEST_TEXT_MAX];
 	struct digest pushed;
 	struct err e;

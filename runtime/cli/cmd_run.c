@@ -261,7 +261,6 @@ const struct command cmd_create = {
 	.options_size = sizeof(struct run_args),
 	.args_max = SIZE_MAX,
 	.stops_early = true,
-	.as_owner = true,
 	.usage = "[OPTION]... IMAGE [COMMAND [ARGUMENT]...]",
 	.doc = "make a container without starting it",
 };
@@ -357,7 +356,6 @@ const struct command cmd_run = {
 	.options_size = sizeof(struct run_args),
 	.args_max = SIZE_MAX,
 	.stops_early = true,
-	.as_owner = true,
 	.usage = "[OPTION]... IMAGE [COMMAND [ARGUMENT]...]",
 	.doc = "make a container and start it",
 };

@@ -124,7 +124,6 @@ const struct command cmd_load = {
 	.opts = load_opts,
 	.options_size = sizeof(struct load_args),
 	.args_max = 1,
-	.as_owner = true,
 	.usage = "[OPTION]... [NAME]",
 	.doc = "take images from an archive: an OCI layout, or docker's",
 };

@@ -94,7 +94,6 @@ const struct command cmd_start = {
 	.options_size = sizeof(struct start_args),
 	.args_min = 1,
 	.args_max = SIZE_MAX,
-	.as_owner = true,
 	.usage = "[OPTION]... CONTAINER...",
 	.doc = "start containers again",
 };
@@ -162,7 +161,6 @@ const struct command cmd_stop = {
 	.options_size = sizeof(struct stop_args),
 	.args_min = 1,
 	.args_max = SIZE_MAX,
-	.as_owner = true,
 	.usage = "[OPTION]... CONTAINER...",
 	.doc = "ask containers to end, and kill those that do not",
 };
@@ -174,7 +172,6 @@ const struct command cmd_restart = {
 	.options_size = sizeof(struct stop_args),
 	.args_min = 1,
 	.args_max = SIZE_MAX,
-	.as_owner = true,
 	.usage = "[OPTION]... CONTAINER...",
 	.doc = "stop containers and start them again",
 };
@@ -343,7 +340,6 @@ const struct command cmd_rm = {
 	.options_size = sizeof(struct rm_args),
 	.args_min = 1,
 	.args_max = SIZE_MAX,
-	.as_owner = true,
 	.usage = "[OPTION]... CONTAINER...",
 	.doc = "remove containers",
 };

@@ -129,7 +129,7 @@ static enum err_kind put_config(struct cli *c, const struct image *i, int dir, i
 				struct err *e)
 {
 	AUTO_BUNDLE b = { .arena = &c->arena };
-	AUTO_SBUF text;
+	AUTO_SBUF text = { 0 };
 	struct bundle_options o = { .terminal = true };
 	struct bundle_place place = { .id = "berth-bundle", .rootfs = "rootfs", .root = root };
 	enum err_kind k = ERR_OK;
@@ -224,7 +224,6 @@ const struct command cmd_unpack = {
 	.options_size = sizeof(struct unpack_args),
 	.args_min = 1,
 	.args_max = SIZE_MAX,
-	.as_owner = true,
 	.usage = "[OPTION]... IMAGE DIRECTORY | --layer FILE... ROOTFS",
 	.doc = "make a bundle of an image, or apply layers to a directory",
 };

@@ -87,7 +87,7 @@ enum err_kind ctl_runtime(struct ctl *t, const struct container *c, const char *
 	const char *argv[SHIM_ARGS_MAX] = { runtime_of(t), "--root", runtime_root(t) };
 	AUTO_CLOSE read_end = -1;
 	AUTO_CLOSE write_end = -1;
-	AUTO_SBUF dropped;
+	AUTO_SBUF dropped = { 0 };
 	size_t n = 3;
 	pid_t pid;
 	int status = 0, fds[2];

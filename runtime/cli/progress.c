@@ -95,7 +95,7 @@ static void tell(struct progress *p, const struct pull_layer *layers, size_t n)
 	char size[TEXT_SIZE_MAX];
 
 	for (size_t i = 0; i < n; i++) {
-		AUTO_SBUF id;
+		AUTO_SBUF id = { 0 };
 
 		if (layers[i].state != PULL_FETCHED || p->told[i] == PULL_FETCHED)
 			continue;

@@ -37,11 +37,6 @@ bool restart_policy_parse(struct str in, enum restart_policy *ret, uint64_t *ret
 	return false;
 }
 
-const char *restart_policy_text(enum restart_policy p)
-{
-	return restart_names[p];
-}
-
 bool log_format_parse(struct str in, enum log_format *ret)
 {
 	for (unsigned i = 0; i < ARRAY_LEN(log_names); i++) {

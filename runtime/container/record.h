@@ -56,7 +56,6 @@ void record_clear(struct record *r);
 #define AUTO_RECORD CLEANUP(record_clear) struct record
 
 MUST_CHECK bool restart_policy_parse(struct str in, enum restart_policy *ret, uint64_t *ret_max);
-const char *restart_policy_text(enum restart_policy p);
 MUST_CHECK bool log_format_parse(struct str in, enum log_format *ret);
 /* "TERM", "SIGTERM", "15"; 0 if it is none. */
 int signal_parse(struct str in);

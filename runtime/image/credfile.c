@@ -78,7 +78,7 @@ static bool write_path(const char *file, char buf[static PATH_MAX])
 static enum err_kind load(const char *path, struct jv **ret, struct err *e)
 {
 	AUTO_CLOSE fd = -1;
-	AUTO_SBUF text;
+	AUTO_SBUF text = { 0 };
 	enum err_kind k;
 
 	fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0); /* it may well be a link */
@@ -251,7 +251,7 @@ static enum err_kind write_new(const char *path, const struct sbuf *text, struct
 
 static enum err_kind save(const char *path, const struct jv *file, struct err *e)
 {
-	AUTO_SBUF text;
+	AUTO_SBUF text = { 0 };
 	char real[PATH_MAX], fresh[PATH_MAX + 8];
 	enum err_kind k = make_parent(path, e);
 

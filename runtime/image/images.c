@@ -97,11 +97,6 @@ int images_dir(const struct images *im, enum images_dir which)
 	return im->dirs[which];
 }
 
-const char *images_root(const struct images *im)
-{
-	return im->root;
-}
-
 enum err_kind images_guard(const struct images *im, enum images_guard how, int *ret, struct err *e)
 {
 	AUTO_CLOSE fd = -1;
@@ -157,11 +152,6 @@ enum err_kind images_begin(struct images *im, struct err *e)
 void images_end(struct images *im)
 {
 	store_close(&im->store);
-}
-
-bool images_is_begun(const struct images *im)
-{
-	return im->store != NULL;
 }
 
 struct tag_name images_tag_of(const struct reference *ref)
@@ -259,7 +249,7 @@ static enum err_kind load_child(struct images *im, const struct platform *want, 
 
 static enum err_kind load_config(struct images *im, struct image *i, struct err *e)
 {
-	AUTO_SBUF body;
+	AUTO_SBUF body = { 0 };
 	AUTO_CLOSE fd = -1;
 	uint64_t size;
 	enum err_kind k = images_blob_open(im, &i->repo, &i->doc.config.digest, &fd, &size, e);

@@ -29,7 +29,6 @@ MUST_CHECK enum err_kind images_open(const char *root, struct images **ret, stru
 void images_close(struct images **im);
 #define AUTO_IMAGES CLEANUP(images_close) struct images
 int images_dir(const struct images *im, enum images_dir which);
-const char *images_root(const struct images *im);
 
 /* The guard of I4, held until *ret is closed.  Alone it is not waited for: ERR_IN_USE. */
 enum images_guard { IMAGES_SHARED, IMAGES_ALONE };
@@ -38,7 +37,6 @@ MUST_CHECK enum err_kind images_guard(const struct images *im, enum images_guard
 
 MUST_CHECK enum err_kind images_begin(struct images *im, struct err *e);
 void images_end(struct images *im);
-bool images_is_begun(const struct images *im);
 
 /* --- Looking; between begin and end --- */
 

@@ -53,7 +53,7 @@ static enum err_kind add_entry(void *arg, const struct images_entry *entry, stru
 {
 	struct needed *needed = arg;
 	AUTO_IMAGEDOC doc = { 0 };
-	AUTO_SBUF body;
+	AUTO_SBUF body = { 0 };
 	char type[MEDIA_TYPE_MAX + 1];
 	enum err_kind k;
 

@@ -111,7 +111,7 @@ static enum err_kind put_blob(struct save *s, const struct image *i, const struc
 
 static enum err_kind put_manifest(struct save *s, const struct image *i, struct err *e)
 {
-	AUTO_SBUF body;
+	AUTO_SBUF body = { 0 };
 	char name[DIGEST_TEXT_MAX + 16], type[MEDIA_TYPE_MAX + 1];
 	bool failed = false;
 	enum err_kind k;
@@ -153,7 +153,7 @@ static enum err_kind put_index(struct save *s, const struct image *list, size_t 
 {
 	AUTO_JV *entries = jv_new_array();
 	AUTO_JV *index = NULL;
-	AUTO_SBUF text;
+	AUTO_SBUF text = { 0 };
 
 	for (size_t i = 0; entries && i < n; i++) {
 		if (!jv_append(entries, entry_json(&list[i])))

@@ -33,12 +33,6 @@ bool attr_is_opaque(const struct tree *t, int dir)
 	return fgetxattr(dir, opaque_name(t), &value, 1) == 1 && value == 'y';
 }
 
-bool attr_is_overlay(const char *name)
-{
-	return strncmp(name, "trusted.overlay.", 16) == 0 ||
-	       strncmp(name, "user.overlay.", 13) == 0;
-}
-
 /* Failures that say that this kind of attribute has no place here, whatever its value. */
 static bool has_no_place(int sys)
 {

@@ -89,7 +89,6 @@ MUST_CHECK enum err_kind attr_set_times(int fd, const struct timespec *atime,
 					struct err *e);
 MUST_CHECK enum err_kind attr_set_opaque(struct tree *t, int dir, struct err *e);
 bool attr_is_opaque(const struct tree *t, int dir);
-bool attr_is_overlay(const char *name);
 /* Remembers times to be set by tree_finish. */
 MUST_CHECK enum err_kind attr_note_times(struct tree *t, const char *path,
 					 const struct timespec *atime, const struct timespec *mtime,

@@ -4,6 +4,7 @@
 usage: tests/bench/pull.py [-n ROUNDS] [-d DIR] [berth podman docker umoci]...     as root; DIR keeps the layers for the next time
 """
 import argparse
+import contextlib
 import gzip
 import hashlib
 import io
@@ -81,17 +82,30 @@ def push(daemon, repo, layers):
     assert daemon.put_manifest(repo, "v1", doc).status == 201
 
 
+def peak_mb(pid):
+    """Of the process alone: what wait(2) tells includes the one that it was forked from."""
+    with contextlib.suppress(OSError, StopIteration):
+        return next(int(x.split()[1]) for x in open(f"/proc/{pid}/status") if x.startswith("VmHWM")) >> 10
+    return 0
+
+
 def timed(command):
-    """Seconds on the clock, seconds of processors, and megabytes of memory at most."""
+    """Seconds on the clock, seconds of processors (user, system), and megabytes of memory at most."""
     subprocess.run(["sync"])
     began = time.monotonic()
     p = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    _, status, used = os.wait4(p.pid, 0)
+    peak = 0
+    while True:
+        pid, status, used = os.wait4(p.pid, os.WNOHANG)
+        if pid:
+            break
+        peak = max(peak, peak_mb(p.pid))
+        time.sleep(0.02)
     took = time.monotonic() - began
     p.returncode = status
     if status:
         raise SystemExit(f"{' '.join(command)} failed")
-    return took, used.ru_utime + used.ru_stime, used.ru_maxrss // 1024
+    return took, used.ru_utime, used.ru_stime, peak
 
 
 def pull_berth(host, repo, work):
@@ -126,6 +140,7 @@ def main():
     options.add_argument("-d", type=pathlib.Path)
     options.add_argument("peers", nargs="*", default=["berth", "podman"])
     o = options.parse_args()
+    os.environ["PATH"] = f"{runner.TOP / 'build/tools/bin'}:{os.environ['PATH']}"
     work = pathlib.Path(tempfile.mkdtemp(prefix="berth-bench-"))
     keep = o.d or work
     keep.mkdir(exist_ok=True)
@@ -141,10 +156,11 @@ def main():
         del layers
         for n in range(o.n):
             for peer in o.peers:
-                (took, cpu, rss), undo = PEERS[peer](host, "usr", work)
+                (took, user, system, peak), undo = PEERS[peer](host, "usr", work)
                 undo()
                 best[peer] = min(best.get(peer, took), took)
-                print(f"round {n} {peer:8} {took:6.2f} s  {cpu:6.2f} s of processors  {rss} MB at most", flush=True)
+                print(f"round {n} {peer:8} {took:6.2f} s; of processors {user:6.2f} s user, {system:5.2f} s system; {peak} MB at most",
+                      flush=True)
     for peer, took in best.items():
         print(f"best {peer:8} {took:6.2f} s  {took / best['berth']:.2f} of berth" if "berth" in best else f"best {peer} {took:.2f}")
     shutil.rmtree(work)

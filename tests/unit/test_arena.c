@@ -42,8 +42,25 @@ static void test_texts(void **state)
 	assert_string_equal(arena_printf(&a, "%d-%s", 7, "x"), "7-x");
 }
 
+static void test_list(void **state)
+{
+	AUTO_ARENA a;
+	struct text_list l = { 0 };
+
+	(void)state;
+	arena_init(&a, 1024 * 1024);
+	for (size_t i = 0; i < 1000; i++) {
+		assert_true(arena_list_add(&a, &l, arena_printf(&a, "%zu", i)));
+		assert_int_equal(l.n, i + 1);
+		assert_null(l.v[l.n]);
+	}
+	for (size_t i = 0; i < l.n; i++)
+		assert_string_equal(l.v[i], arena_printf(&a, "%zu", i));
+}
+
 int main(void)
 {
+	unit_case("a list of texts", test_list);
 	unit_case("zeroed and aligned", test_zeroed_and_aligned);
 	unit_case("maximum", test_maximum);
 	unit_case("texts", test_texts);
