@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <sys/file.h>
 
 void fd_close(int *fd)
 {
@@ -164,6 +165,15 @@ enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_
 enum err_kind fd_swap_file(int dir, const char *name, struct str bytes, mode_t mode, struct err *e)
 {
 	return put_file(dir, name, bytes, mode, false, e);
+}
+
+enum err_kind fd_lock(int fd, const char *what, struct err *e)
+{
+	while (flock(fd, LOCK_EX) < 0) {
+		if (errno != EINTR)
+			return err_sys(e, __func__, "lock %s", what);
+	}
+	return ERR_OK;
 }
 
 enum err_kind fd_open_at(int dir, const char *name, int flags, mode_t mode, int *ret, struct err *e)

@@ -40,6 +40,8 @@ MUST_CHECK enum err_kind fd_replace_file(int dir, const char *name, struct str b
 MUST_CHECK enum err_kind fd_swap_file(int dir, const char *name, struct str bytes, mode_t mode,
 				      struct err *e);
 
+/* Waits until nobody else has the file locked; it is locked as long as this descriptor, or a copy, is open. */
+MUST_CHECK enum err_kind fd_lock(int fd, const char *what, struct err *e);
 /* openat with O_CLOEXEC | O_NOFOLLOW added. */
 MUST_CHECK enum err_kind fd_open_at(int dir, const char *name, int flags, mode_t mode, int *ret,
 				    struct err *e);

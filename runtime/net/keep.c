@@ -1,7 +1,6 @@
 #include "runtime/net/keep.h"
 
 #include <errno.h>
-#include <sys/file.h>
 
 #include "base/fd.h"
 
@@ -33,10 +32,8 @@ static enum err_kind lock_pids(const struct cni_options *o, int *ret, struct err
 		k = fd_mkdir_at(state, PIDS_DIR, 0700, e);
 	if (k == ERR_OK)
 		k = fd_open_at(state, PIDS_DIR, O_RDONLY | O_DIRECTORY, 0, &dir, e);
-	while (k == ERR_OK && flock(dir, LOCK_EX) < 0) {
-		if (errno != EINTR)
-			k = err_sys(e, __func__, "lock %s/" PIDS_DIR, o->state_dir);
-	}
+	if (k == ERR_OK)
+		k = fd_lock(dir, "the numbers of processes", e);
 	if (k == ERR_OK)
 		*ret = TAKE_FD(dir);
 	return k;

@@ -1,7 +1,6 @@
 #include "runtime/net/names.h"
 
 #include <errno.h>
-#include <sys/file.h>
 
 #include "base/fd.h"
 #include "runtime/net/attachments.h"
@@ -27,14 +26,11 @@ static enum err_kind open_dir(const struct cni_options *o, bool make, int *ret, 
 		k = fd_mkdir_at(state, DIR_NAME, 0711, e);
 	if (k == ERR_OK)
 		k = fd_open_at(state, DIR_NAME, O_RDONLY | O_DIRECTORY, 0, &dir, e);
-	if (k != ERR_OK)
-		return k;
-	while (flock(dir, LOCK_EX) < 0) {
-		if (errno != EINTR)
-			return err_sys(e, __func__, "lock the directory of hosts files");
-	}
-	*ret = TAKE_FD(dir);
-	return ERR_OK;
+	if (k == ERR_OK)
+		k = fd_lock(dir, "the directory of hosts files", e);
+	if (k == ERR_OK)
+		*ret = TAKE_FD(dir);
+	return k;
 }
 
 /* ---- names of one attachment ---- */

@@ -4,7 +4,6 @@
 #include <linux/magic.h>
 #include <linux/nsfs.h>
 #include <sched.h>
-#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/vfs.h>
@@ -76,10 +75,8 @@ static enum err_kind prepare_dir(const char *dir, struct err *e)
 	if (sys_mkdirat(AT_FDCWD, dir, 0755) < 0 && errno != EEXIST)
 		return err_sys(e, __func__, "make directory %s", dir);
 	k = fd_open_at(AT_FDCWD, dir, O_RDONLY | O_DIRECTORY, 0, &fd, e);
-	while (k == ERR_OK && flock(fd, LOCK_EX) < 0) {
-		if (errno != EINTR)
-			k = err_sys(e, __func__, "lock directory %s", dir);
-	}
+	if (k == ERR_OK)
+		k = fd_lock(fd, dir, e);
 	return k == ERR_OK ? share_dir(dir, e) : k;
 }
 

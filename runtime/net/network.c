@@ -1,7 +1,6 @@
 #include "runtime/net/network.h"
 
 #include <errno.h>
-#include <sys/file.h>
 
 #include "base/fd.h"
 #include "runtime/net/cache.h"
@@ -265,11 +264,7 @@ static enum err_kind open_conf_dir(const char *conf_dir, int *ret, struct err *e
 	if (*ret < 0)
 		return err_sys(e, __func__, "open directory %s", conf_dir);
 	/* W3: as long as the descriptor is open. */
-	while (flock(*ret, LOCK_EX) < 0) {
-		if (errno != EINTR)
-			return err_sys(e, __func__, "lock directory %s", conf_dir);
-	}
-	return ERR_OK;
+	return fd_lock(*ret, conf_dir, e);
 }
 
 static enum err_kind write_file(int dir, const char *name, const struct sbuf *text, struct err *e)

@@ -1,7 +1,6 @@
 #include "runtime/net/ports.h"
 
 #include <errno.h>
-#include <sys/file.h>
 
 #include "base/fd.h"
 #include "runtime/net/ip.h"
@@ -92,10 +91,8 @@ static enum err_kind lock(const struct cni_options *o, int *ret, struct err *e)
 
 	if (k == ERR_OK)
 		k = fd_open_at(dir, LOCK_NAME, O_RDWR | O_CREAT, 0600, &fd, e);
-	while (k == ERR_OK && flock(fd, LOCK_EX) < 0) {
-		if (errno != EINTR)
-			k = err_sys(e, __func__, "lock the ports of the host");
-	}
+	if (k == ERR_OK)
+		k = fd_lock(fd, "the ports of the host", e);
 	if (k == ERR_OK)
 		*ret = TAKE_FD(fd);
 	return k;
