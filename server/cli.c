@@ -201,7 +201,7 @@ static enum err_kind run_here(const struct conf *c, struct telling *t, const str
 
 	if (t->usage->alone)
 		return t->usage->alone(&call, e);
-	k = ops_open(&ops, true, e);
+	k = ops_open(&ops, !t->usage->makes_store, e);
 	if (k == ERR_OK)
 		k = op_find(str_of(t->usage->op))->run(&call, e);
 	ops_close(&ops);

@@ -83,6 +83,7 @@ struct change {
 	const struct manifest
 	    *manifest;      /* MANIFEST_PUT; was_absent of its references is filled in */
 	struct str bytes;   /* MANIFEST_PUT: what was pushed */
+	uint64_t pushed_ms; /* MANIFEST_PUT: when it was, elsewhere; 0: at_ms */
 	enum sparse sparse; /* MANIFEST_PUT */
 	const struct tag_name *tags;
 	size_t n_tags;
@@ -103,8 +104,11 @@ struct change {
 	const struct pull *pulls; /* PULLED */
 	size_t n_pulls;
 	const struct closed_row *closed; /* CLOSED */
-	const struct tag_row
-	    *expected; /* TAG_DELETE: ERR_IN_USE if the tag was pushed again; may be NULL */
+	/*
+	 * TAG_DELETE, MANIFEST_PUT: ERR_IN_USE if one of the tags is not as it was seen, digest.alg 0: not there.  NULL:
+	 * whatever it is.
+	 */
+	const struct tag_row *expected;
 
 	enum kv_table row_table;       /* MEND: of the row; KV_META stands for the totals */
 	struct key row_key;            /* MEND */

@@ -116,6 +116,8 @@ enum err_kind repo_manifest_put(struct store *st, const struct repo_name *repo,
 	c.tags = push->tags;
 	c.n_tags = push->n_tags;
 	c.guard = push->guard;
+	c.pushed_ms = push->pushed_ms;
+	c.expected = push->expected;
 	k = store_put_manifest(st, &c, e);
 	*ret = (struct manifest_pushed){ .has_subject = m.has_subject,
 					 .subject = m.subject,

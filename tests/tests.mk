@@ -1,7 +1,7 @@
 # Tests: included by ../Makefile.  Every program prints TAP; tests/run adds them up.
 
 .PHONY: test check conformance check-asan check-tsan check-valgrind check-fault check-layers check-headers \
-	check-format analyze tsa bench bench-scale soak-crash coverage golden
+	check-format analyze tsa bench bench-import bench-scale soak-crash coverage golden
 
 RUN := tests/run -j $(JOBS)
 CHECKS := tests/checks/layers.sh tests/checks/headers.sh tests/checks/format.sh
@@ -92,9 +92,12 @@ fuzz-%: build/fuzz/%
 
 bench: deps-test all build/release/tests/bench/load ## speed beside peers and limits, in the same run
 	@etc/deps/apt.sh bench
-	@etc/deps/go-tools.sh build/tools --bench
 	@tests/bench/speed.py $(ROUNDS)
 	@tests/bench/auth.py $(ROUNDS)
+
+bench-import: deps-test all ## time and disk of an import, by link and by copy, beside cp and sha256sum
+	@etc/deps/apt.sh bench
+	@tests/bench/import.py $(ROUNDS)
 
 bench-scale: deps-test all build/release/tests/bench/load ## cost at 10^2, 10^4 and 10^6 tags
 	@tests/bench/scale.py $(ROUNDS)
