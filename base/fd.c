@@ -110,6 +110,27 @@ static int keep_owner(int dir, const char *name, int fd)
 	return fchown(fd, st.st_uid, st.st_gid);
 }
 
+enum err_kind fd_read_rest(int fd, struct sbuf *b, const char *what, struct err *e)
+{
+	char chunk[4096];
+
+	for (;;) {
+		ssize_t r = read(fd, chunk, sizeof(chunk));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return err_sys(e, __func__, "read %s", what);
+		if (r == 0)
+			break;
+		sbuf_add(b, chunk, (size_t)r);
+		if (b->failed)
+			return err_set(e, ERR_TOO_LARGE, __func__, "%s has more than %zu bytes",
+				       what, b->max);
+	}
+	return sbuf_reserve(b, 0) ? ERR_OK : err_set(e, ERR_NO_MEMORY, __func__, "%s", what);
+}
+
 enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_t mode,
 			      struct err *e)
 {

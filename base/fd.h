@@ -26,6 +26,9 @@ MUST_CHECK enum err_kind fd_pread_exact(int fd, void *p, size_t n, uint64_t at, 
 /* The whole of a small file into b (which has the maximum). */
 MUST_CHECK enum err_kind fd_read_file(int dir, const char *name, struct sbuf *b, struct err *e);
 
+/* What is left to read of fd, to its end: for pipes and for files of the kernel, which have no size. */
+MUST_CHECK enum err_kind fd_read_rest(int fd, struct sbuf *b, const char *what, struct err *e);
+
 /*
  * Makes these bytes the file's whole content, durable when ERR_OK comes back; any reader sees all of the old or all of the
  * new.  name.new must not be anybody else's.  The owner stays; made by root, a new file is its directory's owner's.

@@ -7,6 +7,7 @@
 
 #define PAUSE_MS_MAX 20 /* between batches, so that others get at the committer and the disk */
 #define TRASH_BATCH 256
+#define PASSES_MAX 16 /* of one cycle; more than manifests are nested */
 
 static const char *const verdict_texts[VERDICT_N] = {
 	[VERDICT_STALE] = "in use again",
@@ -89,6 +90,7 @@ static bool is_due(const struct run *r, const struct review_row *row, uint64_t n
 /* Gives all that is due to fn, batch by batch. */
 typedef enum err_kind batch_fn(struct run *r, struct collect_item *items, size_t n, struct err *e);
 
+/* With what becomes due meanwhile. */
 static enum err_kind each_due(struct run *r, batch_fn *fn, struct err *e)
 {
 	struct review_row rows[COLLECT_MAX], last;
@@ -99,7 +101,7 @@ static enum err_kind each_due(struct run *r, batch_fn *fn, struct err *e)
 		uint64_t now = steady_ms();
 		enum err_kind k =
 		    index_review_page(store_index(r->st), first ? NULL : &last,
-				      r->anew ? UINT64_MAX : now, COLLECT_MAX, rows, &n, e);
+				      r->look_at_all ? UINT64_MAX : now, COLLECT_MAX, rows, &n, e);
 		size_t n_items = 0;
 
 		for (size_t i = 0; i < n && k == ERR_OK; i++) {
@@ -276,8 +278,11 @@ static enum err_kind empty_trash(struct run *r, struct err *e)
 	size_t n = TRASH_BATCH;
 	enum err_kind k = ERR_OK;
 
+	if (r->mode == GC_DRY_RUN || r->report)
+		k = look_at_trash(r, before, e);
 	if (r->mode == GC_DRY_RUN)
-		return look_at_trash(r, before, e);
+		return k;
+	r->result.trash = 0;
 	while (k == ERR_OK && n == TRASH_BATCH && !*r->stop) {
 		uint64_t began = mono_us();
 
@@ -319,17 +324,38 @@ static enum err_kind find_share(struct run *r, struct err *e)
 	return ERR_OK;
 }
 
+static uint64_t removed(const struct gc_result *r)
+{
+	return r->manifests + r->blobs + r->contents;
+}
+
+/* What goes leaves other things without a holder, and some of those are due at once. */
+static enum err_kind collect_all(struct run *r, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+	uint64_t before;
+	unsigned passes = 0;
+
+	do {
+		before = removed(&r->result);
+		k = each_due(r, collect, e);
+		r->look_at_all = false;
+	} while (k == ERR_OK && removed(&r->result) > before && ++passes < PASSES_MAX);
+	return k;
+}
+
 static enum err_kind act(struct run *r, struct err *e)
 {
 	unsigned share = r->result.share;
 	enum err_kind k;
 
 	r->result = (struct gc_result){ .share = share };
+	r->look_at_all = r->anew;
 	k = retain(r, true, e);
 	if (k == ERR_OK)
 		k = empty_trash(r, e);
 	if (k == ERR_OK)
-		k = each_due(r, collect, e);
+		k = collect_all(r, e);
 	return k == ERR_OK && r->anew && !*r->stop ? store_note_rules(r->st, r->options->rules, e)
 						   : k;
 }
@@ -339,7 +365,7 @@ enum err_kind run_cycle(struct run *r, struct err *e)
 	uint64_t began = mono_ms(), rules;
 	enum err_kind k = index_rules_read(store_index(r->st), &rules, e);
 
-	r->anew = k == ERR_OK && rules != r->options->rules;
+	r->anew = r->look_at_all = k == ERR_OK && rules != r->options->rules;
 	if (k == ERR_OK)
 		k = retain(r, false, e);
 

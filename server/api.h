@@ -1,5 +1,5 @@
 /*
- * api - the handlers of the route table, by resource: api_base.c, api_token.c, api_manifest.c, api_blob.c, api_upload.c, api_list.c,
+ * api - the handlers of the route table, by resource: api_base.c, api_watch.c, api_token.c, api_manifest.c, api_blob.c, api_upload.c, api_list.c,
  * api_referrers.c.  route.h says when and on which thread each is called.
  */
 #pragma once
@@ -16,6 +16,10 @@ handler_fn api_token_open;
 handler_fn api_token_get;
 handler_fn api_token_post;
 handler_fn api_jwks;
+
+handler_fn api_live;
+handler_fn api_ready;
+handler_fn api_metrics;
 
 handler_fn api_catalog;
 handler_fn api_tags;

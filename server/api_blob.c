@@ -1,6 +1,7 @@
 #include "server/api.h"
 
 #include "base/fd.h"
+#include "base/step.h"
 #include "server/range.h"
 #include "storage/repo.h"
 
@@ -79,6 +80,7 @@ enum err_kind api_blob_get(struct request *rq, struct err *e)
 
 	rq->about = RES_BLOB;
 	k = repo_blob_find(rq->server->store, &rq->path.repo, d, &blob, e);
+	STEP("get.looked");
 	if (k != ERR_OK)
 		return k;
 	api_content_headers(rq, d);

@@ -19,7 +19,9 @@
 struct conf {
 	struct sbuf file; /* that it was read from; empty: none */
 	struct sbuf root;
-	struct sbuf listen; /* ADDRESS:PORT, [ADDRESS]:PORT for IPv6 */
+	struct sbuf listen;         /* ADDRESS:PORT, [ADDRESS]:PORT for IPv6 */
+	struct sbuf metrics_listen; /* the same; empty: none */
+	uint64_t health_free_min;
 	uint64_t threads, workers;
 	uint64_t http_connections, http_connections_per_address;
 	uint64_t http_idle_timeout_ms, http_head_timeout_ms, http_drain_ms;

@@ -10,10 +10,7 @@
 #include "server/guard.h"
 #include "server/http.h"
 #include "server/listen.h"
-
-#ifndef BERTH_VERSION
-#define BERTH_VERSION "0.1.0"
-#endif
+#include "server/metrics.h"
 
 #define WAKE_MS 500          /* between looks at signals and housekeeping */
 #define POLL_MS 50           /* the same when this thread serves as well */
@@ -72,6 +69,7 @@ static void do_chores(struct job *j)
 	}
 	if (now - c->flushed_mono_ms >= FLUSH_PULLS_MS) {
 		c->flushed_mono_ms = now;
+		store_expire_leases(c->store);
 		if (store_flush_pulls(c->store, &e) != ERR_OK)
 			log_event(LOG_WARN, "store.pulls", "%s", e.msg);
 	}
@@ -97,6 +95,8 @@ static void reload_rules(struct guard *guard, const struct command_line *line)
 		log_event(LOG_ERROR, "access.rules", "%s; the old ones stay", e.msg);
 }
 
+static _Atomic bool draining; /* after the signal */
+
 /* Until a signal says to end. */
 static void serve_until_signal(const struct server *s, struct http *h, struct guard *guard,
 			       struct chores *chores, const struct command_line *line)
@@ -118,6 +118,7 @@ static void serve_until_signal(const struct server *s, struct http *h, struct gu
 		}
 	} while (sig != SIGTERM && sig != SIGINT);
 	log_event(LOG_INFO, "stop", "draining");
+	draining = true;
 	http_drain(&h);
 }
 
@@ -139,15 +140,29 @@ static void start_log(const struct conf *c)
 		log_event(LOG_WARN, "log", "no thread for the log: lines are written in place");
 }
 
+struct listener {
+	int fd;
+	char address[ADDRESS_TEXT_MAX];
+};
+
+static void listener_close(struct listener *l)
+{
+	fd_close(&l->fd);
+}
+#define AUTO_LISTENER CLEANUP(listener_close) struct listener
+
 /* Takes what only root may have, and gives up the rest. */
 static enum err_kind take_and_confine(const struct conf *c, struct server *s, struct guard **guard,
-				      int *ret_fd, char ret_address[static ADDRESS_TEXT_MAX],
-				      struct err *e)
+				      struct listener *api, struct listener *metrics, struct err *e)
 {
+	/* Elsewhere anybody could read and change everything. */
+	bool loopback_only = !c->http_insecure && !guard_is_closed(c);
 	enum err_kind k = guard_open(c, s, guard, e);
 
 	if (k == ERR_OK)
-		k = listen_open(c, ret_fd, ret_address, e);
+		k = listen_open(c->listen.p, loopback_only, &api->fd, api->address, e);
+	if (k == ERR_OK && c->metrics_listen.n)
+		k = listen_open(c->metrics_listen.p, false, &metrics->fd, metrics->address, e);
 	if (k == ERR_OK)
 		k = confine_as_user(c, e);
 	return k == ERR_OK ? confine_self(c, e) : k;
@@ -155,10 +170,10 @@ static enum err_kind take_and_confine(const struct conf *c, struct server *s, st
 
 static enum err_kind run(const struct conf *c, const struct command_line *line, struct err *e)
 {
-	AUTO_CLOSE fd = -1;
-	char address[ADDRESS_TEXT_MAX];
+	AUTO_LISTENER api = { .fd = -1 }, metrics = { .fd = -1 };
 	struct ops ops = { .conf = c };
-	struct server s = { .conf = c };
+	struct server s = { .conf = c, .ops = &ops, .draining = &draining }, watch;
+	struct http *watch_http = NULL;
 	struct http *h = NULL;
 	struct guard *guard = NULL;
 	struct admin *admin = NULL;
@@ -166,7 +181,7 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 				 .reap_every_ms =
 				     MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX),
 				 .reaped_mono_ms = mono_ms() };
-	enum err_kind k = take_and_confine(c, &s, &guard, &fd, address, e);
+	enum err_kind k = take_and_confine(c, &s, &guard, &api, &metrics, e);
 
 	start_log(c);
 	if (k == ERR_OK)
@@ -179,15 +194,27 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 	if (k == ERR_OK)
 		k = start_background(&ops, &admin, e);
 	if (k == ERR_OK)
-		k = http_start(&s, &fd, &h, e);
+		k = metrics_new(&s.metrics, e);
+	watch = s;
+	watch.watch_only = true;
+	watch.auth = NULL;
+	watch.tls = NULL;
+	if (k == ERR_OK && c->metrics_listen.n)
+		k = http_start(&watch, &metrics.fd, &watch_http, e);
+	if (k == ERR_OK)
+		k = http_start(&s, &api.fd, &h, e);
 	if (k == ERR_OK) {
-		(void)printf("listening on http%s://%s\n", http_is_tls(h) ? "s" : "", address);
+		(void)printf("listening on http%s://%s\n", http_is_tls(h) ? "s" : "", api.address);
+		if (watch_http)
+			(void)printf("metrics on http://%s\n", metrics.address);
 		(void)fflush(stdout);
 		serve_until_signal(&s, h, guard, &chores, line);
 	}
 	ops_stop(&ops); /* what administrators wait for ends early */
 	admin_stop(&admin);
+	http_drain(&watch_http);
 	work_stop(&s.work);
+	metrics_free(&s.metrics);
 	guard_close(&guard, &s);
 	ops_close(&ops);
 	return k;

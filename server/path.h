@@ -21,7 +21,11 @@
 	X(REFERRERS, "/v2/{name}/referrers/{digest}")                                              \
 	X(TOKEN, "/token")                                                                         \
 	X(JWKS, "/.well-known/jwks.json")                                                          \
-	X(HEALTH, "/healthz")
+	X(HEALTH, "/healthz")                                                                      \
+	X(LIVE, "/livez")                                                                          \
+	X(READY, "/readyz")                                                                        \
+	X(STARTUP, "/startupz")                                                                    \
+	X(METRICS, "/metrics")
 #define X(id, pattern) PATH_##id,
 enum path_kind { PATHS(X) PATH_KIND_N };
 #undef X

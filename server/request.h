@@ -49,6 +49,10 @@ struct server {
 	struct tls *tls;        /* NULL: plain HTTP */
 	struct origin origin;
 	struct proxies proxies;
+	const struct ops *ops;
+	struct metrics *metrics;
+	bool watch_only; /* serves what is marked ROUTE_WATCH, to anybody */
+	const _Atomic bool *draining;
 };
 
 #define BODY_RING_BYTES (384u * 1024)
@@ -63,6 +67,8 @@ enum request_stage {
 	REQUEST_DONE,    /* the reply is there */
 };
 
+struct metrics;
+struct ops;
 struct request;
 struct route;
 

@@ -24,7 +24,8 @@ enum change_kind {
 	CHANGE_PULLED,     /* when tags were pulled; not in the reflog */
 	CHANGE_CLOSED, /* the process ends in order, or, without closed, begins; not in the reflog */
 	CHANGE_MEND,   /* a row is checked, and what is wrong with it mended; not in the reflog */
-	CHANGE_DAMAGE,   /* a file was checked against its digest; not in the reflog */
+	CHANGE_DAMAGE, /* a file was checked against its digest; not in the reflog */
+	CHANGE_FOUND, /* a file that was checked, of content whose row was lost; not in the reflog */
 	CHANGE_SCRUBBED, /* how far the checks of files got; not in the reflog */
 	CHANGE_RULES,    /* the queue was reviewed by these rules; not in the reflog */
 	CHANGE_KIND_N
@@ -72,9 +73,13 @@ struct change {
 	struct repo_name repo;
 	uint64_t at_ms; /* wall clock */
 	struct digest digest;
-	uint64_t size_bytes;   /* BLOB_LINK: of the file; BLOB_MOUNT: filled in */
+	uint64_t size_bytes;   /* BLOB_LINK, FOUND: of the file; BLOB_MOUNT: filled in */
 	struct repo_name from; /* BLOB_MOUNT: source, len 0 for any; filled in */
-	bool from_trash;       /* BLOB_MOUNT: of content that is there, though nobody may have it */
+	/*
+	 * BLOB_MOUNT: of content that is there, though nobody may have it.  MANIFEST_PUT: ERR_IN_USE if a tag points
+	 * somewhere already; content that is damaged counts as there.
+	 */
+	bool from_trash;
 	const struct manifest
 	    *manifest;      /* MANIFEST_PUT; was_absent of its references is filled in */
 	struct str bytes;   /* MANIFEST_PUT: what was pushed */

@@ -18,7 +18,7 @@ static struct lease_key key_of(const struct review_row *r)
 	return (struct lease_key){ .repo = r->repo, .digest = r->digest };
 }
 
-/* C2 and C3: from here on nobody is told of the entry, and nobody publishes the content. */
+/* C2: from here on nobody is told of the entry, and nobody publishes the content. */
 static bool seize(struct store *st, struct collecting *c)
 {
 	struct lease_key key = key_of(&c->item->row);
@@ -66,7 +66,7 @@ static struct change change_of(const struct store *st, const struct collecting *
 	return ch;
 }
 
-/* C5: the files of what no repository has.  What is left behind by a failure goes at the next start (tombstones). */
+/* C4: the files of what no repository has.  What is left behind by a failure goes at the next start (tombstones). */
 static enum err_kind unlink_files(struct store *st, const struct change *changes,
 				  const enum err_kind *kinds, size_t n, struct change *ret_purged,
 				  size_t *ret_n, struct err *e)
@@ -99,7 +99,7 @@ static void tell(struct collecting *c, const struct change *ch, size_t n)
 	}
 }
 
-/* C4 to C7 for what was seized. */
+/* C3 to C5 for what was seized. */
 static enum err_kind collect_seized(struct store *st, struct collecting *c, size_t n, struct err *e)
 {
 	AUTO_FREE struct change *changes = calloc(2 * n + 1, sizeof(*changes));

@@ -1,5 +1,5 @@
 /*
- * collect - removes what is due for review and still is garbage: the steps C2 to C7 of gc/PROTOCOL.md.
+ * collect - removes what is due for review and still is garbage: the steps C2 to C5 of gc/PROTOCOL.md.
  *
  * Q1  An entry that a client was told of within the lease time is not removed (promise P5).
  * Q2  The decision and the removal are one transaction; the file goes after its commit, while nobody can publish the

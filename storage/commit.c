@@ -1,5 +1,6 @@
 #include "storage/commit.h"
 
+#include "base/clock.h"
 #include "base/lock.h"
 
 #define BATCH_MAX 512 /* bounds the size of a transaction and the wait of the first in it */
@@ -165,10 +166,13 @@ static void answer(struct committer *c, struct waiter *batch) TSA(requires_capab
 static void work_once(struct committer *c) TSA(requires_capability(c->mu))
 {
 	struct waiter *batch = take_batch(c);
+	uint64_t began = mono_us();
 
 	lock_put(&c->mu);
 	run_batch(c, batch);
 	lock_get(&c->mu);
+	c->stats.us += mono_us() - began;
+	c->stats.stuck = c->damaged;
 	answer(c, batch);
 }
 
@@ -293,6 +297,8 @@ struct commit_stats committer_stats(struct committer *c)
 
 	lock_get(&c->mu);
 	s = c->stats;
+	for (const struct waiter *w = c->head; w; w = w->next)
+		s.queued++;
 	lock_put(&c->mu);
 	return s;
 }

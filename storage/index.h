@@ -180,9 +180,16 @@ struct object_item {
 	struct digest digest;
 	struct object_row row;
 };
-/* Up to n objects after *after (NULL: from the first), in order of digest. */
+/*
+ * Up to n objects after *after (NULL: from the first), in order of digest; but for rows that are spoilt, which nobody can
+ * read and a check of rows tells of.
+ */
 MUST_CHECK enum err_kind index_object_page(struct index *ix, const struct digest *after, size_t n,
 					   struct object_item *ret, size_t *ret_n, struct err *e);
+
+/* Does a repository have the content, whatever else is known of it? */
+MUST_CHECK enum err_kind index_has_place(struct index *ix, const struct digest *d, bool *ret,
+					 struct err *e);
 
 /* All zero before the first round. */
 MUST_CHECK enum err_kind index_scrub_read(struct index *ix, struct scrub_row *ret, struct err *e);

@@ -175,7 +175,7 @@ static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, str
 
 /* ERR_NOT_FOUND, e untouched: the repository does not have it, or not whole. */
 static enum err_kind ref_size(struct index_txn *t, uint64_t repo, const struct manifest_ref *ref,
-			      uint64_t *ret, struct err *e)
+			      bool even_damaged, uint64_t *ret, struct err *e)
 {
 	struct object_row object = { 0 };
 	struct manifest_row row;
@@ -187,7 +187,7 @@ static enum err_kind ref_size(struct index_txn *t, uint64_t repo, const struct m
 		if (k == ERR_OK)
 			k = index_get_object(t->kv, &ref->digest, &object, e);
 		*ret = object.size_bytes;
-		return k == ERR_OK && object.damaged_ms ? ERR_NOT_FOUND : k;
+		return k == ERR_OK && object.damaged_ms && !even_damaged ? ERR_NOT_FOUND : k;
 	}
 	k = index_get_manifest(t->kv, repo, &ref->digest, &row, &refs, e);
 	if (k == ERR_OK)
@@ -213,7 +213,8 @@ static enum err_kind check_refs(struct index_txn *t, struct change *c, uint64_t 
 		bool optional = ref->may_be_absent || c->sparse == SPARSE_ALL ||
 				(ref->kind == REF_CHILD && c->sparse == SPARSE_INDEX);
 		uint64_t size;
-		enum err_kind k = repo ? ref_size(t, repo, ref, &size, e) : ERR_NOT_FOUND;
+		enum err_kind k =
+		    repo ? ref_size(t, repo, ref, c->from_trash, &size, e) : ERR_NOT_FOUND;
 
 		if (k == ERR_OK && size != ref->size_bytes)
 			return index_refuse(e, ERR_INVALID, "wrong size given for", &ref->digest,
@@ -320,6 +321,23 @@ static enum err_kind manifest_put(struct index_txn *t, const struct change *c, u
 	return k == ERR_OK ? refs_put(t, m, repo, id, e) : k;
 }
 
+/* What is restored takes no tag away. */
+static enum err_kind check_free(struct index_txn *t, const struct change *c, uint64_t repo,
+				struct err *e)
+{
+	for (size_t i = 0; i < c->n_tags && repo; i++) {
+		struct tag_row row;
+		enum err_kind k = index_get_tag(t->kv, repo, &c->tags[i], &row, e);
+
+		if (k == ERR_OK)
+			return err_set(e, ERR_IN_USE, __func__, "tag %s was pushed meanwhile",
+				       c->tags[i].s);
+		if (k != ERR_NOT_FOUND)
+			return k;
+	}
+	return ERR_OK;
+}
+
 static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, struct err *e)
 {
 	struct repo_row r = { .id = 0 };
@@ -328,6 +346,8 @@ static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, s
 
 	if (k == ERR_OK || k == ERR_NOT_FOUND)
 		k = check_refs(t, c, r.id, e);
+	if (k == ERR_OK && c->from_trash)
+		k = check_free(t, c, r.id, e);
 	if (k == ERR_OK)
 		k = guard_moved_tags(t, c, r.id, e);
 	if (k == ERR_OK)
@@ -456,6 +476,7 @@ static enum err_kind (*const appliers[CHANGE_KIND_N])(struct index_txn *, struct
 	[CHANGE_CLOSED] = apply_closed,
 	[CHANGE_MEND] = apply_mend,
 	[CHANGE_DAMAGE] = apply_damage,
+	[CHANGE_FOUND] = apply_found,
 	[CHANGE_SCRUBBED] = apply_scrubbed,
 	[CHANGE_RULES] = apply_rules,
 };

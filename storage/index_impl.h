@@ -148,6 +148,7 @@ MUST_CHECK enum err_kind index_check_row(struct kv_txn *t, enum kv_table table, 
 
 MUST_CHECK enum err_kind apply_mend(struct index_txn *t, struct change *c, struct err *e);
 MUST_CHECK enum err_kind apply_damage(struct index_txn *t, struct change *c, struct err *e);
+MUST_CHECK enum err_kind apply_found(struct index_txn *t, struct change *c, struct err *e);
 MUST_CHECK enum err_kind apply_scrubbed(struct index_txn *t, struct change *c, struct err *e);
 
 /* --- index_collect.c: members of index_apply's table --- */

@@ -173,13 +173,9 @@ enum err_kind index_object_page(struct index *ix, const struct digest *after, si
 		struct object_item *item = &ret[*ret_n];
 		uint8_t kind;
 
-		if (!unpack_digest(&key, &item->digest) || !unpack_u8(&key, &kind))
-			return index_bad_value(e, "content");
-		if (kind != CONTENT_OBJECT)
-			continue;
-		if (key.n || !object_row_unpack(value, &item->row))
-			return index_bad_value(e, "content");
-		(*ret_n)++;
+		if (unpack_digest(&key, &item->digest) && unpack_u8(&key, &kind) &&
+		    kind == CONTENT_OBJECT && key.n == 0 && object_row_unpack(value, &item->row))
+			(*ret_n)++;
 	}
 	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }
@@ -250,6 +246,23 @@ enum err_kind apply_damage(struct index_txn *t, struct change *c, struct err *e)
 	row.damaged_ms = c->is_damaged ? c->at_ms : 0;
 	object_row_pack(&v, &row);
 	return row_put(t, KV_CONTENT, &key, row_str(&v), e);
+}
+
+enum err_kind index_has_place(struct index *ix, const struct digest *d, bool *ret, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct key prefix = content_key(d, CONTENT_PLACE);
+	enum err_kind k = kv_read_begin(ix->kv, &t, e);
+
+	if (k == ERR_OK)
+		k = index_first(t, KV_CONTENT, &prefix, NULL, e);
+	*ret = k == ERR_OK;
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
+}
+
+enum err_kind apply_found(struct index_txn *t, struct change *c, struct err *e)
+{
+	return object_put(t, &c->digest, c->size_bytes, e);
 }
 
 enum err_kind apply_scrubbed(struct index_txn *t, struct change *c, struct err *e)

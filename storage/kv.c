@@ -128,12 +128,8 @@ static enum err_kind reserve_lock_file(const struct kv *kv, struct err *e)
 
 static enum err_kind open_env(struct kv *kv, struct err *e)
 {
-	int dead, r;
-	enum err_kind k = reserve_lock_file(kv, e);
+	int dead, r = mdb_env_create(&kv->env);
 
-	if (k != ERR_OK)
-		return k;
-	r = mdb_env_create(&kv->env);
 	if (r != 0)
 		return fail(e, r, __func__, "create");
 	if ((r = mdb_env_set_maxdbs(kv->env, KV_TABLE_N)) != 0 ||
@@ -189,7 +185,9 @@ enum err_kind kv_open(const char *dir, uint64_t map_bytes, unsigned readers_max,
 	kv->map_bytes = map_bytes;
 	kv->readers_max = readers_max;
 	kv->dir = strdup(dir);
-	k = kv->dir ? open_env(kv, e) : err_set(e, ERR_NO_MEMORY, __func__, "no memory");
+	k = kv->dir ? reserve_lock_file(kv, e) : err_set(e, ERR_NO_MEMORY, __func__, "no memory");
+	if (k == ERR_OK)
+		k = open_env(kv, e);
 	if (k == ERR_OK)
 		k = open_tables(kv, e);
 	if (k != ERR_OK) {

@@ -1,6 +1,7 @@
 #include "storage/store_impl.h"
 
 #include <errno.h>
+#include <sys/statvfs.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -399,4 +400,24 @@ void store_note_pull(struct store *st, uint64_t repo, const struct tag_name *tag
 enum err_kind store_flush_pulls(struct store *st, struct err *e)
 {
 	return pulls_flush(st, st->pulls, e);
+}
+
+void store_expire_leases(struct store *st)
+{
+	leases_expire(st->leases);
+}
+
+uint64_t store_leases(struct store *st)
+{
+	return leases_count(st->leases);
+}
+
+enum err_kind store_free_bytes(struct store *st, uint64_t *ret, struct err *e)
+{
+	struct statvfs s;
+
+	if (fstatvfs(st->root_fd, &s) < 0)
+		return err_sys(e, __func__, "look for free space");
+	*ret = (uint64_t)s.f_bavail * s.f_frsize;
+	return ERR_OK;
 }

@@ -53,5 +53,11 @@ MUST_CHECK enum err_kind store_settle(struct store *st, struct err *e);
 void store_note_pull(struct store *st, uint64_t repo, const struct tag_name *tag);
 MUST_CHECK enum err_kind store_flush_pulls(struct store *st, struct err *e);
 
+/* Forgets leases that are over; to be called now and then. */
+void store_expire_leases(struct store *st);
+uint64_t store_leases(struct store *st);
+/* Bytes that the file system has left for us. */
+MUST_CHECK enum err_kind store_free_bytes(struct store *st, uint64_t *ret, struct err *e);
+
 struct index *store_index(struct store *st);
 struct commit_stats store_commit_stats(struct store *st);

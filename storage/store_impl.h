@@ -35,6 +35,9 @@ struct store {
 struct change store_change(const struct store *st, enum change_kind kind,
 			   const struct repo_name *repo);
 
+/* repo.c: the file of what CHANGE_MANIFEST_PUT is about, and the change. */
+MUST_CHECK enum err_kind store_put_manifest(struct store *st, struct change *c, struct err *e);
+
 /*
  * The root locked, with its directories but without its index: for who makes one.  A root that is new is no store before
  * store_made.  Ends with store_close.

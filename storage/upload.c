@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/step.h"
 #include "storage/store_impl.h"
 
 #define REHASH_BYTES (1024u * 1024)
@@ -376,6 +377,7 @@ enum err_kind upload_finish(struct upload **take, const struct digest *want, str
 	k = blob_publish(u->st, u->fd, &u->id, want, &p, e);
 	if (k == ERR_OK)
 		k = commit_change(u->st->committer, &c, e);
+	STEP("publish.committed");
 	if (k == ERR_OK) {
 		blob_settle(u->st, &p, BLOB_COMMITTED);
 		finish_session(u);
@@ -454,4 +456,29 @@ enum err_kind upload_reap(struct store *st, uint64_t *ret, struct err *e)
 		first = false;
 	} while (n == REAP_PAGE);
 	return ERR_OK;
+}
+
+struct summing {
+	struct store *st;
+	uint64_t bytes;
+};
+
+static enum err_kind add_size(void *arg, const char *name, struct err *e)
+{
+	struct summing *s = arg;
+	struct stat file;
+
+	(void)e;
+	if (fstatat(s->st->uploads_fd, name, &file, AT_SYMLINK_NOFOLLOW) == 0) /* else it is over */
+		s->bytes += (uint64_t)file.st_size;
+	return ERR_OK;
+}
+
+enum err_kind upload_bytes(struct store *st, uint64_t *ret, struct err *e)
+{
+	struct summing s = { .st = st };
+	enum err_kind k = fd_list_dir(st->uploads_fd, ".", add_size, &s, e);
+
+	*ret = s.bytes;
+	return k;
 }

@@ -49,6 +49,9 @@ MUST_CHECK enum err_kind upload_write(struct upload *u, const void *p, size_t n,
 MUST_CHECK enum err_kind upload_finish(struct upload **u, const struct digest *want, struct err *e);
 MUST_CHECK enum err_kind upload_cancel(struct upload **u, struct err *e);
 
+/* Bytes in uploads/: of open sessions and of bodies under way. */
+MUST_CHECK enum err_kind upload_bytes(struct store *st, uint64_t *ret, struct err *e);
+
 /* Ends the sessions that were left alone for too long; *ret says how many. */
 MUST_CHECK enum err_kind upload_reap(struct store *st, uint64_t *ret, struct err *e);
 

@@ -11,7 +11,7 @@ test: deps-test ## install what the tests need, build, run every test
 
 check: all $(UNIT) $(REPLAY) $(O)/tests/lib/signin ## the same without installing anything
 	@$(MAKE) --no-print-directory MODE=fault fault-programs
-	@$(RUN) $(CHECKS) $(UNIT) $(REPLAY) $(FAULT) $(INTEG) conformance/run.sh
+	@$(RUN) -t 1800 $(CHECKS) $(UNIT) $(REPLAY) $(FAULT) $(RUNTIME_SUITE) $(INTEG) conformance/run.sh $(RUNTIME_INTEG)
 
 conformance: deps-test all ## the OCI distribution conformance suite; report in build/conformance/
 	@conformance/run.sh
@@ -66,10 +66,10 @@ check-headers: ## each header compiles by itself
 	@etc/tools/check-headers.sh $(CC) $(LANG_FLAGS) $(WARN)
 
 check-format: ## clang-format agrees
-	@clang-format-14 --dry-run -Werror $(wildcard base/*.[ch] storage/*.[ch] gc/*.[ch] auth/*.[ch] server/*.[ch] tests/unit/*.[ch] \
-		tests/fuzz/*.[ch] tests/fault/*.[ch] tests/lib/*.[ch])
+	@clang-format-14 --dry-run -Werror $(wildcard base/*.[ch] storage/*.[ch] gc/*.[ch] auth/*.[ch] server/*.[ch] runtime/*/*.[ch] \
+		runtime/*/*/*.[ch] tests/unit/*.[ch] tests/unit/*/*.[ch] tests/fuzz/*.[ch] tests/fault/*.[ch] tests/lib/*.[ch])
 
-SOURCES := $(wildcard base/*.c storage/*.c gc/*.c auth/*.c server/*.c)
+SOURCES := $(wildcard base/*.c storage/*.c gc/*.c auth/*.c server/*.c runtime/*/*.c runtime/*/*/*.c)
 
 tsa: ## clang's thread safety analysis
 	@for f in $(SOURCES); do clang-14 $(LANG_FLAGS) $(MHD_CFLAGS) -fsyntax-only -Wthread-safety -Werror $$f || exit 1; done

@@ -5,10 +5,10 @@
 set -eu
 
 build='gcc make pkg-config libjansson-dev liblmdb-dev libssl-dev libgnutls28-dev libyaml-dev libcrypt-dev libcjose-dev
-	libcurl4-openssl-dev libldap-dev libseccomp-dev dpkg-dev ca-certificates'
+	libcurl4-openssl-dev libldap-dev libseccomp-dev libsystemd-dev dpkg-dev ca-certificates'
 test="$build libcmocka-dev clang-14 libclang-rt-14-dev clang-tidy-14 clang-format-14 clang-tools-14 cppcheck valgrind
 	bats podman skopeo buildah containerd docker.io runc crun jq curl python3 python3-venv strace iproute2 uidmap
-	xz-utils procps wget slapd ldap-utils nginx-light nodejs"
+	xz-utils procps wget slapd ldap-utils nginx-light nodejs prometheus busybox-static criu"
 command -v npm >/dev/null || test="$test npm" # newer packages of nodejs have it
 bench="$test wrk"
 

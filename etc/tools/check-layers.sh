@@ -18,7 +18,7 @@ forbid() {
 only() {
 	pattern=$1
 	shift
-	for f in $(grep -rlE --include='*.c' --include='*.h' -e "$pattern" base storage gc auth server tests 2>/dev/null); do
+	for f in $(grep -rlE --include='*.c' --include='*.h' -e "$pattern" base storage gc auth server runtime tests 2>/dev/null); do
 		case " $* " in
 		*" $f "*) ;;
 		*) echo "$f: includes $pattern, which only $* may" >&2; bad=1 ;;
@@ -30,6 +30,11 @@ forbid 'base looks at nobody' '#include "(server|auth|gc|runtime|storage)/' base
 forbid 'auth looks at base only' '#include "(server|gc|runtime|storage)/' auth
 forbid 'gc looks at storage and base' '#include "(server|auth|runtime)/' gc
 forbid 'storage looks at base only' '#include "(server|auth|gc|runtime)/' storage
+forbid 'runtime looks at base and storage only' '#include "(server|auth|gc)/' runtime
+forbid 'server and runtime never see each other' '#include "runtime/' server storage base
+forbid 'between clone and exec there is neither memory nor stdio' \
+	'(^|[^_a-z])(malloc|calloc|realloc|free|strdup|printf|fprintf|snprintf|fopen|arena_[a-z]+|sbuf_[a-z]+|err_[a-z]+) ?\(' \
+	runtime/oci/init
 forbid 'storage changes disks through base/sys.h' \
 	'(^|[^_a-z])(fsync|fdatasync|renameat|linkat|unlinkat|openat|ftruncate|pwrite|mkdirat|fchmod|fchmodat) ?\(' storage
 only '<lmdb.h>' storage/kv.c
@@ -42,5 +47,7 @@ only '<gnutls/' server/tls.c
 only '<yaml.h>' server/conf_file.c
 only '<curl/' auth/fetch.c
 only '<ldap.h>' auth/directory.c
-only '<(seccomp|linux/landlock).h>' server/confine.c
+only '<linux/landlock.h>' server/confine.c
+only '<seccomp.h>' runtime/oci/seccomp/compile.c server/confine.c
+only '<systemd/' runtime/systemd/main.c
 exit $bad
