@@ -4,11 +4,6 @@
 
 #define ANONYMOUS STR("anonymous") /* a token that names nobody */
 
-static enum err_kind refuse(struct err *e, const char *why)
-{
-	return err_set(e, ERR_LOGIN, __func__, "token: %s", why);
-}
-
 /* --- configuration --- */
 
 static enum err_kind read_outsider(const char *what, const struct jv *v, bool maps,
@@ -121,7 +116,7 @@ static enum err_kind verify(struct auth *a, struct str token, bool maps, struct 
 	if (k != ERR_OK)
 		return k;
 	(void)jv_text(jv_member(peeked, "iss"), &issuer);
-	k = refuse(e, "of nobody whose tokens count here");
+	k = token_refuse(e, "of nobody whose tokens count here");
 	for (size_t i = 0; i < a->n_outsiders && k == ERR_LOGIN; i++) {
 		*ret = &a->outsiders[i];
 		if (is_for(*ret, issuer, maps))
@@ -148,7 +143,7 @@ static enum err_kind grant_access(struct identity *id, const struct jv *payload,
 	sbuf_addf(&name, "%s:", issuer);
 	name_encode(&name, subject.n ? subject : ANONYMOUS);
 	if (name.failed)
-		return refuse(e, "its subject is too long");
+		return token_refuse(e, "its subject is too long");
 	id->name = (struct str){ name.p, name.n };
 	id->has_grants = id->grants_suffice = true;
 	id->grants = (struct grants){ n, grants };

@@ -28,11 +28,6 @@ struct issuer {
 	struct jose_keys *keys;     /* under mu; NULL: none yet */
 };
 
-static enum err_kind refuse(struct err *e, const char *why)
-{
-	return err_set(e, ERR_LOGIN, __func__, "token: %s", why);
-}
-
 /* --- configuration --- */
 
 static void check(struct form *f, const struct issuer *i)
@@ -261,7 +256,7 @@ static enum err_kind verify_with_any(struct issuer *i, struct str token, struct 
 	if (k != ERR_NOT_FOUND)
 		return k;
 	keys = keys_of(i);
-	return keys ? refuse(e, "signed with a key that is not its issuer's")
+	return keys ? token_refuse(e, "signed with a key that is not its issuer's")
 		    : err_set(e, ERR_AWAY, __func__, "the keys of %.60s cannot be had", i->name);
 }
 
