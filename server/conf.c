@@ -179,6 +179,8 @@ static const struct option options[] = {
 	  "time between the starts of two rounds over everything", NULL },
 	{ "retention", CONF_LIST, AT(retention), 0, 0, "[]",
 	  "which tags are kept, by repository: see the documentation of retention", NULL },
+	{ "quotas", CONF_LIST, AT(quotas), 0, 0, "[]",
+	  "how much repositories may hold: {repositories: \"team/**\", bytes: 10G, tags: 1000, count: 50}; see README", NULL },
 	{ "process.user", CONF_TEXT, AT(process_user), 0, 0, "",
 	  "account that berthd becomes when root starts it, once it has its address and certificates; empty: it stays root", NULL },
 	{ "process.confine", CONF_FLAG, AT(process_confine), 0, 0, "true",

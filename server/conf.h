@@ -59,6 +59,7 @@ struct conf {
 	uint64_t trash_keep_ms;
 	uint64_t scrub_rate, scrub_interval_ms;
 	struct jv *retention;
+	struct jv *quotas;
 	struct sbuf process_user;
 	bool process_confine;
 	struct jv *process_writable;

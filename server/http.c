@@ -10,7 +10,6 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "server/guard.h"
 #include "server/listen.h"
 #include "server/metrics.h"
 #include "server/tls.h"

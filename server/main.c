@@ -80,6 +80,8 @@ static void do_chores(struct job *j)
 	c->busy = false;
 }
 
+static _Atomic bool draining; /* after the signal */
+
 /* What the command line and the environment said, and what is in the file now. */
 static void reload_rules(struct guard *guard, const struct command_line *line)
 {
@@ -94,8 +96,6 @@ static void reload_rules(struct guard *guard, const struct command_line *line)
 	if (k != ERR_OK)
 		log_event(LOG_ERROR, "access.rules", "%s; the old ones stay", e.msg);
 }
-
-static _Atomic bool draining; /* after the signal */
 
 /* Until a signal says to end. */
 static void serve_until_signal(const struct server *s, struct http *h, struct guard *guard,
@@ -140,29 +140,37 @@ static void start_log(const struct conf *c)
 		log_event(LOG_WARN, "log", "no thread for the log: lines are written in place");
 }
 
-struct listener {
-	int fd;
-	char address[ADDRESS_TEXT_MAX];
+/* Where it listens: for clients, and, if that is wanted, for who watches it. */
+struct places {
+	int fd, watch_fd;
+	char address[ADDRESS_TEXT_MAX], watch_address[ADDRESS_TEXT_MAX];
 };
 
-static void listener_close(struct listener *l)
+static void places_close(struct places *p)
 {
-	fd_close(&l->fd);
+	fd_close(&p->fd);
+	fd_close(&p->watch_fd);
 }
-#define AUTO_LISTENER CLEANUP(listener_close) struct listener
+
+/* Beyond loopback anybody could read and change everything, unless it is guarded. */
+static enum err_kind take_places(const struct conf *c, struct places *p, struct err *e)
+{
+	bool loopback_only = !c->http_insecure && !guard_is_closed(c);
+	enum err_kind k = listen_open(c->listen.p, loopback_only, &p->fd, p->address, e);
+
+	return k == ERR_OK && c->metrics_listen.n
+		   ? listen_open(c->metrics_listen.p, false, &p->watch_fd, p->watch_address, e)
+		   : k;
+}
 
 /* Takes what only root may have, and gives up the rest. */
 static enum err_kind take_and_confine(const struct conf *c, struct server *s, struct guard **guard,
-				      struct listener *api, struct listener *metrics, struct err *e)
+				      struct places *p, struct err *e)
 {
-	/* Elsewhere anybody could read and change everything. */
-	bool loopback_only = !c->http_insecure && !guard_is_closed(c);
 	enum err_kind k = guard_open(c, s, guard, e);
 
 	if (k == ERR_OK)
-		k = listen_open(c->listen.p, loopback_only, &api->fd, api->address, e);
-	if (k == ERR_OK && c->metrics_listen.n)
-		k = listen_open(c->metrics_listen.p, false, &metrics->fd, metrics->address, e);
+		k = take_places(c, p, e);
 	if (k == ERR_OK)
 		k = confine_as_user(c, e);
 	return k == ERR_OK ? confine_self(c, e) : k;
@@ -170,7 +178,7 @@ static enum err_kind take_and_confine(const struct conf *c, struct server *s, st
 
 static enum err_kind run(const struct conf *c, const struct command_line *line, struct err *e)
 {
-	AUTO_LISTENER api = { .fd = -1 }, metrics = { .fd = -1 };
+	CLEANUP(places_close) struct places places = { .fd = -1, .watch_fd = -1 };
 	struct ops ops = { .conf = c };
 	struct server s = { .conf = c, .ops = &ops, .draining = &draining }, watch;
 	struct http *watch_http = NULL;
@@ -181,7 +189,7 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 				 .reap_every_ms =
 				     MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX),
 				 .reaped_mono_ms = mono_ms() };
-	enum err_kind k = take_and_confine(c, &s, &guard, &api, &metrics, e);
+	enum err_kind k = take_and_confine(c, &s, &guard, &places, e);
 
 	start_log(c);
 	if (k == ERR_OK)
@@ -199,14 +207,15 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 	watch.watch_only = true;
 	watch.auth = NULL;
 	watch.tls = NULL;
-	if (k == ERR_OK && c->metrics_listen.n)
-		k = http_start(&watch, &metrics.fd, &watch_http, e);
+	if (k == ERR_OK && places.watch_fd >= 0)
+		k = http_start(&watch, &places.watch_fd, &watch_http, e);
 	if (k == ERR_OK)
-		k = http_start(&s, &api.fd, &h, e);
+		k = http_start(&s, &places.fd, &h, e);
 	if (k == ERR_OK) {
-		(void)printf("listening on http%s://%s\n", http_is_tls(h) ? "s" : "", api.address);
+		(void)printf("listening on http%s://%s\n", http_is_tls(h) ? "s" : "",
+			     places.address);
 		if (watch_http)
-			(void)printf("metrics on http://%s\n", metrics.address);
+			(void)printf("metrics on http://%s\n", places.watch_address);
 		(void)fflush(stdout);
 		serve_until_signal(&s, h, guard, &chores, line);
 	}

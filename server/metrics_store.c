@@ -1,6 +1,6 @@
 #include "server/expo.h"
 #include "server/metrics.h"
-#include "storage/lease.h"
+#include "storage/quota.h"
 #include "storage/upload.h"
 
 static void tell_index(struct expo *x, const struct kv_stat *s, const struct totals *t)
@@ -69,6 +69,54 @@ static void tell_scrub(struct expo *x, const struct scrubber_status *s)
 		 "Damaged objects of the present or last round.", s->last.damaged);
 }
 
+typedef int64_t use_fn(const struct quota_use *u);
+
+static int64_t bytes_of(const struct quota_use *u)
+{
+	return u->bytes;
+}
+
+static int64_t tags_of(const struct quota_use *u)
+{
+	return u->tags;
+}
+
+static int64_t repos_of(const struct quota_use *u)
+{
+	return u->repos;
+}
+
+/* A rule has a sample where it has a limit. */
+static void tell_quota(struct expo *x, const struct quotas *q, const char *name, const char *help,
+		       use_fn *of, bool limits)
+{
+	struct quota_status s;
+
+	expo_family(x, EXPO_GAUGE, name, help);
+	for (size_t i = 0; quota_status(q, i, &s); i++) {
+		char labels[REPO_NAME_MAX + 64];
+
+		if (of(&s.limit) < 0)
+			continue;
+		(void)snprintf(labels, sizeof(labels), "rule=\"%zu\",repositories=\"%s\"", i,
+			       s.pattern);
+		expo_sample(x, labels, (uint64_t)of(limits ? &s.limit : &s.used));
+	}
+}
+
+static void tell_quotas(struct expo *x, const struct quotas *q)
+{
+	tell_quota(x, q, "berthd_quota_used_bytes", "Bytes that count towards a quota.", bytes_of,
+		   false);
+	tell_quota(x, q, "berthd_quota_limit_bytes", "What it allows.", bytes_of, true);
+	tell_quota(x, q, "berthd_quota_used_tags", "Tags that count towards a quota.", tags_of,
+		   false);
+	tell_quota(x, q, "berthd_quota_limit_tags", "What it allows.", tags_of, true);
+	tell_quota(x, q, "berthd_quota_used_repositories",
+		   "Repositories that count towards a quota.", repos_of, false);
+	tell_quota(x, q, "berthd_quota_limit_repositories", "What it allows.", repos_of, true);
+}
+
 static enum err_kind tell_uploads(struct expo *x, struct store *st, uint64_t sessions,
 				  struct err *e)
 {
@@ -104,6 +152,8 @@ enum err_kind metrics_tell_store(const struct ops *ops, struct expo *x, struct e
 	tell_commits(x, &commits);
 	gc_status(ops->gc, &gc);
 	tell_gc(x, &gc);
+	if (ops->quotas && store_quotas(ops->store))
+		tell_quotas(x, ops->quotas);
 	scrubber_status(ops->scrubber, &scrub);
 	tell_scrub(x, &scrub);
 	return ERR_OK;

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "storage/quota.h"
 
 struct store_options ops_store_options(const struct conf *c, bool must_exist)
 {
@@ -22,10 +23,14 @@ struct store_options ops_store_options(const struct conf *c, bool must_exist)
 static enum err_kind open_store(struct ops *o, bool must_exist, struct err *e)
 {
 	const struct conf *c = o->conf;
-	const struct store_options options = ops_store_options(c, must_exist);
+	struct store_options options = ops_store_options(c, must_exist);
 	struct store_recovery found;
 	uint64_t start = mono_ms();
-	enum err_kind k = store_open(&options, &o->store, &found, e);
+	enum err_kind k = quotas_new(c->quotas, &o->quotas, e);
+
+	options.quotas = jv_count(c->quotas) ? o->quotas : NULL;
+	if (k == ERR_OK)
+		k = store_open(&options, &o->store, &found, e);
 
 	if (k == ERR_OK)
 		log_event(LOG_INFO, "store.open",
@@ -90,6 +95,7 @@ void ops_close(struct ops *o)
 	scrubber_free(&o->scrubber);
 	gc_free(&o->gc);
 	store_close(&o->store);
+	quotas_free(&o->quotas);
 	retention_free(&o->retention);
 }
 

@@ -16,6 +16,7 @@ struct ops {
 	struct store *store;
 	struct gc *gc;
 	struct retention *retention; /* gc's */
+	struct quotas *quotas;       /* the store's */
 	struct scrubber *scrubber;
 };
 
@@ -29,7 +30,7 @@ void ops_stop(struct ops *o);
 void ops_close(struct ops *o);
 
 /* What conf says about the store. */
-struct store_options ops_store_options(const struct conf *c, bool must_exist);
+struct store_options ops_store_options(const struct conf *c, bool must_exist); /* without quotas */
 
 /* Consumes the item.  False if nobody listens any more: the operation is to end. */
 typedef bool op_emit_fn(void *arg, struct jv *take);

@@ -94,7 +94,7 @@ static enum err_kind check_all_rows(struct fsck *c, struct err *e)
 {
 	enum err_kind k = ERR_OK;
 
-	for (unsigned t = 0; t < KV_TABLE_N && k == ERR_OK && !c->stopped; t++)
+	for (unsigned t = 0; t < KV_USAGE && k == ERR_OK && !c->stopped; t++)
 		k = check_table(c, (enum kv_table)t, e);
 	return k == ERR_OK && !c->stopped ? check_totals(c, e) : k;
 }
@@ -420,6 +420,8 @@ enum err_kind store_fsck(struct store *st, bool repair, fsck_fault_fn *fn, void 
 		k = check_files(&c, e);
 	if (k == ERR_OK && !c.stopped)
 		k = blob_list(st, check_name, &c, e);
+	if (k == ERR_OK && !c.stopped)
+		k = check_table(&c, KV_USAGE, e); /* sums, of what is mended by now */
 	if (k == ERR_OK && !c.stopped)
 		k = check_sessions(&c, e);
 	if (k == ERR_OK && !c.stopped)

@@ -618,5 +618,7 @@ enum err_kind index_closed_read(struct index *ix, struct closed_row *ret, struct
 
 enum err_kind index_recover(struct index *ix, struct err *e)
 {
-	return kv_reopen(ix->kv, e);
+	enum err_kind k = kv_reopen(ix->kv, e);
+
+	return k == ERR_OK ? index_set_quotas(ix, ix->quotas, e) : k;
 }

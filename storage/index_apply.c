@@ -18,10 +18,21 @@ static enum err_kind upload_drop(struct index_txn *t, const struct upload_id *id
 	return row_drop(t, KV_UPLOAD, &key, e);
 }
 
+/* Is there room for the content in the repository, which may not be there yet? */
+static enum err_kind check_room(struct index_txn *t, const struct change *c, struct err *e)
+{
+	struct repo_row r = { .id = 0 };
+	enum err_kind k = t->quotas ? index_get_repo(t->kv, &c->repo, &r, e) : ERR_OK;
+
+	return k == ERR_OK || k == ERR_NOT_FOUND ? usage_check(t, c, r.id, c->size_bytes, e) : k;
+}
+
 static enum err_kind apply_blob_link(struct index_txn *t, struct change *c, struct err *e)
 {
-	enum err_kind k = object_put(t, &c->digest, c->size_bytes, e);
+	enum err_kind k = check_room(t, c, e);
 
+	if (k == ERR_OK)
+		k = object_put(t, &c->digest, c->size_bytes, e);
 	if (k == ERR_OK)
 		k = link_put(t, c, e);
 	return k == ERR_OK && c->has_upload ? upload_drop(t, &c->upload, e) : k;
@@ -74,6 +85,8 @@ static enum err_kind apply_blob_mount(struct index_txn *t, struct change *c, str
 	if (k == ERR_NOT_FOUND || (k == ERR_OK && object.damaged_ms && !c->from_trash))
 		return index_refuse(e, ERR_NOT_FOUND, "no source to mount", &c->digest, &c->from);
 	c->size_bytes = object.size_bytes;
+	if (k == ERR_OK)
+		k = check_room(t, c, e);
 	return k == ERR_OK ? link_put(t, c, e) : k;
 }
 
@@ -126,14 +139,17 @@ static enum err_kind tag_set(struct index_txn *t, const struct change *c, uint64
 	struct row v;
 	enum err_kind k = index_get_tag(t->kv, repo, tag, &old, e);
 	bool moved = k == ERR_OK && !digest_eq(&old.digest, &c->digest);
+	bool is_new = k == ERR_NOT_FOUND;
 
 	if (k != ERR_OK && k != ERR_NOT_FOUND)
 		return k;
 	if (k == ERR_OK)
 		now.pulled_ms = old.pulled_ms;
-	k = moved ? tag_drop(t, repo, tag_name_str(tag), &old.digest, e) : ERR_OK;
+	k = moved ? tag_drop(t, &c->repo, repo, tag_name_str(tag), &old.digest, e) : ERR_OK;
 	if (k == ERR_OK && moved)
 		k = review_update(t, c, repo, &old.digest, e);
+	if (k == ERR_OK && (moved || is_new))
+		k = usage_add(t, &c->repo, repo, &(struct quota_use){ .tags = 1 }, 0, e);
 	tag_row_pack(&v, &now);
 	if (k == ERR_OK)
 		k = row_put(t, KV_TAG, &key, row_str(&v), e);
@@ -165,7 +181,7 @@ static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, str
 	if (k == ERR_OK)
 		k = trash_put(t, c, &gone, (struct str){ tag.p, tag.n }, STR(""), e);
 	if (k == ERR_OK)
-		k = tag_drop(t, r.id, tag_name_str(&c->tags[0]), &old.digest, e);
+		k = tag_drop(t, &c->repo, r.id, tag_name_str(&c->tags[0]), &old.digest, e);
 	if (k == ERR_OK)
 		k = review_update(t, c, r.id, &old.digest, e);
 	return k == ERR_OK ? repo_drop_if_empty(t, &c->repo, r.id, e) : k;
@@ -351,6 +367,8 @@ static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, s
 	if (k == ERR_OK)
 		k = guard_moved_tags(t, c, r.id, e);
 	if (k == ERR_OK)
+		k = usage_check(t, c, r.id, c->manifest->size_bytes, e);
+	if (k == ERR_OK)
 		k = repo_get_or_make(t, c, &repo, e);
 	if (k == ERR_OK)
 		k = manifest_put(t, c, repo, e);
@@ -488,6 +506,7 @@ enum err_kind index_begin(struct index *ix, struct index_txn **ret, struct err *
 
 	if (!t)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a transaction");
+	t->quotas = ix->quotas;
 	k = kv_write_begin(ix->kv, &t->kv, e);
 	if (k == ERR_OK)
 		k = index_get_totals(t->kv, &t->totals, e);
@@ -514,14 +533,16 @@ enum err_kind index_mark_put(struct index_txn *t, const struct reflog_mark *m, s
 enum err_kind index_commit(struct index_txn **t, struct err *e)
 {
 	struct index_txn *p = TAKE(*t);
-	enum err_kind k = ERR_OK;
 	struct row v;
+	enum err_kind k = usage_flush(p, e);
 
 	totals_pack(&v, &p->totals);
-	if (p->totals_changed)
+	if (k == ERR_OK && p->totals_changed)
 		k = kv_put(p->kv, KV_META, TOTALS_KEY, row_str(&v), e);
 	if (k == ERR_OK)
 		k = kv_write_commit(&p->kv, e);
+	if (k == ERR_OK && p->quotas)
+		quota_accept(p->quotas);
 	index_abort(&p);
 	return k;
 }
@@ -532,7 +553,10 @@ void index_abort(struct index_txn **t)
 
 	if (!p)
 		return;
+	if (p->quotas)
+		quota_drop(p->quotas);
 	kv_end(&p->kv);
+	free(p->usage);
 	free(p);
 }
 

@@ -56,6 +56,52 @@ static enum err_kind get(const struct checking *c, enum kv_table table, const st
 
 /* --- repositories and tags --- */
 
+/* I13.  All rows of the repository are counted. */
+static enum err_kind compare_usage(const struct checking *c, uint64_t repo,
+				   const struct usage_row *is, struct err *e)
+{
+	struct usage_row want;
+	struct key key = { 0 };
+	struct row v;
+	enum err_kind k = index_count_usage(c->t, repo, &want, e);
+
+	if (k != ERR_OK || memcmp(is, &want, sizeof(want)) == 0)
+		return k;
+	key_u64(&key, repo);
+	usage_row_pack(&v, &want);
+	return tell_put(c, "wrong-usage", KV_USAGE, &key, row_str(&v), e);
+}
+
+static enum err_kind check_usage(const struct checking *c, struct err *e)
+{
+	struct str rest = c->key;
+	struct usage_row row;
+	struct repo_name name;
+	uint64_t repo;
+	enum err_kind k;
+
+	if (!unpack_u64(&rest, &repo) || rest.n || !usage_row_unpack(c->value, &row))
+		return tell(c, "bad-value", e);
+	k = index_get_repo_name(c->t, repo, &name, e);
+	if (k == ERR_NOT_FOUND)
+		return tell_orphan(c, "orphan-usage", e);
+	return k == ERR_OK ? compare_usage(c, repo, &row, e) : k;
+}
+
+/* The rows that are there are checked by themselves, after whatever else may be mended. */
+static enum err_kind check_has_usage(const struct checking *c, uint64_t repo, struct err *e)
+{
+	const struct usage_row none = { 0 };
+	struct key key = { 0 };
+	struct str v;
+	bool found;
+	enum err_kind k;
+
+	key_u64(&key, repo);
+	k = get(c, KV_USAGE, &key, &v, &found, e);
+	return k == ERR_OK && !found ? compare_usage(c, repo, &none, e) : k;
+}
+
 static enum err_kind check_repo(const struct checking *c, struct err *e)
 {
 	struct repo_row row;
@@ -69,9 +115,10 @@ static enum err_kind check_repo(const struct checking *c, struct err *e)
 		return tell(c, "bad-value", e);
 	key_u64(&key, row.id);
 	k = get(c, KV_REPO_NAME, &key, &v, &found, e);
-	if (k != ERR_OK || (found && str_eq(v, c->key)))
-		return k;
-	return tell_put(c, "repository-without-name", KV_REPO_NAME, &key, repo_name_str(&name), e);
+	if (k == ERR_OK && !(found && str_eq(v, c->key)))
+		k = tell_put(c, "repository-without-name", KV_REPO_NAME, &key, repo_name_str(&name),
+			     e);
+	return k == ERR_OK ? check_has_usage(c, row.id, e) : k;
 }
 
 /* A name whose repository has no row, or another number.  What is in it must not be lost with the row. */
@@ -672,7 +719,7 @@ enum err_kind index_check_row(struct kv_txn *t, enum kv_table table, struct str 
 		[KV_TAG] = check_tag,         [KV_ENTRY] = check_entry,
 		[KV_CONTENT] = check_content, [KV_REVIEW] = check_review,
 		[KV_TRASH] = check_trash,     [KV_UPLOAD] = check_upload,
-		[KV_DOOMED] = check_doomed,
+		[KV_DOOMED] = check_doomed,   [KV_USAGE] = check_usage,
 	};
 	const struct checking c = { .t = t,
 				    .table = table,

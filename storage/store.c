@@ -199,6 +199,8 @@ static enum err_kind open_index(struct store *st, struct err *e)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a path");
 	k = index_open(dir, st->options.map_bytes, &st->index, e);
 	if (k == ERR_OK)
+		k = index_set_quotas(st->index, st->options.quotas, e);
+	if (k == ERR_OK)
 		k = index_mark_read(st->index, &mark, e);
 	if (k == ERR_OK)
 		k = reflog_open(st->reflog_fd, &mark, &log, e);
@@ -420,4 +422,9 @@ enum err_kind store_free_bytes(struct store *st, uint64_t *ret, struct err *e)
 		return err_sys(e, __func__, "look for free space");
 	*ret = (uint64_t)s.f_bavail * s.f_frsize;
 	return ERR_OK;
+}
+
+struct quotas *store_quotas(struct store *st)
+{
+	return st->options.quotas;
 }

@@ -26,6 +26,7 @@ struct store_options {
 	uint64_t uploads_max;     /* open upload sessions */
 	uint64_t uploads_idle_ms; /* after which a session is given up */
 	uint64_t lease_ms;        /* how long unreferenced content is safe from gc */
+	struct quotas *quotas;    /* borrowed; NULL: none */
 	uint64_t trash_keep_ms;   /* how long what was removed can be restored; 0: not at all */
 	unsigned json_depth_max;
 	enum sparse sparse; /* which manifests may name what is absent */
@@ -58,6 +59,9 @@ void store_expire_leases(struct store *st);
 uint64_t store_leases(struct store *st);
 /* Bytes that the file system has left for us. */
 MUST_CHECK enum err_kind store_free_bytes(struct store *st, uint64_t *ret, struct err *e);
+
+/* NULL: none. */
+struct quotas *store_quotas(struct store *st);
 
 struct index *store_index(struct store *st);
 struct commit_stats store_commit_stats(struct store *st);

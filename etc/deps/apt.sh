@@ -8,7 +8,7 @@ build='gcc make pkg-config libjansson-dev liblmdb-dev libssl-dev libgnutls28-dev
 	libcurl4-openssl-dev libldap-dev libseccomp-dev libsystemd-dev dpkg-dev ca-certificates'
 test="$build libcmocka-dev clang-14 libclang-rt-14-dev clang-tidy-14 clang-format-14 clang-tools-14 cppcheck valgrind
 	bats podman skopeo buildah containerd docker.io runc crun jq curl python3 python3-venv strace iproute2 uidmap
-	xz-utils procps wget slapd ldap-utils nginx-light nodejs prometheus busybox-static criu"
+	xz-utils procps wget prometheus busybox-static criu slapd ldap-utils nginx-light nodejs"
 command -v npm >/dev/null || test="$test npm" # newer packages of nodejs have it
 bench="$test wrk"
 

@@ -45,9 +45,9 @@ only '<crypt.h>' auth/htpasswd.c
 only '<cjose/' auth/jose.c
 only '<gnutls/' server/tls.c
 only '<yaml.h>' server/conf_file.c
+only '<seccomp.h>' runtime/oci/seccomp/compile.c server/confine.c
+only '<systemd/' runtime/systemd/main.c
 only '<curl/' auth/fetch.c
 only '<ldap.h>' auth/directory.c
 only '<linux/landlock.h>' server/confine.c
-only '<seccomp.h>' runtime/oci/seccomp/compile.c server/confine.c
-only '<systemd/' runtime/systemd/main.c
 exit $bad

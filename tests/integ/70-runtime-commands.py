@@ -153,10 +153,9 @@ def kill(box):
 def run(box):
     same("output", "to out\n", box.run("echo to out; exit 0"))
     box.run("exit 7", rc=7)
-    name = box.id()
-    p = subprocess.Popen([box.runtime, "--root", box.state, "run", "--bundle", box.bundle(SLEEP), name],
-                         stdin=subprocess.DEVNULL)
-    wait_until("it runs", lambda: box.rt("state", name, rc=None).returncode == 0 and box.status(name) == "running")
+    bundle, name = box.bundle("echo ready > /ready; while :; do sleep 0.02; done"), box.id()
+    p = subprocess.Popen([box.runtime, "--root", box.state, "run", "--bundle", bundle, name], stdin=subprocess.DEVNULL)
+    wait_until("its program runs", lambda: os.path.exists(bundle + "/rootfs/ready"))
     box.rt("kill", name, "KILL")
     same("killed", 128 + signal.SIGKILL, p.wait(container.WAIT_S))
     same("gone", [], box.rt("list", "-q").stdout.split())

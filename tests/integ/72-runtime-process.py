@@ -328,8 +328,10 @@ def mount_joined(box):
                 if n["type"] == "mount":
                     n["path"] = f"/proc/{p.pid}/ns/mnt"
 
-        pid = box.get(box.start(SLEEP, change))["pid"]
+        name = box.start(SLEEP, change)
+        pid = box.get(name)["pid"]
         same("namespace", ns(p.pid, "mount"), ns(pid, "mount"))
+        same("exec", "bin\n", box.rt("exec", name, "sh", "-c", "ls -d bin usr 2>/dev/null", rc=None).stdout)
         same("the other's root", "/", os.readlink(f"/proc/{p.pid}/root"))
         assert os.path.exists(f"/proc/{p.pid}/root/usr"), "the other lost its root"
         assert not os.path.exists(f"/proc/{pid}/root/usr"), "not in its own root"

@@ -525,6 +525,28 @@ static void no_hold_of_a_layer(void)
 	drop_row(KV_CONTENT, trash_hold_key(&layer, gc_trash_id(st, &deleted_image)));
 }
 
+static void other_usage(void)
+{
+	const struct usage_row v = { .bytes = 1, .objects = 1, .tags = 1 };
+	struct key key = { 0 };
+	struct row r;
+
+	key_u64(&key, repo_id(store_index(st), "a"));
+	usage_row_pack(&r, &v);
+	index_put_raw(store_index(st), KV_USAGE, key_str(&key), row_str(&r));
+}
+
+static void usage_of_nobody(void)
+{
+	const struct usage_row v = { .bytes = 1 };
+	struct key key = { 0 };
+	struct row r;
+
+	key_u64(&key, 77);
+	usage_row_pack(&r, &v);
+	index_put_raw(store_index(st), KV_USAGE, key_str(&key), row_str(&r));
+}
+
 static void other_totals(void)
 {
 	const struct totals v = { .objects = 1, .bytes = 1 };
@@ -546,7 +568,7 @@ static const struct plant {
 	{ "a repository that is used", bad_repo_in_use, "bad-value leads-to-bad-value",
 	  "bad-value leads-to-bad-value" },
 	{ "a repository's name", bad_name, "bad-value", "bad-value" },
-	{ "a tag", bad_tag, "bad-value", "bad-value" },
+	{ "a tag", bad_tag, "bad-value wrong-usage", "bad-value" },
 	{ "a link", bad_link, "bad-value", "bad-value" },
 	{ "a manifest", bad_manifest, "leads-to-bad-value bad-value leads-to-bad-value",
 	  "leads-to-bad-value bad-value leads-to-bad-value" },
@@ -555,26 +577,29 @@ static const struct plant {
 	{ "a referrer", bad_referrer, "bad-value", "bad-value" },
 	{ "a pointer to the queue", bad_pointer, "bad-value orphan-review", "bad-value" },
 	{ "an entry of no kind", bad_entry, "bad-value", "bad-value" },
-	{ "an object", bad_object, "leads-to-bad-value bad-value wrong-totals",
-	  "leads-to-bad-value bad-value" },
+	{ "an object", bad_object, "leads-to-bad-value bad-value wrong-totals leads-to-bad-value",
+	  "leads-to-bad-value bad-value leads-to-bad-value" },
 	{ "content of no kind", bad_content, "bad-value", "bad-value" },
 	{ "a row of the queue", bad_review, "bad-value", "bad-value" },
 	{ "a row of the trash", bad_trash, "bad-value", "bad-value" },
 	{ "an upload", bad_upload, "bad-value", "bad-value" },
 	{ "a tombstone", bad_doomed, "bad-value", "bad-value" },
 	{ "no name", no_name,
-	  "repository-without-name entry-without-repository place-without-repository", "" },
+	  "repository-without-name entry-without-repository place-without-repository "
+	  "orphan-usage",
+	  "" },
 	{ "no repository", no_repository, "name-without-repository", "" },
 	{ "no repository of a name", no_repository_of_a_name, "name-without-repository", "" },
 	{ "another repository of a name", other_repository_of_a_name, "name-without-repository",
 	  "name-without-repository" },
-	{ "a tag of nothing", tag_to_nothing, "tag-without-manifest", "tag-without-manifest" },
+	{ "a tag of nothing", tag_to_nothing, "tag-without-manifest wrong-usage",
+	  "tag-without-manifest" },
 	{ "a manifest without its tag", no_tagged, "missing-tagged missing-review", "" },
 	{ "a tag that there is not", tagged_by_nothing, "orphan-tagged", "" },
-	{ "a link of nothing", no_content_of_link, "link-without-content wrong-totals lost-object",
-	  "" },
+	{ "a link of nothing", no_content_of_link,
+	  "link-without-content wrong-totals lost-object wrong-usage", "" },
 	{ "a manifest of nothing", no_content_of_manifest,
-	  "manifest-without-content orphan-bytes wrong-totals lost-object", "" },
+	  "manifest-without-content orphan-bytes wrong-totals lost-object wrong-usage", "" },
 	{ "an entry of nobody", entry_of_nobody, "entry-without-repository", "" },
 	{ "no place", no_place, "missing-place", "" },
 	{ "half a place", half_a_place, "missing-place wrong-place", "" },
@@ -588,9 +613,9 @@ static const struct plant {
 	{ "a row without a pointer", review_without_pointer, "missing-review orphan-review", "" },
 	{ "a row of nothing", review_of_nothing, "orphan-review", "" },
 	{ "a pointer of content without a row", content_pointer_to_nothing, "orphan-review", "" },
-	{ "no link", no_link, "dangling-reference", "" },
+	{ "no link", no_link, "dangling-reference wrong-usage", "" },
 	{ "no link and no content", no_link_and_no_content,
-	  "dangling-reference wrong-totals stray-file", "dangling-reference" },
+	  "dangling-reference wrong-totals stray-file wrong-usage", "dangling-reference" },
 	{ "a reference without its holder", no_held, "missing-held", "" },
 	{ "held by nothing", held_by_nothing, "orphan-held", "" },
 	{ "held by who does not", held_by_who_does_not, "orphan-held", "" },
@@ -606,6 +631,8 @@ static const struct plant {
 	{ "not held by the trash", no_hold, "missing-trash-hold", "" },
 	{ "a layer not held by the trash", no_hold_of_a_layer, "missing-trash-hold", "" },
 	{ "totals", other_totals, "wrong-totals", "" },
+	{ "the use of a repository", other_usage, "wrong-usage", "" },
+	{ "the use of nobody", usage_of_nobody, "orphan-usage", "" },
 };
 
 /* Names of one check, in its order.  A repair may bring to light what follows from a fault. */
@@ -689,6 +716,7 @@ static const struct saying {
 	{ "content", other_bytes, "content", "sha256:", true },
 	{ "another key in hexadecimal", no_repository, "repo-name", "000000000000004d", true },
 	{ "totals", other_totals, "meta", "totals", true },
+	{ "a sum by its repository", other_usage, "usage", "a", true },
 };
 
 static void test_saying(void **state)

@@ -7,7 +7,7 @@
  *     last container in them, whichever made them.
  * G3  Every group inside of the container's own, which its processes may have made, is removed, too.
  * G4  A runtime that is killed before it has marked what it made leaves nothing behind: what its plan found missing
- *     counts as marked, and cgroup_remove() marks what others still use.
+ *     counts as marked, and cgroup_remove() marks what others still use (ADR 0024).
  * Ownership  texts live in the arena given.
  */
 #pragma once

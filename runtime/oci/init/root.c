@@ -73,6 +73,21 @@ int init_attach_root(struct init *in)
 	return 0;
 }
 
+/*
+ * A runtime that was started in a chroot: what lies outside of that is still the root of the mount namespace, where
+ * setns would lead the container's own processes.  Joining the namespace anew leads us there first.
+ */
+static int leave_chroot(const struct init *in)
+{
+	int ns = NEG_ERRNO(openat(in->plan->proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC)), r;
+
+	if (ns < 0)
+		return ns;
+	r = NEG_ERRNO(setns(ns, CLONE_NEWNS));
+	(void)close(ns);
+	return r;
+}
+
 /* The old root ends up on top of the new one, and is let go from there. */
 static int pivot(struct init *in)
 {
@@ -130,6 +145,10 @@ static int change_root(struct init *in)
 
 int init_pivot(struct init *in, enum pivot_kind kind)
 {
+	int r = kind == PIVOT_CHROOT ? 0 : leave_chroot(in);
+
+	if (r < 0)
+		return r;
 	switch (kind) {
 	case PIVOT_ROOT:
 		return pivot(in);

@@ -352,7 +352,7 @@ enum err_kind plan_build_exec(const struct spec *s, const struct host *h,
 	k = plan_put(ret, STEP(AWAIT, ""), e);
 	if (k == ERR_OK)
 		k = plan_keyring(ret, x->base, e);
-	if (k == ERR_OK && x->root >= 0)
+	if (k == ERR_OK)
 		k = plan_put(ret, STEP(PIVOT, "the container's root", .number = PIVOT_CHROOT), e);
 	if (k == ERR_OK)
 		k = plan_console(ret, x->process, x->base, false, e);

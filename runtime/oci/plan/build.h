@@ -37,7 +37,7 @@ struct exec_options {
 	struct join join;      /* the container's namespaces; the plan takes the descriptor */
 	bool in_own_userns;    /* the container has one, and it is among them */
 	bool denies_setgroups; /* there */
-	int root; /* of a container that shares its mount namespace; the plan's; or -1 */
+	int root;              /* the container's; the plan takes it, too */
 };
 /* For exec: into a container that is there. */
 MUST_CHECK enum err_kind plan_build_exec(const struct spec *s, const struct host *h,

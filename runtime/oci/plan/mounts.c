@@ -92,6 +92,19 @@ static bool is_proc_root(int fd)
 	       st.st_ino == PROC_ROOT_INO;
 }
 
+/*
+ * CVE-2023-25809: a read-only /sys of the host in a user namespace is meant to be that with all below it.  Groups that
+ * are delegated to the user could be written to otherwise.
+ */
+static void protect_sysfs(const struct mounts *c, struct mount_op *m, int fd)
+{
+	struct statfs fs;
+
+	if (c->p->in_userns && m->opts.is_recursive && (m->opts.set & MOUNT_ATTR_RDONLY) &&
+	    fstatfs(fd, &fs) == 0 && fs.f_type == SYSFS_MAGIC)
+		m->opts.all_set |= MOUNT_ATTR_RDONLY;
+}
+
 static enum err_kind idmap(const struct mounts *c, const struct spec_mount *sm,
 			   const struct mount_op *m, int tree, size_t i)
 {
@@ -142,6 +155,7 @@ static enum err_kind open_source(const struct mounts *c, const struct spec_mount
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(c->e, __func__, "mounts[%zu].source: %s", i, m->source);
 	m->is_proc_source = is_proc_root(fd);
+	protect_sysfs(c, m, fd);
 	m->source_dev = st.st_dev;
 	m->source_ino = st.st_ino;
 	if (!c->h->may_mount || !(idmaps || is_peer || (c->p->in_userns && !c->h->in_userns)))

@@ -50,11 +50,29 @@ static bool denies_setgroups(pid_t pid)
 	return fd >= 0 && read(fd, text, sizeof(text)) >= 4 && memcmp(text, "deny", 4) == 0;
 }
 
+/*
+ * The container's root.  Joining its mount namespace leads to that namespace's root, which is another one where the
+ * container lives in a chroot of it.
+ */
+static enum err_kind open_root(const struct container *c, int pidfd, int *ret, struct err *e)
+{
+	char path[64];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/root", c->state.pid);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, __func__, "open %s", path);
+	*ret = fd;
+	if (k_pidfd_signal(pidfd, 0) < 0) /* the number may have become somebody else's */
+		return err_set(e, ERR_NOT_FOUND, __func__, "cannot exec in a stopped container");
+	return ERR_OK;
+}
+
 /* The same pidfd gives all of them, so they are one process's, whatever becomes of its number. */
 static enum err_kind fill_join(const struct container *c, struct exec_options *x, struct err *e)
 {
 	int flags = flags_of(c->state.pid);
-	char path[64];
 	enum err_kind k = container_pidfd(c, &x->join.fd, e);
 
 	if (k != ERR_OK)
@@ -63,11 +81,7 @@ static enum err_kind fill_join(const struct container *c, struct exec_options *x
 	x->join.path = "of the container";
 	x->in_own_userns = (flags & CLONE_NEWUSER) != 0;
 	x->denies_setgroups = x->in_own_userns && denies_setgroups(c->state.pid);
-	if (flags & CLONE_NEWNS)
-		return ERR_OK;
-	(void)snprintf(path, sizeof(path), "/proc/%d/root", c->state.pid);
-	x->root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return x->root < 0 ? err_sys(e, __func__, "open %s", path) : ERR_OK;
+	return open_root(c, x->join.fd, &x->root, e);
 }
 
 static enum err_kind check_status(const struct container *c, const struct exec_request *x,
