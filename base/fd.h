@@ -36,6 +36,10 @@ MUST_CHECK enum err_kind fd_read_rest(int fd, struct sbuf *b, const char *what, 
 MUST_CHECK enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_t mode,
 					 struct err *e);
 
+/* The same for what need not outlast a power cut. */
+MUST_CHECK enum err_kind fd_swap_file(int dir, const char *name, struct str bytes, mode_t mode,
+				      struct err *e);
+
 /* openat with O_CLOEXEC | O_NOFOLLOW added. */
 MUST_CHECK enum err_kind fd_open_at(int dir, const char *name, int flags, mode_t mode, int *ret,
 				    struct err *e);

@@ -387,6 +387,36 @@ enum err_kind upload_finish(struct upload **take, const struct digest *want, str
 	return k;
 }
 
+/* The file gets a name in uploads/ beside the one that it has, which the next start removes if this one is cut off. */
+enum err_kind upload_adopt(struct store *st, const struct repo_name *repo, int dir,
+			   const char *name, const struct digest *d, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	char open_name[UPLOAD_ID_TEXT_MAX];
+	struct upload_id id;
+	struct publisher p;
+	struct stat s;
+	struct change c = store_change(st, CHANGE_BLOB_LINK, repo);
+	enum err_kind k = fd_open_at(dir, name, O_RDONLY, 0, &fd, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (fstat(fd, &s) < 0)
+		return err_sys(e, __func__, "stat %s", name);
+	upload_id_new(&id);
+	if (sys_linkat(dir, name, st->uploads_fd, upload_id_text(&id, open_name), 0) < 0)
+		return err_sys(e, __func__, "adopt %s", name);
+	c.digest = *d;
+	c.size_bytes = (uint64_t)s.st_size;
+	k = blob_publish(st, fd, &id, d, &p, e);
+	if (k == ERR_OK)
+		k = commit_change(st->committer, &c, e);
+	blob_settle(st, &p, k == ERR_OK ? BLOB_COMMITTED : BLOB_DROPPED);
+	if (k == ERR_OK)
+		(void)sys_unlinkat(dir, name, 0); /* a second name of a blob does no harm */
+	return k;
+}
+
 enum err_kind upload_cancel(struct upload **take, struct err *e)
 {
 	AUTO_UPLOAD *u = TAKE(*take);

@@ -47,6 +47,12 @@ MUST_CHECK enum err_kind upload_write(struct upload *u, const void *p, size_t n,
  * on every failure.
  */
 MUST_CHECK enum err_kind upload_finish(struct upload **u, const struct digest *want, struct err *e);
+/*
+ * Publishes a file that its owner has filled and hashed, dir/name on the store's file system, as a blob of the repository;
+ * the caller vouches that its bytes hash to *d.  The name goes if that succeeds, and only then.
+ */
+MUST_CHECK enum err_kind upload_adopt(struct store *st, const struct repo_name *repo, int dir,
+				      const char *name, const struct digest *d, struct err *e);
 MUST_CHECK enum err_kind upload_cancel(struct upload **u, struct err *e);
 
 /* Bytes in uploads/: of open sessions and of bodies under way. */

@@ -11,7 +11,7 @@ test: deps-test ## install what the tests need, build, run every test
 
 check: all $(UNIT) $(REPLAY) $(O)/tests/lib/signin ## the same without installing anything
 	@$(MAKE) --no-print-directory MODE=fault fault-programs
-	@$(RUN) -t 1800 $(CHECKS) $(UNIT) $(REPLAY) $(FAULT) $(RUNTIME_SUITE) $(INTEG) conformance/run.sh $(RUNTIME_INTEG)
+	@$(RUN) -t 1800 $(CHECKS) $(UNIT) $(REPLAY) $(FAULT) $(RUNTIME_SUITE) $(INTEG) conformance/run.sh $(NET_INTEG) $(RUNTIME_INTEG)
 
 conformance: deps-test all ## the OCI distribution conformance suite; report in build/conformance/
 	@conformance/run.sh
@@ -22,13 +22,13 @@ fault-programs: $(BIN)/berthd $(patsubst build/fault/%,$(O)/%,$(FAULT))
 
 # Other builds of the same tests.  Tools are slow, so the tests' own waits are long.
 check-asan: deps-test ## unit and integration tests under address and undefined-behaviour sanitizers
-	@$(MAKE) --no-print-directory MODE=asan unit-programs build/asan/bin/berthd
-	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 BERTH_SLOW=1 BERTH_PROGRAM=$(CURDIR)/build/asan/bin/berthd BERTHD=$(CURDIR)/tests/lib/berthd-unconfined \
+	@$(MAKE) --no-print-directory MODE=asan unit-programs $(addprefix build/asan/bin/,berthd berth berth-shim berth-init)
+	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 BERTH_SLOW=1 BERTH_PROGRAM=$(CURDIR)/build/asan/bin/berthd BERTHD=$(CURDIR)/tests/lib/berthd-unconfined BERTH=$(CURDIR)/build/asan/bin/berth \
 		$(RUN) $(UNIT:build/release/%=build/asan/%) $(REPLAY:build/release/%=build/asan/%) $(INTEG)
 
 check-tsan: deps-test ## the same under the thread sanitizer
-	@$(MAKE) --no-print-directory MODE=tsan unit-programs build/tsan/bin/berthd
-	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/lib/tsan.supp BERTH_SLOW=1 BERTH_PROGRAM=$(CURDIR)/build/tsan/bin/berthd BERTHD=$(CURDIR)/tests/lib/berthd-unconfined \
+	@$(MAKE) --no-print-directory MODE=tsan unit-programs $(addprefix build/tsan/bin/,berthd berth berth-shim berth-init)
+	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/lib/tsan.supp BERTH_SLOW=1 BERTH_PROGRAM=$(CURDIR)/build/tsan/bin/berthd BERTHD=$(CURDIR)/tests/lib/berthd-unconfined BERTH=$(CURDIR)/build/tsan/bin/berth \
 		$(RUN) $(UNIT:build/release/%=build/tsan/%) $(REPLAY:build/release/%=build/tsan/%) $(INTEG)
 
 check-valgrind: deps-test all unit-programs ## the same under valgrind's memcheck
@@ -45,11 +45,11 @@ golden: $(O)/tests/unit/test_golden ## pack a store of this version for tests/un
 
 # Counters add up over programs, so they start from nothing.  A test that fails still shows what ran.
 coverage: ## lines and branches that unit tests and fuzz corpus run; ALL=1: and integration tests; V=1: what is missed
-	@$(MAKE) --no-print-directory MODE=cov unit-programs build/cov/bin/berthd
+	@$(MAKE) --no-print-directory MODE=cov unit-programs $(addprefix build/cov/bin/,berthd berth berth-shim berth-init)
 	@find build/cov -name '*.gcda' -delete
-	-@BERTHD=$(CURDIR)/build/cov/bin/berthd $(RUN) $(UNIT:build/release/%=build/cov/%) \
+	-@BERTHD=$(CURDIR)/build/cov/bin/berthd BERTH=$(CURDIR)/build/cov/bin/berth $(RUN) $(UNIT:build/release/%=build/cov/%) \
 		$(REPLAY:build/release/%=build/cov/%) $(if $(ALL),$(INTEG))
-	@tests/lib/coverage.py $(if $(V),-a) build/cov base storage gc auth server
+	@tests/lib/coverage.py $(if $(V),-a) build/cov base storage gc auth server runtime/image runtime/container runtime/bundle runtime/cli
 
 check-fault: ## fail and kill at every system call of the store
 	@$(MAKE) --no-print-directory MODE=fault fault-programs
