@@ -117,13 +117,14 @@ const char *issuer_file(const struct issuer *i)
 
 static void set_keys(struct issuer *i, struct jose_keys *take)
 {
-	AUTO_JOSE_KEYS *old;
+	struct jose_keys *old;
 
 	lock_get(&i->mu);
 	old = i->keys;
 	i->keys = take;
 	i->good_ms = mono_ms();
 	lock_put(&i->mu);
+	jose_keys_put(&old);
 }
 
 static enum err_kind parse_keys(struct issuer *i, struct str text, struct err *e)
