@@ -103,6 +103,15 @@ def wrk(address, connections, seconds, *headers):
     return float(re.search(r"Requests/sec:\s*([\d.]+)", text)[1])
 
 
+def cpu_us(server, connections, seconds, address, *headers):
+    """Microseconds of the server's processor time that a request takes, which others' work on the machine changes little."""
+    def used():
+        fields = open(f"/proc/{server.process.pid}/stat").read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    before = used()
+    return (lambda rate: (used() - before) / (rate * seconds) * 1e6)(wrk(address, connections, seconds, *headers))
+
+
 def load(*args):
     """The generator's line as a dict."""
     text = output([str(LOAD), *map(str, args)])
