@@ -26,6 +26,12 @@ TOOLS = TOP / "build/tools/bin"
 ACCEPT = {"Accept": ", ".join((r.OCI_MANIFEST, r.OCI_INDEX, r.DOCKER_MANIFEST, r.DOCKER_LIST))}
 
 
+
+def daemon(*options, **more):
+    """One that may read and write where the test's trees are."""
+    return r.Daemon(f'--process.writable=["{tempfile.gettempdir()}"]', *options, **more)
+
+
 def need(name):
     found = shutil.which(name) or shutil.which(name, path=str(TOOLS))
     if not found:
@@ -50,7 +56,7 @@ def distribution():
     """A CNCF distribution that can be asked like a Daemon."""
     need("registry")
     with bench.Distribution() as peer:
-        client = r.Daemon()
+        client = daemon()
         client.host, client.port = peer.host, peer.port
         client.data = peer.work / "data"
         try:
@@ -129,7 +135,7 @@ def put_records(s):
 @case("a root of CNCF distribution, filled by its API and by skopeo: all is there, with its times; a second import brings nothing")
 def from_distribution():
     skopeo = need("skopeo")
-    with distribution() as peer, scratch() as work, r.Daemon("--gc.interval=1h") as s:
+    with distribution() as peer, scratch() as work, daemon("--gc.interval=1h") as s:
         known = fill(peer, work)
         where = f"docker://{peer.host}:{peer.port}"
         run(skopeo, "copy", "--all", "--src-tls-verify=false", "--dest-tls-verify=false", f"{where}/a:multi", f"{where}/by/skopeo:x")
@@ -161,7 +167,7 @@ def from_distribution():
 
 @case("hard links: the second tree takes next to nothing, and a pull has the bytes; copied are files that others could change")
 def links():
-    with distribution() as peer, scratch() as work, r.Daemon() as s:
+    with distribution() as peer, scratch() as work, daemon() as s:
         if os.stat(work).st_dev != os.stat(s.work).st_dev:
             raise tap.Skip("the temporary directories are on different file systems")
         l = Layout(work / "l")
@@ -191,7 +197,7 @@ def links():
             same("a pull", (200, True), (a.status, a.body == data))
         same("nobody's to write", 0o444, data_of(layers[2]).stat().st_mode & 0o777)
         same("the same file", True, os.path.samefile(data_of(layers[2]), s.blob_file(r.sha256(layers[2]))))
-        with r.Daemon() as t:
+        with daemon() as t:
             got = t.admin("import", str(peer.data), "--copy")[-1]
             same("--copy", (12, 0), (got["copied"], got["linked"]))
             same("another file", False, os.path.samefile(data_of(layers[2]), t.blob_file(r.sha256(layers[2]))))
@@ -220,7 +226,7 @@ def clones():
     with xfs() as disk:
         l = Layout(disk / "l")
         l.add(l.image([os.urandom(8 << 20), os.urandom(8 << 20)]), "v1")
-        with r.Daemon(root=disk / "root") as s:
+        with daemon(root=disk / "root") as s:
             free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_frsize
             got = s.admin("import", "--repository=x", str(l.path))[-1]
             same("cloned", (3, 0, 0), (got["cloned"], got["linked"], got["copied"]))
@@ -235,7 +241,7 @@ def clones():
 @case("layouts by skopeo (an index of two platforms) and by oras (an artifact and what refers to it)")
 def layouts():
     skopeo, oras = need("skopeo"), need("oras")
-    with scratch() as work, r.Daemon() as s:
+    with scratch() as work, daemon() as s:
         l = Layout(work / "l")
         arms = [l.image([os.urandom(1000), os.urandom(30)]) for _ in range(2)]
         l.add(l.index(arms), "multi")
@@ -262,7 +268,7 @@ def layouts():
 
 @case("a zot root, as its layout is documented: repositories in each other, links between them, what is its own left alone")
 def zot():
-    with scratch() as work, r.Daemon() as s:
+    with scratch() as work, daemon() as s:
         shared = os.urandom(100_000)
         root = work / "zot"
         first = None
@@ -291,7 +297,7 @@ def zot():
 
 @case("the daemon is killed in the middle: nothing dangles, and the next import goes on from there, nothing copied twice")
 def killed():
-    with scratch() as work, r.Daemon("--gc.interval=1h") as s:
+    with scratch() as work, daemon("--gc.interval=1h") as s:
         blobs = set()
         for n in range(6):
             l = Layout(work / "zot" / f"r{n}")
@@ -324,7 +330,7 @@ def refusals(items):
 
 @case("damaged sources: what is truncated, changed, missing or no file is refused by name, with all that refers to it; the rest comes in")
 def damaged():
-    with scratch() as work, r.Daemon() as s:
+    with scratch() as work, daemon() as s:
         l = Layout(work / "l")
         bad = {}
         for name in ("truncated", "changed", "missing", "link", "fifo", "manifest"):
@@ -376,7 +382,7 @@ def damaged():
 
 @case("hostile roots: links out of it, names that are none, links to what a repository does not have, content that is only claimed")
 def hostile():
-    with scratch() as work, r.Daemon() as s:
+    with scratch() as work, daemon() as s:
         secret = os.urandom(3000)
         s.push_blob("private", secret)
         same("tagged", 201, s.put_manifest("private", "v1", r.image(secret)).status)
@@ -439,7 +445,7 @@ def hostile():
 
 @case("tags: a newer one of the source moves ours, one that clients pushed later stays; without times only --overwrite moves")
 def tags():
-    with distribution() as peer, scratch() as work, r.Daemon() as s:
+    with distribution() as peer, scratch() as work, daemon() as s:
         l = Layout(work / "l")
         old, new, mine = (l.image([b"%d" % n]) for n in range(3))
         push(peer, "t", old, "moves", l)
@@ -469,7 +475,7 @@ def tags():
 
 @case("beside clients that push the same content, and collections: all is there afterwards; a dry run changes nothing")
 def busy():
-    with scratch() as work, r.Daemon("--gc.interval=1h", "--trash.keep=0s", "--gc.max_share=100") as s:
+    with scratch() as work, daemon("--gc.interval=1h", "--trash.keep=0s", "--gc.max_share=100") as s:
         l = Layout(work / "l")
         images = [l.image([os.urandom(3000), b"%d" % n]) for n in range(150)]
         for n, data in enumerate(images):
@@ -510,7 +516,7 @@ def busy():
 
 @case("a daemon that is told to stop ends an import early, in order; without a daemon a new root is made")
 def ends():
-    with scratch() as work, r.Daemon("--gc.interval=1h") as s:
+    with scratch() as work, daemon("--gc.interval=1h") as s:
         l = Layout(work / "l")
         for n in range(300):
             l.add(l.image([os.urandom(10_000)]), f"t{n}")
@@ -522,7 +528,7 @@ def ends():
         got = s.admin("import", "--repository=e", str(l.path))[-1]  # on the root itself
         same("all", 300, got["manifests"] + got["manifests-had"])
         same("some were there", True, got["manifests-had"] + got["had"] > 0)
-        t = r.Daemon()
+        t = daemon()
         same("a new root", 300, t.admin("import", "--repository=e", str(l.path))[-1]["manifests"])
         with t:
             same("served", 300, len(t.request("GET", "/v2/e/tags/list").json()["tags"]))
@@ -552,7 +558,7 @@ def whole_view(s, repos):
 
 @case("out and in again: the same to clients; a second export writes what is new only; skopeo and oras read it")
 def round_trip():
-    with scratch() as work, r.Daemon("--gc.interval=1h") as s, r.Daemon() as t:
+    with scratch() as work, daemon("--gc.interval=1h") as s, daemon() as t:
         history.History(random.Random(11)).run(s, 400)
         repos = history.pages(s, "/v2/_catalog", "repositories")
         repos = [x for x in repos if history.pages(s, f"/v2/{x}/tags/list", "tags")]
@@ -590,7 +596,7 @@ def round_trip():
 
 @case("an export leaves what is somebody else's: a layout's own entries stay, a directory that is none is refused")
 def export_into():
-    with scratch() as work, r.Daemon() as s:
+    with scratch() as work, daemon() as s:
         l = Layout(work / "l")
         mine, theirs = l.image([b"mine"]), l.image([b"theirs"])
         push(s, "x", mine, "v1", l)
