@@ -189,17 +189,19 @@ static struct node *find_node(struct import *im, const struct digest *d)
 static enum err_kind get_node(struct import *im, const struct digest *d, struct node **ret,
 			      struct err *e)
 {
-	struct node *fresh = calloc(1, sizeof(*fresh)), **at = NULL;
+	struct node *found = find_node(im, d);
 
-	if (fresh) {
-		fresh->digest = *d;
-		at = tsearch(fresh, &im->nodes, node_order);
+	if (!found) {
+		found = calloc(1, sizeof(*found));
+		if (!found)
+			return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a manifest");
+		found->digest = *d;
+		if (!tsearch(found, &im->nodes, node_order)) {
+			free(found);
+			return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a manifest");
+		}
 	}
-	if (!at || *at != fresh)
-		free(fresh);
-	if (!at)
-		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a manifest");
-	*ret = *at;
+	*ret = found;
 	return ERR_OK;
 }
 
