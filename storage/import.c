@@ -186,21 +186,20 @@ static struct node *find_node(struct import *im, const struct digest *d)
 	return at ? *at : NULL;
 }
 
-static enum err_kind get_node(struct import *im, const struct digest *d, struct node **ret,
-			      struct err *e)
+/* NULL without memory. */
+static struct node *get_node(struct import *im, const struct digest *d)
 {
-	struct node *fresh = calloc(1, sizeof(*fresh)), **at = NULL;
+	struct node *n = find_node(im, d);
 
-	if (fresh) {
-		fresh->digest = *d;
-		at = tsearch(fresh, &im->nodes, node_order);
-	}
-	if (!at || *at != fresh)
-		free(fresh);
-	if (!at)
-		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a manifest");
-	*ret = *at;
-	return ERR_OK;
+	if (n)
+		return n;
+	n = calloc(1, sizeof(*n));
+	if (!n)
+		return NULL;
+	n->digest = *d;
+	if (!tsearch(n, &im->nodes, node_order))
+		free(TAKE(n));
+	return n;
 }
 
 /* --- putting one manifest; by any thread --- */
@@ -514,11 +513,12 @@ static enum err_kind visit_new(struct import *im, struct node *n, unsigned depth
 static enum err_kind visit(struct import *im, const struct digest *d, unsigned depth,
 			   bool is_listed, struct err *e)
 {
-	struct node *n;
-	enum err_kind k = get_node(im, d, &n, e);
+	struct node *n = get_node(im, d);
 
-	if (k != ERR_OK || n->state != NODE_NEW)
-		return k;
+	if (!n)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a manifest");
+	if (n->state != NODE_NEW)
+		return ERR_OK;
 	if (im->stop)
 		return import_stopped(e);
 	return visit_new(im, n, depth, is_listed, e);

@@ -295,6 +295,41 @@ def zot():
         no_faults(s)
 
 
+class Zot(bench.Server):
+    """zot on a directory, with its deduplication."""
+
+    name = "zot"
+
+    def command(self):
+        (self.work / "conf.json").write_text(json.dumps({
+            "storage": {"rootDirectory": str(self.work / "data"), "dedupe": True, "gc": False},
+            "http": {"address": "127.0.0.1", "port": str(self.port)}, "log": {"level": "error"}}))
+        return [need("zot"), "serve", str(self.work / "conf.json")]
+
+
+@case("a root that zot itself has written")
+def real_zot():
+    need("zot")  # no package and no module that can be fetched: whoever has one in the PATH
+    skopeo = need("skopeo")
+    with Zot() as peer, scratch() as work, r.Daemon() as s:
+        client = r.Daemon()
+        client.host, client.port = peer.host, peer.port
+        try:
+            known = fill(client, work)
+            run(skopeo, "copy", "--all", "--src-tls-verify=false", "--dest-tls-verify=false", f"docker://{peer.host}:{peer.port}/a:multi",
+                f"docker://{peer.host}:{peer.port}/by/skopeo:x")
+            known["by/skopeo"] = {}
+            got = s.admin("import", str(peer.work / "data"))[-1]
+            same("refused", 0, got["refused-items"])
+            check_same(client, s, known)
+            again = s.admin("import", str(peer.work / "data"))[-1]
+            same("again", (0, 0, 0, 0, 0), tuple(again[x] for x in ("manifests", "tags", "linked", "copied", "mounted")))
+            no_faults(s)
+            print(f"# zot's root: {got['linked']} linked, {got['cloned']} cloned, {got['copied']} copied, {got['mounted']} mounted")
+        finally:
+            client.close()
+
+
 @case("the daemon is killed in the middle: nothing dangles, and the next import goes on from there, nothing copied twice")
 def killed():
     with scratch() as work, daemon("--gc.interval=1h") as s:
