@@ -11,6 +11,7 @@ struct collecting {
 	struct collect_item *item;
 	struct publisher claim;
 	bool condemned, claimed;
+	bool stays; /* as it was when it was looked at */
 };
 
 static struct lease_key key_of(const struct review_row *r)
@@ -18,19 +19,41 @@ static struct lease_key key_of(const struct review_row *r)
 	return (struct lease_key){ .repo = r->repo, .digest = r->digest };
 }
 
-/* C2 and C3: from here on nobody is told of the entry, and nobody publishes the content. */
-static bool seize(struct store *st, struct collecting *c)
+/*
+ * C2.  An entry that would go is condemned: from here on nobody is told of it.  One that stays is not, so that it is told of
+ * without a gap, and may not go in C3 either.
+ */
+static enum err_kind seize_entry(struct store *st, struct collecting *c, bool *ret, struct err *e)
 {
-	struct lease_key key = key_of(&c->item->row);
+	struct collect_item *item = c->item;
+	struct lease_key key = key_of(&item->row);
+	struct review_finding f;
+	enum err_kind k;
 
-	if (c->item->row.why == REVIEW_CONTENT) {
-		c->claimed = blob_claim(st, &c->item->row.digest, &c->claim);
-		c->item->verdict = VERDICT_BUSY;
-		return c->claimed;
-	}
-	c->condemned = st->options.lease_ms == 0 || lease_condemn(st->leases, &key);
-	c->item->verdict = VERDICT_LEASED;
-	return c->condemned;
+	*ret = true;
+	if (st->options.lease_ms == 0)
+		return ERR_OK;
+	k = index_review_look(st->index, &item->row, &item->policy, &f, e);
+	if (k != ERR_OK)
+		return k;
+	c->stays = f.verdict != VERDICT_LINK && f.verdict != VERDICT_MANIFEST;
+	if (c->stays)
+		return ERR_OK;
+	c->condemned = lease_condemn(st->leases, &key);
+	item->verdict = VERDICT_LEASED;
+	*ret = c->condemned;
+	return ERR_OK;
+}
+
+/* C2: of content that is seized nobody publishes anything. */
+static enum err_kind seize(struct store *st, struct collecting *c, bool *ret, struct err *e)
+{
+	if (c->item->row.why != REVIEW_CONTENT)
+		return seize_entry(st, c, ret, e);
+	c->claimed = blob_claim(st, &c->item->row.digest, &c->claim);
+	c->item->verdict = VERDICT_BUSY;
+	*ret = c->claimed;
+	return ERR_OK;
 }
 
 static void release(struct store *st, struct collecting *c)
@@ -39,7 +62,7 @@ static void release(struct store *st, struct collecting *c)
 
 	if (c->claimed)
 		blob_unclaim(st, &c->claim);
-	if (c->condemned && st->options.lease_ms)
+	if (c->condemned)
 		lease_spare(st->leases, &key);
 }
 
@@ -48,6 +71,7 @@ static struct change change_of(const struct store *st, const struct collecting *
 	struct change ch = store_change(st, CHANGE_COLLECT, &(struct repo_name){ 0 });
 
 	ch.by_gc = true;
+	ch.stays = c->stays;
 	ch.review = c->item->row;
 	ch.policy = c->item->policy;
 	return ch;
@@ -123,16 +147,18 @@ enum err_kind store_collect(struct store *st, struct collect_item *items, size_t
 {
 	struct collecting c[COLLECT_MAX];
 	size_t seized = 0;
-	enum err_kind k;
+	enum err_kind k = ERR_OK;
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n && k == ERR_OK; i++) {
+		bool is_seized = false;
+
 		c[seized] = (struct collecting){ .item = &items[i] };
-		seized += seize(st, &c[seized]);
+		k = seize(st, &c[seized], &is_seized, e);
+		seized += is_seized;
 	}
 	STEP("collect.seized");
-	if (seized == 0)
-		return ERR_OK;
-	k = collect_seized(st, c, seized, e);
+	if (k == ERR_OK && seized)
+		k = collect_seized(st, c, seized, e);
 	for (size_t i = 0; i < seized; i++)
 		release(st, &c[i]);
 	return k;
