@@ -1,11 +1,8 @@
 #include "gc/run.h"
 
-#include <poll.h>
-
 #include "base/clock.h"
 #include "storage/trash.h"
 
-#define PAUSE_MS_MAX 20 /* between batches, so that others get at the committer and the disk */
 #define TRASH_BATCH 256
 
 static const char *const verdict_texts[VERDICT_N] = {
@@ -78,28 +75,36 @@ static void tell(struct run *r, const struct review_row *row, enum verdict v,
 		report(r, &a);
 }
 
+/* One batch. */
+struct due {
+	struct review_row rows[COLLECT_MAX];
+	struct collect_item items[COLLECT_MAX];
+};
+
 /* Gives all that is due to fn, batch by batch. */
 typedef enum err_kind batch_fn(struct run *r, struct collect_item *items, size_t n, struct err *e);
 
 static enum err_kind each_due(struct run *r, batch_fn *fn, struct err *e)
 {
-	struct review_row rows[COLLECT_MAX], last;
-	struct collect_item items[COLLECT_MAX];
+	AUTO_FREE struct due *due = malloc(sizeof(*due));
+	struct review_row last;
 	size_t n = 0;
 
+	if (!due)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for what is due");
 	for (bool first = true; !*r->stop; first = false) {
 		enum err_kind k = index_review_page(store_index(r->st), first ? NULL : &last,
-						    steady_ms(), COLLECT_MAX, rows, &n, e);
+						    steady_ms(), r->pace.batch, due->rows, &n, e);
 
 		for (size_t i = 0; i < n && k == ERR_OK; i++) {
-			items[i] = (struct collect_item){ .row = rows[i] };
-			k = policy_of(r, &rows[i], &items[i].policy, e);
+			due->items[i] = (struct collect_item){ .row = due->rows[i] };
+			k = policy_of(r, &due->rows[i], &due->items[i].policy, e);
 		}
 		if (k == ERR_OK && n)
-			k = fn(r, items, n, e);
+			k = fn(r, due->items, n, e);
 		if (k != ERR_OK || n == 0)
 			return k;
-		last = rows[n - 1];
+		last = due->rows[n - 1];
 	}
 	return ERR_OK;
 }
@@ -122,24 +127,17 @@ static enum err_kind look(struct run *r, struct collect_item *items, size_t n, s
 	return ERR_OK;
 }
 
-/* As long as the batch took, within bounds. */
-static void pause_after(uint64_t began_us)
-{
-	uint64_t ms = (mono_us() - began_us) / 1000;
-
-	(void)poll(NULL, 0, (int)MIN(ms, (uint64_t)PAUSE_MS_MAX));
-}
-
 static enum err_kind collect(struct run *r, struct collect_item *items, size_t n, struct err *e)
 {
-	uint64_t began = mono_us();
-	enum err_kind k = store_collect(r->st, items, n, e);
+	enum err_kind k;
 
+	pace_begin(&r->pace);
+	k = store_collect(r->st, items, n, e);
 	for (size_t i = 0; i < n; i++) {
 		count(&r->result, items[i].verdict, items[i].size_bytes);
 		tell(r, &items[i].row, items[i].verdict, &items[i].repo, items[i].size_bytes);
 	}
-	pause_after(began);
+	pace_end(&r->pace);
 	return k;
 }
 
@@ -156,13 +154,13 @@ struct tags {
 
 static enum err_kind remove_tags(struct tags *t, struct err *e)
 {
-	uint64_t began = mono_us();
 	size_t removed = 0;
 	enum err_kind k = ERR_OK;
 
 	if (t->act && t->n) {
+		pace_begin(&t->r->pace);
 		k = store_collect_tags(t->r->st, &t->repo, t->doomed, t->n, &removed, e);
-		pause_after(began);
+		pace_end(&t->r->pace);
 	}
 	t->r->result.tags += t->act ? removed : t->n;
 	t->n = 0;
@@ -185,7 +183,7 @@ static enum err_kind on_tag(void *arg, const struct tag_item *tag, bool keeps, c
 	if (keeps)
 		return ERR_OK;
 	t->doomed[t->n++] = *tag;
-	return t->n == COLLECT_MAX ? remove_tags(t, e) : ERR_OK;
+	return t->n == t->r->pace.batch ? remove_tags(t, e) : ERR_OK;
 }
 
 static enum err_kind retain_repo(struct run *r, const struct repo_name *repo, bool act,
@@ -267,11 +265,10 @@ static enum err_kind empty_trash(struct run *r, struct err *e)
 	if (r->mode == GC_DRY_RUN)
 		return look_at_trash(r, before, e);
 	while (k == ERR_OK && n == TRASH_BATCH && !*r->stop) {
-		uint64_t began = mono_us();
-
+		pace_begin(&r->pace);
 		k = trash_expire(r->st, before, TRASH_BATCH, &n, e);
 		r->result.trash += n;
-		pause_after(began);
+		pace_end(&r->pace);
 	}
 	return k;
 }
@@ -317,8 +314,10 @@ static enum err_kind act(struct run *r, struct err *e)
 enum err_kind run_cycle(struct run *r, struct err *e)
 {
 	uint64_t began = mono_ms();
-	enum err_kind k = retain(r, false, e);
+	enum err_kind k;
 
+	pace_init(&r->pace, r->st);
+	k = retain(r, false, e);
 	if (k == ERR_OK)
 		k = each_due(r, look, e);
 	if (k == ERR_OK)

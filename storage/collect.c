@@ -77,26 +77,30 @@ static struct change change_of(const struct store *st, const struct collecting *
 	return ch;
 }
 
-/* C5: the files of what no repository has.  What is left behind by a failure goes at the next start (tombstones). */
-static enum err_kind unlink_files(struct store *st, const struct change *changes,
-				  const enum err_kind *kinds, size_t n, struct change *ret_purged,
-				  size_t *ret_n, struct err *e)
+/*
+ * C4: the files of what no repository has.  What is left behind by a failure goes at the next start (tombstones).  The
+ * changes that went well make place for those that end their tombstones.
+ */
+static enum err_kind unlink_files(struct store *st, struct change *changes,
+				  const enum err_kind *kinds, size_t n, size_t *ret_n,
+				  struct err *e)
 {
 	enum err_kind k = ERR_OK;
 
 	*ret_n = 0;
 	for (size_t i = 0; i < n; i++) {
+		const struct digest d = changes[i].digest;
 		struct err failure;
 
 		if (kinds[i] != ERR_OK || changes[i].verdict != VERDICT_CONTENT)
 			continue;
-		if (blob_discard(st, &changes[i].digest, &failure) != ERR_OK) {
+		if (blob_discard(st, &d, &failure) != ERR_OK) {
 			*e = failure;
 			k = failure.kind;
 			continue;
 		}
-		ret_purged[*ret_n] = store_change(st, CHANGE_PURGED, &(struct repo_name){ 0 });
-		ret_purged[(*ret_n)++].digest = changes[i].digest;
+		changes[*ret_n] = store_change(st, CHANGE_PURGED, &(struct repo_name){ 0 });
+		changes[(*ret_n)++].digest = d;
 	}
 	return k;
 }
@@ -113,8 +117,7 @@ static void tell(struct collecting *c, const struct change *ch, size_t n)
 /* C4 to C7 for what was seized. */
 static enum err_kind collect_seized(struct store *st, struct collecting *c, size_t n, struct err *e)
 {
-	AUTO_FREE struct change *changes = calloc(2 * n + 1, sizeof(*changes));
-	struct change *purged = changes + n;
+	AUTO_FREE struct change *changes = calloc(n + 1, sizeof(*changes));
 	enum err_kind kinds[COLLECT_MAX], k, after;
 	size_t n_purged;
 
@@ -129,12 +132,12 @@ static enum err_kind collect_seized(struct store *st, struct collecting *c, size
 			changes[i].verdict = VERDICT_BUSY; /* nothing was done */
 	}
 	tell(c, changes, n);
-	after = unlink_files(st, changes, kinds, n, purged, &n_purged, e);
+	after = unlink_files(st, changes, kinds, n, &n_purged, e);
 	STEP("collect.unlinked");
 	if (n_purged) {
 		struct err failure;
 
-		if (commit_changes(st->committer, purged, n_purged, kinds, &failure) != ERR_OK &&
+		if (commit_changes(st->committer, changes, n_purged, kinds, &failure) != ERR_OK &&
 		    k == ERR_OK && after == ERR_OK) {
 			*e = failure;
 			after = failure.kind;
@@ -145,10 +148,12 @@ static enum err_kind collect_seized(struct store *st, struct collecting *c, size
 
 enum err_kind store_collect(struct store *st, struct collect_item *items, size_t n, struct err *e)
 {
-	struct collecting c[COLLECT_MAX];
+	AUTO_FREE struct collecting *c = calloc(n + 1, sizeof(*c));
 	size_t seized = 0;
 	enum err_kind k = ERR_OK;
 
+	if (!c)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory to collect");
 	for (size_t i = 0; i < n && k == ERR_OK; i++) {
 		bool is_seized = false;
 
@@ -159,7 +164,7 @@ enum err_kind store_collect(struct store *st, struct collect_item *items, size_t
 	STEP("collect.seized");
 	if (k == ERR_OK && seized)
 		k = collect_seized(st, c, seized, e);
-	for (size_t i = 0; i < seized; i++)
+	for (size_t i = seized; i-- > 0;) /* the last claim is the first in the list */
 		release(st, &c[i]);
 	return k;
 }

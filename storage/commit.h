@@ -19,6 +19,7 @@ struct committer;
 
 struct commit_stats {
 	uint64_t changes, batches, failures;
+	uint64_t for_clients; /* of the changes: not those of background work */
 };
 
 /* Consumes the reflog.  With with_thread false, callers do the work themselves, one at a time. */

@@ -53,5 +53,8 @@ MUST_CHECK enum err_kind store_settle(struct store *st, struct err *e);
 void store_note_pull(struct store *st, uint64_t repo, const struct tag_name *tag);
 MUST_CHECK enum err_kind store_flush_pulls(struct store *st, struct err *e);
 
+/* Grows with each look-up and change for a client: background work gives way while it does. */
+uint64_t store_client_work(struct store *st);
+
 struct index *store_index(struct store *st);
 struct commit_stats store_commit_stats(struct store *st);
