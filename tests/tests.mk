@@ -1,7 +1,7 @@
 # Tests: included by ../Makefile.  Every program prints TAP; tests/run adds them up.
 
 .PHONY: test check conformance check-asan check-tsan check-valgrind check-fault check-layers check-headers \
-	check-format analyze tsa bench bench-scale soak-crash soak-gc coverage golden
+	check-format analyze tsa bench bench-scale bench-gc soak-crash soak-gc coverage golden
 
 RUN := tests/run -j $(JOBS)
 CHECKS := tests/checks/layers.sh tests/checks/headers.sh tests/checks/format.sh
@@ -102,3 +102,7 @@ bench: deps-test all build/release/tests/bench/load ## speed beside peers and li
 bench-scale: deps-test all build/release/tests/bench/load ## cost at 10^2, 10^4 and 10^6 tags
 	@tests/bench/scale.py $(ROUNDS)
 
+bench-gc: deps-test all build/release/tests/bench/load ## collection: rate, growth, what clients notice, space; beside distribution
+	@etc/deps/apt.sh bench
+	@etc/deps/go-tools.sh build/tools --bench
+	@tests/bench/gc.py $(ROUNDS)
