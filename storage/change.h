@@ -39,7 +39,7 @@ enum verdict {
 	VERDICT_LINK,     /* the repository loses the blob */
 	VERDICT_MANIFEST, /* the repository loses the manifest */
 	VERDICT_CONTENT,  /* no repository has it: the file goes */
-	VERDICT_LEASED,   /* of store_collect only: a client was told of it */
+	VERDICT_LEASED,   /* of store_collect only: a client was told of it, or may be */
 	VERDICT_BUSY,     /* of store_collect only: it is being pushed */
 	VERDICT_N
 };
@@ -97,6 +97,7 @@ struct change {
 	bool by_gc;
 	struct reflog_mark settled; /* SETTLE */
 	struct review_row review;   /* COLLECT */
+	bool stays; /* COLLECT: clients may be told of it at this moment, so it must not go */
 	struct review_policy policy;
 	enum verdict
 	    verdict;       /* COLLECT: what came of it; repo, digest and size_bytes are filled in */

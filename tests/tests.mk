@@ -1,7 +1,7 @@
 # Tests: included by ../Makefile.  Every program prints TAP; tests/run adds them up.
 
 .PHONY: test check conformance check-asan check-tsan check-valgrind check-fault check-layers check-headers \
-	check-format analyze tsa bench bench-import bench-scale soak-crash coverage golden
+	check-format analyze tsa bench bench-import bench-scale bench-gc soak-crash soak-gc coverage golden
 
 RUN := tests/run -j $(JOBS)
 CHECKS := tests/checks/layers.sh tests/checks/headers.sh tests/checks/format.sh
@@ -59,6 +59,10 @@ soak-crash: ## SIGKILL under load, 5,000 times
 	@$(MAKE) --no-print-directory all
 	@CRASHES=5000 tests/run -t 36000 tests/integ/61-crash.py
 
+soak-gc: ## collection beside clients and SIGKILLs, for 10 minutes
+	@$(MAKE) --no-print-directory all
+	@GC_SOAK_SECONDS=600 tests/run -t 3600 tests/integ/64-stress.py
+
 check-layers: ## the direction of dependencies
 	@etc/tools/check-layers.sh
 
@@ -101,3 +105,8 @@ bench-import: deps-test all ## time and disk of an import, by link and by copy, 
 
 bench-scale: deps-test all build/release/tests/bench/load ## cost at 10^2, 10^4 and 10^6 tags
 	@tests/bench/scale.py $(ROUNDS)
+
+bench-gc: deps-test all build/release/tests/bench/load ## collection: rate, growth, what clients notice, space; beside distribution
+	@etc/deps/apt.sh bench
+	@etc/deps/go-tools.sh build/tools --bench
+	@tests/bench/gc.py $(ROUNDS)
