@@ -104,8 +104,8 @@ $(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/%.o $(O)/tests/lib/replay.o $(SERVER_T
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lyaml $(AUTH_LIBS) $(LIBS)
 
-$(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(patsubst %,$(O)/tests/fault/%.o,disk race race_actors) \
-		$(patsubst %,$(O)/tests/lib/%.o,unit fixture gc_fixture exchange) $(SERVER_TESTED) $(AUTH) $(GC) $(STORAGE) $(BASE)
+$(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(patsubst %,$(O)/tests/fault/%.o,disk race race_actors gcops) \
+		$(patsubst %,$(O)/tests/lib/%.o,unit fixture index_fixture gc_fixture history exchange) $(SERVER_TESTED) $(AUTH) $(GC) $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lyaml $(AUTH_LIBS) $(LIBS)
 
@@ -120,6 +120,7 @@ $(O)/tests/bench/load: $(O)/tests/bench/load.o
 -include $(shell find build/$(MODE) -name '*.d' 2>/dev/null)
 
 include runtime/runtime.mk
+include runtime/runner.mk
 include runtime/net/net.mk
 include tests/tests.mk
 

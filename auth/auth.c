@@ -33,7 +33,8 @@ struct apikeys *auth_keys(struct auth *a)
 enum err_kind auth_set_rules(struct auth *a, const struct jv *access, const struct jv *groups,
 			     struct err *e)
 {
-	AUTO_RULES *new = NULL, *old = NULL;
+	AUTO_RULES *new = NULL;
+	struct rules *old;
 	enum err_kind k = rules_parse(access, groups, &new, e);
 
 	if (k != ERR_OK)
@@ -42,12 +43,14 @@ enum err_kind auth_set_rules(struct auth *a, const struct jv *access, const stru
 	old = a->rules;
 	a->rules = TAKE(new);
 	lock_put(&a->mu);
+	rules_put(&old);
 	return ERR_OK;
 }
 
 static enum err_kind load_htpasswd(struct auth *a, struct err *e)
 {
-	AUTO_HTPASSWD *new = NULL, *old = NULL;
+	AUTO_HTPASSWD *new = NULL;
+	struct htpasswd *old;
 	enum err_kind k;
 
 	filewatch_mark(&a->htpasswd_watch);
@@ -58,6 +61,7 @@ static enum err_kind load_htpasswd(struct auth *a, struct err *e)
 	old = a->htpasswd;
 	a->htpasswd = TAKE(new);
 	lock_put(&a->mu);
+	htpasswd_put(&old);
 	idcache_forget(
 	    a->cache); /* after the new one is in force, so that nothing old comes back */
 	return ERR_OK;
@@ -65,7 +69,8 @@ static enum err_kind load_htpasswd(struct auth *a, struct err *e)
 
 static enum err_kind load_keys(struct auth *a, struct err *e)
 {
-	AUTO_APIKEYS *new = NULL, *old = NULL;
+	AUTO_APIKEYS *new = NULL;
+	struct apikeys *old;
 	enum err_kind k;
 
 	filewatch_mark(&a->keys_watch);
@@ -76,6 +81,7 @@ static enum err_kind load_keys(struct auth *a, struct err *e)
 	old = a->keys;
 	a->keys = TAKE(new);
 	lock_put(&a->mu);
+	apikeys_put(&old);
 	idcache_forget(a->cache);
 	return ERR_OK;
 }

@@ -34,7 +34,7 @@ struct auth_options {
 };
 
 MUST_CHECK enum err_kind auth_open(const struct auth_options *o, struct auth **ret, struct err *e);
-void auth_close(struct auth **a);
+void auth_close(struct auth **take);
 
 /* --- who --- */
 

@@ -4,11 +4,6 @@
 
 #define ANONYMOUS STR("anonymous") /* a token that names nobody */
 
-static enum err_kind refuse(struct err *e, const char *why)
-{
-	return err_set(e, ERR_LOGIN, __func__, "token: %s", why);
-}
-
 /* --- configuration --- */
 
 static enum err_kind read_outsider(const char *what, const struct jv *v, bool maps,
@@ -121,7 +116,8 @@ static enum err_kind verify(struct auth *a, struct str token, bool maps, struct 
 	if (k != ERR_OK)
 		return k;
 	(void)jv_text(jv_member(peeked, "iss"), &issuer);
-	k = refuse(e, "of nobody whose tokens count here");
+	(void)token_refuse(e, "of nobody whose tokens count here");
+	k = ERR_LOGIN;
 	for (size_t i = 0; i < a->n_outsiders && k == ERR_LOGIN; i++) {
 		*ret = &a->outsiders[i];
 		if (is_for(*ret, issuer, maps))
@@ -131,9 +127,10 @@ static enum err_kind verify(struct auth *a, struct str token, bool maps, struct 
 	return k;
 }
 
-static enum err_kind grant_access(struct identity *id, const struct jv *payload, const char *issuer,
+static enum err_kind grant_access(const struct jv *payload, const char *issuer, uint64_t until_ms,
 				  struct identity **ret, struct err *e)
 {
+	struct identity id = { .kind = IDENTITY_ISSUER, .until_wall_ms = until_ms };
 	struct grant grants[TOKEN_GRANTS_MAX];
 	AUTO_SBUF name = { .n = 0 };
 	struct str subject = { "", 0 };
@@ -148,11 +145,11 @@ static enum err_kind grant_access(struct identity *id, const struct jv *payload,
 	sbuf_addf(&name, "%s:", issuer);
 	name_encode(&name, subject.n ? subject : ANONYMOUS);
 	if (name.failed)
-		return refuse(e, "its subject is too long");
-	id->name = (struct str){ name.p, name.n };
-	id->has_grants = id->grants_suffice = true;
-	id->grants = (struct grants){ n, grants };
-	return identity_new(id, ret, e);
+		return token_refuse(e, "its subject is too long");
+	id.name = (struct str){ name.p, name.n };
+	id.has_grants = id.grants_suffice = true;
+	id.grants = (struct grants){ n, grants };
+	return identity_new(&id, ret, e);
 }
 
 enum err_kind auth_identify_outside(struct auth *a, struct str token, struct identity **ret,
@@ -160,10 +157,10 @@ enum err_kind auth_identify_outside(struct auth *a, struct str token, struct ide
 {
 	AUTO_JV *payload = NULL;
 	struct outsider *o = NULL;
-	struct identity id = { .kind = IDENTITY_ISSUER };
-	enum err_kind k = verify(a, token, false, &o, &payload, &id.until_wall_ms, e);
+	uint64_t until_ms;
+	enum err_kind k = verify(a, token, false, &o, &payload, &until_ms, e);
 
-	return k == ERR_OK ? grant_access(&id, payload, issuer_name(o->issuer).p, ret, e) : k;
+	return k == ERR_OK ? grant_access(payload, issuer_name(o->issuer).p, until_ms, ret, e) : k;
 }
 
 enum err_kind auth_identify_workload(struct auth *a, struct str token, struct identity **ret,

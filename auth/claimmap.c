@@ -1,5 +1,6 @@
 #include "auth/claimmap.h"
 
+#include "auth/jose.h"
 #include "base/glob.h"
 
 #define RULES_MAX 256
@@ -18,11 +19,6 @@ struct claimmap {
 	size_t n;
 	struct rule items[];
 };
-
-static enum err_kind refuse(struct err *e, const char *why)
-{
-	return err_set(e, ERR_LOGIN, __func__, "token: %s", why);
-}
 
 /* --- reading --- */
 
@@ -276,11 +272,11 @@ static enum err_kind make_identity(const struct sbuf *b, const struct offsets *o
 				     .until_wall_ms = until_wall_ms };
 
 	if (!name_is_valid(id.name))
-		return refuse(e, "it gives a name that cannot be one");
+		return token_refuse(e, "it gives a name that cannot be one");
 	for (size_t i = 0; i < id.n_groups; i++) {
 		groups[i] = text_at(b, o, i + 1);
 		if (!name_is_valid(groups[i]))
-			return refuse(e, "it gives a group that cannot be one");
+			return token_refuse(e, "it gives a group that cannot be one");
 	}
 	return identity_new(&id, ret, e);
 }
@@ -297,8 +293,8 @@ enum err_kind claimmap_identify(const struct claimmap *m, const struct jv *claim
 		if (!rule_matches(&m->items[i], claims))
 			continue;
 		if (!apply(&m->items[i], claims, provider, &text, &o))
-			return refuse(e, "it lacks a claim that its rule of auth.oidc uses");
+			return token_refuse(e, "it lacks a claim that its rule of auth.oidc uses");
 		return make_identity(&text, &o, until_wall_ms, ret, e);
 	}
-	return refuse(e, "no rule of auth.oidc is for it");
+	return token_refuse(e, "no rule of auth.oidc is for it");
 }

@@ -32,7 +32,7 @@ struct directory_options {
 /* ERR_INVALID.  Asks nobody yet. */
 MUST_CHECK enum err_kind directory_open(const struct directory_options *o, struct directory **ret,
 					struct err *e);
-void directory_close(struct directory **d);
+void directory_close(struct directory **take);
 
 #define PERSON_GROUPS_MAX 256
 struct person {

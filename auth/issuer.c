@@ -28,11 +28,6 @@ struct issuer {
 	struct jose_keys *keys;     /* under mu; NULL: none yet */
 };
 
-static enum err_kind refuse(struct err *e, const char *why)
-{
-	return err_set(e, ERR_LOGIN, __func__, "token: %s", why);
-}
-
 /* --- configuration --- */
 
 static void check(struct form *f, const struct issuer *i)
@@ -122,13 +117,14 @@ const char *issuer_file(const struct issuer *i)
 
 static void set_keys(struct issuer *i, struct jose_keys *take)
 {
-	AUTO_JOSE_KEYS *old;
+	struct jose_keys *old;
 
 	lock_get(&i->mu);
 	old = i->keys;
 	i->keys = take;
 	i->good_ms = mono_ms();
 	lock_put(&i->mu);
+	jose_keys_put(&old);
 }
 
 static enum err_kind parse_keys(struct issuer *i, struct str text, struct err *e)
@@ -261,7 +257,7 @@ static enum err_kind verify_with_any(struct issuer *i, struct str token, struct 
 	if (k != ERR_NOT_FOUND)
 		return k;
 	keys = keys_of(i);
-	return keys ? refuse(e, "signed with a key that is not its issuer's")
+	return keys ? token_refuse(e, "signed with a key that is not its issuer's")
 		    : err_set(e, ERR_AWAY, __func__, "the keys of %.60s cannot be had", i->name);
 }
 

@@ -21,7 +21,7 @@ struct issuer;
  * in the form.  Without keys and keys_url the issuer is asked.
  */
 MUST_CHECK enum err_kind issuer_read(struct form *f, struct issuer **ret, struct err *e);
-void issuer_free(struct issuer **i);
+void issuer_free(struct issuer **take);
 
 struct str issuer_name(const struct issuer *i);     /* in the configuration */
 struct str issuer_url(const struct issuer *i);      /* in tokens */

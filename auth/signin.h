@@ -28,7 +28,7 @@ struct signin_options {        /* borrowed */
 
 MUST_CHECK enum err_kind signin_new(const struct signin_options *o, struct signin **ret,
 				    struct err *e);
-void signin_free(struct signin **s);
+void signin_free(struct signin **take);
 
 #define SIGNIN_TICKET_MAX 33
 

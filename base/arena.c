@@ -95,3 +95,20 @@ char *arena_printf(struct arena *a, const char *fmt, ...)
 	va_end(again);
 	return z;
 }
+
+bool arena_list_add(struct arena *a, struct text_list *l, const char *text)
+{
+	/* Room doubles: it is full whenever the number is a power of two. */
+	if ((l->n & (l->n - 1)) == 0) {
+		const char **v = arena_array(a, 2 * l->n + 2, sizeof(*v));
+
+		if (!v)
+			return false;
+		if (l->n)
+			memcpy(v, l->v, l->n * sizeof(*v));
+		l->v = v;
+	}
+	l->v[l->n++] = text;
+	l->v[l->n] = NULL;
+	return true;
+}

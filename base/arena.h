@@ -25,3 +25,11 @@ void *arena_get(struct arena *a, size_t n);
 void *arena_array(struct arena *a, size_t n, size_t each);
 char *arena_text(struct arena *a, struct str s); /* NUL-terminated copy */
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF(2, 3);
+
+/* Texts in order; v has a NULL after the last, or is NULL without any. */
+struct text_list {
+	size_t n;
+	const char **v;
+};
+/* Appends the text, which is not copied.  False without memory. */
+MUST_CHECK bool arena_list_add(struct arena *a, struct text_list *l, const char *text);

@@ -132,7 +132,7 @@ enum err_kind fd_read_rest(int fd, struct sbuf *b, const char *what, struct err 
 	return sbuf_reserve(b, 0) ? ERR_OK : err_set(e, ERR_NO_MEMORY, __func__, "%s", what);
 }
 
-enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_t mode,
+static enum err_kind put_file(int dir, const char *name, struct str bytes, mode_t mode, bool sync,
 			      struct err *e)
 {
 	AUTO_CLOSE fd = -1;
@@ -144,16 +144,27 @@ enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_
 	k = fd_open_at(dir, new_name, O_WRONLY | O_CREAT | O_TRUNC, 0600, &fd, e);
 	if (k == ERR_OK)
 		k = fd_write_all(fd, bytes.p, bytes.n, new_name, e);
-	if (k == ERR_OK &&
-	    (keep_owner(dir, name, fd) < 0 || sys_fchmod(fd, mode) < 0 || sys_fsync(fd) < 0))
+	if (k == ERR_OK && (keep_owner(dir, name, fd) < 0 || sys_fchmod(fd, mode) < 0 ||
+			    (sync && sys_fsync(fd) < 0)))
 		k = err_sys(e, __func__, "write %s", new_name);
 	if (k == ERR_OK && sys_renameat(dir, new_name, dir, name) < 0)
 		k = err_sys(e, __func__, "rename %s", new_name);
-	if (k != ERR_OK) {
+	if (k != ERR_OK)
 		(void)sys_unlinkat(dir, new_name, 0);
-		return k;
-	}
-	return fd_sync_dir(dir, ".", e);
+	return k;
+}
+
+enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_t mode,
+			      struct err *e)
+{
+	enum err_kind k = put_file(dir, name, bytes, mode, true, e);
+
+	return k == ERR_OK ? fd_sync_dir(dir, ".", e) : k;
+}
+
+enum err_kind fd_swap_file(int dir, const char *name, struct str bytes, mode_t mode, struct err *e)
+{
+	return put_file(dir, name, bytes, mode, false, e);
 }
 
 enum err_kind fd_lock(int fd, const char *what, struct err *e)

@@ -36,6 +36,10 @@ MUST_CHECK enum err_kind fd_read_rest(int fd, struct sbuf *b, const char *what, 
 MUST_CHECK enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_t mode,
 					 struct err *e);
 
+/* The same for what need not outlast a power cut. */
+MUST_CHECK enum err_kind fd_swap_file(int dir, const char *name, struct str bytes, mode_t mode,
+				      struct err *e);
+
 /* Waits until nobody else has the file locked; it is locked as long as this descriptor, or a copy, is open. */
 MUST_CHECK enum err_kind fd_lock(int fd, const char *what, struct err *e);
 /* openat with O_CLOEXEC | O_NOFOLLOW added. */

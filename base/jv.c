@@ -247,6 +247,11 @@ bool jv_is_null(const struct jv *v)
 	return !v || json_is_null(raw(v));
 }
 
+bool jv_is_true(const struct jv *v)
+{
+	return json_is_true(raw(v));
+}
+
 const char *jv_type(const struct jv *v)
 {
 	if (!v)
@@ -269,11 +274,6 @@ const char *jv_type(const struct jv *v)
 		return "null";
 	}
 	return "?";
-}
-
-bool jv_is_true(const struct jv *v)
-{
-	return json_is_true(raw(v));
 }
 
 bool jv_next(const struct jv *object, void **iter, const char **key, const struct jv **value)
@@ -301,6 +301,17 @@ struct jv *jv_pack(const char *fmt, ...)
 struct jv *jv_new_array(void)
 {
 	return own(json_array());
+}
+
+struct jv *jv_new_texts(const char *const *texts, size_t n)
+{
+	AUTO_JV *array = jv_new_array();
+
+	for (size_t i = 0; array && i < n; i++) {
+		if (!jv_append(array, jv_pack("s", texts[i])))
+			return NULL;
+	}
+	return TAKE(array);
 }
 
 struct jv *jv_share(const struct jv *v)

@@ -46,6 +46,7 @@ bool jv_next(const struct jv *object, void **iter, const char **key, const struc
  */
 struct jv *jv_pack(const char *fmt, ...);
 struct jv *jv_new_array(void);
+struct jv *jv_new_texts(const char *const *texts, size_t n); /* NULL if one is no UTF-8 */
 /* A second owner of the same value: neither may be changed afterwards. */
 struct jv *jv_share(const struct jv *v);
 /* False on failure; consumes `take` in every case. */

@@ -151,3 +151,13 @@ void base64url_sha256(const uint8_t bytes[static 32], char ret[static BASE64URL_
 		ret[i] = (char)(text[i] == '+' ? '-' : (text[i] == '/' ? '_' : text[i]));
 	ret[BASE64URL_SHA256_MAX - 1] = '\0';
 }
+
+bool base64_encode(struct str in, struct secret_buf *ret)
+{
+	ret->n = 0;
+	ret->p[0] = '\0';
+	if (in.n > SECRET_MAX / 4 * 3)
+		return false;
+	ret->n = (size_t)EVP_EncodeBlock((uint8_t *)ret->p, (const uint8_t *)in.p, (int)in.n);
+	return true;
+}

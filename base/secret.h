@@ -35,6 +35,8 @@ void secret_clear(struct secret_buf *b);
 
 /* RFC 4648 section 4, with padding, without anything else; false for all that no encoder writes. */
 MUST_CHECK bool base64_decode(struct str in, struct secret_buf *ret);
+/* The other way; false if it does not fit. */
+MUST_CHECK bool base64_encode(struct str in, struct secret_buf *ret);
 /* Section 5, without padding: at least a byte, and the only text that stands for its bytes. */
 bool base64url_is_canonical(struct str in);
 /* In that form, with a NUL. */

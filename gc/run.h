@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "gc/gc.h"
+#include "gc/pace.h"
 
 struct run {
 	struct store *st;
@@ -19,6 +20,7 @@ struct run {
 	gc_action_fn *report;     /* may be NULL */
 	void *arg;
 	struct gc_result result;
+	struct pace pace;
 };
 
 MUST_CHECK enum err_kind run_cycle(struct run *r, struct err *e);

@@ -65,7 +65,7 @@ deps-runtime: deps
 soak-runtime: all ## 20,000 cycles of create, start, kill and delete with runtimes killed at random
 	@CYCLES=20000 tests/run -t 36000 tests/integ/82-runtime-stress.py
 
-conformance-runtime: deps-runtime all ## the OCI runtime validation suite, on cgroup version 1 and on 2
+conformance-runtime: deps-runtime all ## the OCI runtime validation suite: cgroup version 1, version 2, an ordinary user
 	@tests/run -t 1800 $(RUNTIME_SUITE); cat build/conformance/runtime/totals
 
 check-runtime: all $(RUNTIME_UNIT) $(O)/tests/fuzz/replay_spec $(RUNTIME_TEST_TOOLS) ## the tests of berth-runtime alone

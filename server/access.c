@@ -77,8 +77,7 @@ static const char *token_error(const struct request *rq, bool failed)
 static void challenge(struct request *rq, bool failed)
 {
 	char origin[ORIGIN_MAX];
-	AUTO_SBUF scope;
-
+	AUTO_SBUF scope = { .n = 0 };
 	const char *realm = rq->server->conf->auth_tokens_realm.p;
 	bool elsewhere = rq->server->conf->auth_tokens_realm.n > 0;
 

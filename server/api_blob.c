@@ -66,9 +66,15 @@ static enum err_kind open_blob(struct request *rq, const struct blob_info *blob,
 		k = blob_open(st, &rq->path.digest, blob->size_bytes, ret_fd, e);
 	if (k != ERR_CORRUPT)
 		return k;
-	/* It may have been collected since it was looked up. */
+	STEP("get.missed");
+	/* It may have been collected since it was looked up, and even pushed again. */
 	k = index_blob_find(store_index(st), &rq->path.repo, &rq->path.digest, &again, e);
-	return k == ERR_OK ? damaged(rq, e) : k;
+	if (k != ERR_OK)
+		return k;
+	if (!again.is_damaged &&
+	    blob_open(st, &rq->path.digest, again.size_bytes, ret_fd, e) == ERR_OK)
+		return ERR_OK;
+	return damaged(rq, e);
 }
 
 enum err_kind api_blob_get(struct request *rq, struct err *e)

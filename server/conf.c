@@ -471,6 +471,8 @@ static enum err_kind next_arg(int n_args, char *const *args, int *i, struct arg 
 		return ERR_OK;
 	if (is_flag(ret->key))
 		ret->value = STR("true");
+	else if (!conf_takes_value(ret->key) && *i < n_args && strncmp(args[*i], "--", 2) == 0)
+		ret->value = STR(""); /* there is no such option, and this is not its value */
 	else if (*i < n_args)
 		ret->value = str_of(args[(*i)++]);
 	else

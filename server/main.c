@@ -308,6 +308,11 @@ static const struct command {
 	{ "backup", cli_backup, "DIRECTORY   copy the store, incrementally if there is a copy" },
 	{ "restore", cli_restore,
 	  "DIRECTORY [--accept-damage]   check a copy and install it in an empty root" },
+	{ "import", cli_import,
+	  "[--repository=NAME] [--copy] [--overwrite] [--dry-run] DIRECTORY   take over what a "
+	  "distribution, a zot or an image layout has" },
+	{ "export", cli_export,
+	  "REPOSITORY[:TAG|@DIGEST] DIRECTORY   write an image layout, or add to one" },
 	{ "version", version, "print the version" },
 	{ "help", help, "print this" },
 };

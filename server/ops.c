@@ -84,6 +84,7 @@ enum err_kind ops_open(struct ops *o, bool must_exist, struct err *e)
 
 void ops_stop(struct ops *o)
 {
+	o->stopping = true;
 	if (o->gc)
 		gc_stop(o->gc);
 	if (o->scrubber)
@@ -101,11 +102,13 @@ void ops_close(struct ops *o)
 
 static const struct op ops[] = {
 	{ "backup", op_backup },
+	{ "export", op_export },
 	{ "gc", op_gc },
 	{ "gc.pause", op_gc_pause },
 	{ "gc.resume", op_gc_resume },
 	{ "gc.status", op_gc_status },
 	{ "fsck", op_fsck },
+	{ "import", op_import },
 	{ "scrub", op_scrub },
 	{ "scrub.status", op_scrub_status },
 	{ "trash.ls", op_trash_ls },
@@ -147,4 +150,15 @@ bool op_number(const struct op_call *c, const char *name, uint64_t *ret)
 	struct str text;
 
 	return op_text(c, name, &text) && scan_u64(&text, UINT64_MAX, ret) && scan_end(&text);
+}
+
+enum err_kind op_directory(const struct op_call *c, const char **ret, struct err *e)
+{
+	struct str path;
+
+	if (!op_text(c, "directory", &path) || path.p[0] != '/')
+		return err_set(e, ERR_INVALID, __func__,
+			       "an absolute path of a directory is needed");
+	*ret = path.p;
+	return ERR_OK;
 }

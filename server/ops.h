@@ -18,6 +18,7 @@ struct ops {
 	struct retention *retention; /* gc's */
 	struct quotas *quotas;       /* the store's */
 	struct scrubber *scrubber;
+	_Atomic bool stopping; /* what takes long is to end early */
 };
 
 /*
@@ -55,8 +56,11 @@ void op_emit(struct op_call *c, struct jv *take);
 bool op_flag(const struct op_call *c, const char *name);
 bool op_number(const struct op_call *c, const char *name, uint64_t *ret);
 bool op_text(const struct op_call *c, const char *name, struct str *ret);
+/* The argument "directory", which the command line made absolute. */
+MUST_CHECK enum err_kind op_directory(const struct op_call *c, const char **ret, struct err *e);
 
 op_fn op_backup;
+op_fn op_import, op_export;
 op_fn op_gc, op_gc_pause, op_gc_resume, op_gc_status;
 op_fn op_fsck, op_scrub, op_scrub_status;
 op_fn op_trash_ls, op_trash_restore, op_trash_empty;

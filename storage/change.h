@@ -39,7 +39,7 @@ enum verdict {
 	VERDICT_LINK,     /* the repository loses the blob */
 	VERDICT_MANIFEST, /* the repository loses the manifest */
 	VERDICT_CONTENT,  /* no repository has it: the file goes */
-	VERDICT_LEASED,   /* of store_collect only: a client was told of it */
+	VERDICT_LEASED,   /* of store_collect only: a client was told of it, or may be */
 	VERDICT_BUSY,     /* of store_collect only: it is being pushed */
 	VERDICT_N
 };
@@ -83,6 +83,7 @@ struct change {
 	const struct manifest
 	    *manifest;      /* MANIFEST_PUT; was_absent of its references is filled in */
 	struct str bytes;   /* MANIFEST_PUT: what was pushed */
+	uint64_t pushed_ms; /* MANIFEST_PUT: when it was, elsewhere; 0: at_ms */
 	enum sparse sparse; /* MANIFEST_PUT */
 	const struct tag_name *tags;
 	size_t n_tags;
@@ -96,6 +97,7 @@ struct change {
 	bool by_gc;
 	struct reflog_mark settled; /* SETTLE */
 	struct review_row review;   /* COLLECT */
+	bool stays; /* COLLECT: clients may be told of it at this moment, so it must not go */
 	struct review_policy policy;
 	enum verdict
 	    verdict;       /* COLLECT: what came of it; repo, digest and size_bytes are filled in */
@@ -103,8 +105,11 @@ struct change {
 	const struct pull *pulls; /* PULLED */
 	size_t n_pulls;
 	const struct closed_row *closed; /* CLOSED */
-	const struct tag_row
-	    *expected; /* TAG_DELETE: ERR_IN_USE if the tag was pushed again; may be NULL */
+	/*
+	 * TAG_DELETE, MANIFEST_PUT: ERR_IN_USE if one of the tags is not as it was seen, digest.alg 0: not there.  NULL:
+	 * whatever it is.
+	 */
+	const struct tag_row *expected;
 
 	enum kv_table row_table;       /* MEND: of the row; KV_META stands for the totals */
 	struct key row_key;            /* MEND */

@@ -11,7 +11,8 @@
 
 #include "storage/store.h"
 
-#define COLLECT_MAX 64 /* rows at once: bounds how long a push may wait behind them */
+#define COLLECT_MAX                                                                                \
+	2048 /* rows at once: bounds memory and the longest transaction; see gc/pace.h */
 
 struct collect_item {
 	struct review_row row;

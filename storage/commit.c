@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/lock.h"
 
-#define BATCH_MAX 512 /* bounds the size of a transaction and the wait of the first in it */
+#define BATCH_MAX 2048 /* bounds the size of a transaction and the wait of the first in it */
 
 /* A caller of commit_change, on its own stack until done. */
 struct waiter {
@@ -148,6 +148,12 @@ static struct waiter *take_batch(struct committer *c) TSA(requires_capability(c-
 	return batch;
 }
 
+/* Somebody waits for the answer, or at least did not come by himself. */
+static bool is_for_client(const struct change *ch)
+{
+	return ch->kind <= CHANGE_UPLOAD_CLOSE && !ch->by_gc;
+}
+
 static void answer(struct committer *c, struct waiter *batch) TSA(requires_capability(c->mu))
 {
 	c->stats.batches++;
@@ -155,6 +161,7 @@ static void answer(struct committer *c, struct waiter *batch) TSA(requires_capab
 		struct waiter *next = batch->next; /* a waiter is gone once it is done */
 
 		c->stats.changes++;
+		c->stats.for_clients += is_for_client(batch->change);
 		c->stats.failures += batch->kind != ERR_OK && !index_refused(batch->kind);
 		batch->done = true;
 		(void)pthread_cond_signal(&batch->woken);

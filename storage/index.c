@@ -401,6 +401,19 @@ enum err_kind index_repo_page(struct index *ix, struct str after, size_t n, stru
 	return page_of(t, KV_REPO, (struct str){ "", 0 }, after, n, p, e);
 }
 
+enum err_kind index_tag_find(struct index *ix, const struct repo_name *repo,
+			     const struct tag_name *tag, struct tag_row *ret, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct repo_row r;
+	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
+
+	if (k == ERR_OK)
+		k = index_get_tag(t, r.id, tag, ret, e);
+	return k == ERR_NOT_FOUND ? err_set(e, k, __func__, "tag %s is not in %s", tag->s, repo->s)
+				  : k;
+}
+
 enum err_kind index_tag_rows(struct index *ix, const struct repo_name *repo,
 			     const struct tag_name *after, size_t n, struct tag_item *ret,
 			     size_t *ret_n, struct err *e)

@@ -138,6 +138,10 @@ MUST_CHECK enum err_kind index_recover(struct index *ix, struct err *e);
 bool index_is_full(const struct err *e);
 MUST_CHECK enum err_kind index_grow(struct index *ix, struct err *e);
 
+MUST_CHECK enum err_kind index_tag_find(struct index *ix, const struct repo_name *repo,
+					const struct tag_name *tag, struct tag_row *ret,
+					struct err *e);
+
 /* Up to n tags of a repository after *after (NULL: from the first), in byte order. */
 struct tag_item {
 	struct tag_name name;

@@ -121,6 +121,27 @@ static enum err_kind apply_blob_unlink(struct index_txn *t, struct change *c, st
 
 /* --- tags --- */
 
+static uint64_t pushed_ms(const struct change *c)
+{
+	return c->pushed_ms ? c->pushed_ms : c->at_ms;
+}
+
+/* k is of the look for the tag. */
+static bool is_as_expected(const struct change *c, enum err_kind k, const struct tag_row *row)
+{
+	if (!c->expected)
+		return true;
+	if (k == ERR_NOT_FOUND)
+		return c->expected->digest.alg == 0;
+	return c->expected->pushed_ms == row->pushed_ms &&
+	       digest_eq(&c->expected->digest, &row->digest);
+}
+
+static enum err_kind not_as_expected(const struct tag_name *tag, struct err *e)
+{
+	return err_set(e, ERR_IN_USE, __func__, "tag %s was pushed again", tag->s);
+}
+
 static struct key tag_key(uint64_t repo, struct str tag)
 {
 	struct key k = { 0 };
@@ -135,7 +156,7 @@ static enum err_kind tag_set(struct index_txn *t, const struct change *c, uint64
 {
 	struct key key = tag_key(repo, tag_name_str(tag));
 	struct key reverse = entry_key(repo, &c->digest, ENTRY_TAGGED);
-	struct tag_row old, now = { .digest = c->digest, .pushed_ms = c->at_ms };
+	struct tag_row old, now = { .digest = c->digest, .pushed_ms = pushed_ms(c) };
 	struct row v;
 	enum err_kind k = index_get_tag(t->kv, repo, tag, &old, e);
 	bool moved = k == ERR_OK && !digest_eq(&old.digest, &c->digest);
@@ -171,9 +192,8 @@ static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, str
 		return err_set(e, k, __func__, "no tag %s in %.100s", c->tags[0].s, c->repo.s);
 	if (k != ERR_OK)
 		return k;
-	if (c->expected && (c->expected->pushed_ms != old.pushed_ms ||
-			    !digest_eq(&c->expected->digest, &old.digest)))
-		return err_set(e, ERR_IN_USE, __func__, "tag %s was pushed again", c->tags[0].s);
+	if (!is_as_expected(c, k, &old))
+		return not_as_expected(&c->tags[0], e);
 	c->digest = old.digest;
 	tag_pack(&tag, tag_name_str(&c->tags[0]));
 	gone.digest = old.digest;
@@ -292,7 +312,7 @@ static enum err_kind manifest_row_put(struct index_txn *t, const struct change *
 {
 	const struct manifest *m = c->manifest;
 	struct key key = entry_key(repo, &m->digest, ENTRY_MANIFEST);
-	struct manifest_row now = { .pushed_ms = c->at_ms,
+	struct manifest_row now = { .pushed_ms = pushed_ms(c),
 				    .size_bytes = m->size_bytes,
 				    .has_subject = m->has_subject,
 				    .subject = m->subject };
@@ -354,6 +374,22 @@ static enum err_kind check_free(struct index_txn *t, const struct change *c, uin
 	return ERR_OK;
 }
 
+static enum err_kind check_expected(struct index_txn *t, const struct change *c, uint64_t repo,
+				    struct err *e)
+{
+	for (size_t i = 0; c->expected && i < c->n_tags; i++) {
+		struct tag_row row;
+		enum err_kind k =
+		    repo ? index_get_tag(t->kv, repo, &c->tags[i], &row, e) : ERR_NOT_FOUND;
+
+		if (k != ERR_OK && k != ERR_NOT_FOUND)
+			return k;
+		if (!is_as_expected(c, k, &row))
+			return not_as_expected(&c->tags[i], e);
+	}
+	return ERR_OK;
+}
+
 static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, struct err *e)
 {
 	struct repo_row r = { .id = 0 };
@@ -364,6 +400,8 @@ static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, s
 		k = check_refs(t, c, r.id, e);
 	if (k == ERR_OK && c->from_trash)
 		k = check_free(t, c, r.id, e);
+	if (k == ERR_OK)
+		k = check_expected(t, c, r.id, e);
 	if (k == ERR_OK)
 		k = guard_moved_tags(t, c, r.id, e);
 	if (k == ERR_OK)

@@ -389,6 +389,7 @@ static enum err_kind put_item(struct rebuild *b, const struct reflog_record *r, 
 	it->c.n_tags = r->n_tags;
 	it->c.manifest = &it->manifest;
 	it->c.bytes = (struct str){ it->body.p, it->body.n };
+	it->c.pushed_ms = r->pushed_ms;
 	it->c.sparse = SPARSE_ALL; /* as it was accepted then */
 	b->item_bytes += it->body.n;
 	return ERR_OK;

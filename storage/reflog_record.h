@@ -20,7 +20,8 @@ struct reflog_record {
 	char media_type[MEDIA_TYPE_MAX + 1]; /* MANIFEST_PUT */
 	struct tag_name *tags;               /* MANIFEST_PUT, TAG_DELETE */
 	size_t n_tags;
-	bool by_gc; /* not by a client */
+	uint64_t pushed_ms; /* MANIFEST_PUT: when it was pushed, elsewhere; 0: at_ms */
+	bool by_gc;         /* not by a client */
 };
 
 /* Changes of upload sessions are not part of the log. */

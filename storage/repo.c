@@ -38,6 +38,7 @@ enum err_kind repo_blob_find(struct store *st, const struct repo_name *repo, con
 {
 	enum err_kind k = index_blob_find(st->index, repo, d, ret, e);
 
+	st->looked++;
 	if (k != ERR_OK || ret->held || st->options.lease_ms == 0)
 		return k;
 	if (!lease(st, ret->repo, d))
@@ -51,6 +52,7 @@ enum err_kind repo_manifest_find(struct store *st, const struct repo_name *repo,
 {
 	enum err_kind k = index_manifest_find(st->index, repo, tag, d, ret, e);
 
+	st->looked++;
 	if (k != ERR_OK || ret->held || st->options.lease_ms == 0)
 		return k;
 	free(TAKE(ret->bytes));
@@ -116,6 +118,8 @@ enum err_kind repo_manifest_put(struct store *st, const struct repo_name *repo,
 	c.tags = push->tags;
 	c.n_tags = push->n_tags;
 	c.guard = push->guard;
+	c.pushed_ms = push->pushed_ms;
+	c.expected = push->expected;
 	k = store_put_manifest(st, &c, e);
 	*ret = (struct manifest_pushed){ .has_subject = m.has_subject,
 					 .subject = m.subject,

@@ -41,6 +41,8 @@ struct manifest_push {
 	const struct tag_name *tags;
 	size_t n_tags;
 	const struct change_guard *guard;
+	uint64_t pushed_ms;             /* when it was pushed, elsewhere; 0: now */
+	const struct tag_row *expected; /* of the tags; see change.h */
 };
 
 struct manifest_pushed {

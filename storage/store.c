@@ -389,6 +389,11 @@ struct index *store_index(struct store *st)
 	return st->index;
 }
 
+uint64_t store_client_work(struct store *st)
+{
+	return st->looked + committer_stats(st->committer).for_clients;
+}
+
 struct commit_stats store_commit_stats(struct store *st)
 {
 	return committer_stats(st->committer);

@@ -63,5 +63,8 @@ MUST_CHECK enum err_kind store_free_bytes(struct store *st, uint64_t *ret, struc
 /* NULL: none. */
 struct quotas *store_quotas(struct store *st);
 
+/* Grows with each look-up and change for a client: background work gives way while it does. */
+uint64_t store_client_work(struct store *st);
+
 struct index *store_index(struct store *st);
 struct commit_stats store_commit_stats(struct store *st);

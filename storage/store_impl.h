@@ -18,7 +18,8 @@ struct store {
 	struct committer *committer;
 	struct leases *leases;
 	struct pulls *pulls;
-	_Atomic bool unsettled; /* a manifest was put whose file is not synced */
+	_Atomic bool unsettled;  /* a manifest was put whose file is not synced */
+	_Atomic uint64_t looked; /* look-ups of content for clients */
 	uint64_t opened_mono_ms;
 	bool making; /* the root has no version yet: store_made */
 	bool opened; /* store_open came to its end */

@@ -1,7 +1,7 @@
 # Tests: included by ../Makefile.  Every program prints TAP; tests/run adds them up.
 
 .PHONY: test check conformance check-asan check-tsan check-valgrind check-fault check-layers check-headers \
-	check-format analyze tsa bench bench-scale soak-crash coverage golden
+	check-format analyze tsa bench bench-import bench-scale bench-gc soak-crash soak-gc coverage golden
 
 RUN := tests/run -j $(JOBS)
 CHECKS := tests/checks/layers.sh tests/checks/headers.sh tests/checks/format.sh
@@ -22,13 +22,13 @@ fault-programs: $(BIN)/berthd $(patsubst build/fault/%,$(O)/%,$(FAULT))
 
 # Other builds of the same tests.  Tools are slow, so the tests' own waits are long.
 check-asan: deps-test ## unit and integration tests under address and undefined-behaviour sanitizers
-	@$(MAKE) --no-print-directory MODE=asan unit-programs build/asan/bin/berthd
-	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 BERTH_SLOW=1 BERTH_PROGRAM=$(CURDIR)/build/asan/bin/berthd BERTHD=$(CURDIR)/tests/lib/berthd-unconfined \
+	@$(MAKE) --no-print-directory MODE=asan unit-programs $(addprefix build/asan/bin/,berthd berth berth-shim berth-init)
+	@ASAN_OPTIONS=detect_leaks=1:abort_on_error=1 UBSAN_OPTIONS=print_stacktrace=1 BERTH_SLOW=1 BERTH_PROGRAM=$(CURDIR)/build/asan/bin/berthd BERTHD=$(CURDIR)/tests/lib/berthd-unconfined BERTH=$(CURDIR)/build/asan/bin/berth \
 		$(RUN) $(UNIT:build/release/%=build/asan/%) $(REPLAY:build/release/%=build/asan/%) $(INTEG)
 
 check-tsan: deps-test ## the same under the thread sanitizer
-	@$(MAKE) --no-print-directory MODE=tsan unit-programs build/tsan/bin/berthd
-	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/lib/tsan.supp BERTH_SLOW=1 BERTH_PROGRAM=$(CURDIR)/build/tsan/bin/berthd BERTHD=$(CURDIR)/tests/lib/berthd-unconfined \
+	@$(MAKE) --no-print-directory MODE=tsan unit-programs $(addprefix build/tsan/bin/,berthd berth berth-shim berth-init)
+	@TSAN_OPTIONS=halt_on_error=1:suppressions=$(CURDIR)/tests/lib/tsan.supp BERTH_SLOW=1 BERTH_PROGRAM=$(CURDIR)/build/tsan/bin/berthd BERTHD=$(CURDIR)/tests/lib/berthd-unconfined BERTH=$(CURDIR)/build/tsan/bin/berth \
 		$(RUN) $(UNIT:build/release/%=build/tsan/%) $(REPLAY:build/release/%=build/tsan/%) $(INTEG)
 
 check-valgrind: deps-test all unit-programs ## the same under valgrind's memcheck
@@ -45,11 +45,11 @@ golden: $(O)/tests/unit/test_golden ## pack a store of this version for tests/un
 
 # Counters add up over programs, so they start from nothing.  A test that fails still shows what ran.
 coverage: ## lines and branches that unit tests and fuzz corpus run; ALL=1: and integration tests; V=1: what is missed
-	@$(MAKE) --no-print-directory MODE=cov unit-programs build/cov/bin/berthd
+	@$(MAKE) --no-print-directory MODE=cov unit-programs $(addprefix build/cov/bin/,berthd berth berth-shim berth-init)
 	@find build/cov -name '*.gcda' -delete
-	-@BERTHD=$(CURDIR)/build/cov/bin/berthd $(RUN) $(UNIT:build/release/%=build/cov/%) \
+	-@BERTHD=$(CURDIR)/build/cov/bin/berthd BERTH=$(CURDIR)/build/cov/bin/berth $(RUN) $(UNIT:build/release/%=build/cov/%) \
 		$(REPLAY:build/release/%=build/cov/%) $(if $(ALL),$(INTEG))
-	@tests/lib/coverage.py $(if $(V),-a) build/cov base storage gc auth server
+	@tests/lib/coverage.py $(if $(V),-a) build/cov base storage gc auth server runtime/image runtime/container runtime/bundle runtime/cli
 
 check-fault: ## fail and kill at every system call of the store
 	@$(MAKE) --no-print-directory MODE=fault fault-programs
@@ -58,6 +58,10 @@ check-fault: ## fail and kill at every system call of the store
 soak-crash: ## SIGKILL under load, 5,000 times
 	@$(MAKE) --no-print-directory all
 	@CRASHES=5000 tests/run -t 36000 tests/integ/61-crash.py
+
+soak-gc: ## collection beside clients and SIGKILLs, for 10 minutes
+	@$(MAKE) --no-print-directory all
+	@GC_SOAK_SECONDS=600 tests/run -t 3600 tests/integ/64-stress.py
 
 check-layers: ## the direction of dependencies
 	@etc/tools/check-layers.sh
@@ -92,9 +96,17 @@ fuzz-%: build/fuzz/%
 
 bench: deps-test all build/release/tests/bench/load ## speed beside peers and limits, in the same run
 	@etc/deps/apt.sh bench
-	@etc/deps/go-tools.sh build/tools --bench
 	@tests/bench/speed.py $(ROUNDS)
 	@tests/bench/auth.py $(ROUNDS)
 
+bench-import: deps-test all ## time and disk of an import, by link and by copy, beside cp and sha256sum
+	@etc/deps/apt.sh bench
+	@tests/bench/import.py $(ROUNDS)
+
 bench-scale: deps-test all build/release/tests/bench/load ## cost at 10^2, 10^4 and 10^6 tags
 	@tests/bench/scale.py $(ROUNDS)
+
+bench-gc: deps-test all build/release/tests/bench/load ## collection: rate, growth, what clients notice, space; beside distribution
+	@etc/deps/apt.sh bench
+	@etc/deps/go-tools.sh build/tools --bench
+	@tests/bench/gc.py $(ROUNDS)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Run the OCI runtime validation suite against berth-runtime: with the v1 hierarchies of this machine and those that can
-# be added (hugetlb, net_cls and net_prio), then with cgroup version 2 alone.  Prints TAP, one line a test of the suite;
-# what each said stays in build/conformance/runtime/.
+# be added (hugetlb, net_cls and net_prio), then with cgroup version 2 alone, then as an ordinary user with subordinate
+# ids and without cgroups.  Prints TAP, one line a test of the suite; what each said stays in build/conformance/runtime/.
 #
 # Everything happens in a mount namespace of its own, below a --root of its own.
-# usage: conformance/runtime/run.sh [RUNTIME [TEST...]]     CGROUPS="v1 v2" says which of the two
+# usage: conformance/runtime/run.sh [RUNTIME [TEST...]]     LAYOUTS="v1 v2 user" says which of them
 set -uo pipefail
 cd "$(dirname "$0")/../.." || exit 1
 
@@ -29,17 +29,20 @@ flock "$lock" || exit 1
 
 work=$(mktemp -d /tmp/runtime-suite.XXXXXX)
 chmod 755 "$work"
-mkdir "$work/state" "$work/tmp"
+mkdir "$work/state" "$work/tmp" "$work/suite"
+cp "$runtime" "$work/berth-runtime"
+mount --bind -o ro "$suite" "$work/suite" || exit 1 # read-only: it is below what is removed in the end
+as=() # what makes one the user who runs the tests: nothing for root
 
 # What a test left: containers, mounts, files.
 sweep() {
 	local id mount
 	for id in "$work"/state/*; do
-		[[ -e $id/state.json ]] && timeout 20 "$runtime" --root "$work/state" delete --force "${id##*/}" >/dev/null 2>&1
+		[[ -e $id/state.json ]] && timeout 20 "${as[@]}" "$work/berth-runtime" --root "$work/state" delete --force "${id##*/}" >/dev/null 2>&1
 	done
 	while read -r mount; do
 		umount -l "$mount"
-	done < <(awk -v top="$work/" 'index($5, top) == 1 { print $5 }' /proc/self/mountinfo | sort -r)
+	done < <(awk -v top="$work/" 'index($5, top) == 1 && index($5, top "suite") != 1 { print $5 }' /proc/self/mountinfo | sort -r)
 	rm -rf --one-file-system "$work"/tmp/*
 }
 
@@ -54,7 +57,7 @@ give_back() {
 	done
 	umount "$cgroups/hugetlb" "$cgroups/net_cls,net_prio" 2>/dev/null
 }
-trap 'sweep; give_back; rm -rf --one-file-system "$work"' EXIT
+trap 'cd /; sweep; give_back; umount -R -l "$work/suite"; rm -rf --one-file-system "$work"' EXIT
 
 # The suite calls its runtime without global options, and makes two mistakes of its own with its bundles: one that root
 # of a user namespace may not enter, and one without the program that config.json names.
@@ -68,10 +71,10 @@ if [ "\$1" = create ]; then
 	done
 	[ "\$bundle" = . ] || chmod 755 "\$bundle"
 	if [ ! -e "\$bundle/runtimetest" ] && grep -q '"/runtimetest"' "\$bundle/config.json" 2>/dev/null; then
-		cp "$suite/runtimetest" "\$bundle/"
+		cp "$work/suite/runtimetest" "\$bundle/"
 	fi
 fi
-exec "$runtime" --root "$work/state" "\$@"
+exec "$work/berth-runtime" --root "$work/state" "\$@"
 SH
 chmod 755 "$work/runtime"
 
@@ -105,6 +108,29 @@ use_v2() {
 	mount -t cgroup2 none "$cgroups"
 }
 
+# A name and subordinate ids for a user, who owns what the tests write to.
+use_user() {
+	local uid=64999 f
+	command -v setpriv newuidmap >/dev/null || return
+	for f in passwd group; do
+		sed '$a\' "/etc/$f" >"$work/$f"
+	done
+	echo "tester:x:$uid:$uid::$work/tmp:/bin/sh" >>"$work/passwd"
+	echo "tester:x:$uid:" >>"$work/group"
+	echo "tester:300000:65536" >"$work/subuid"
+	cp "$work/subuid" "$work/subgid"
+	for f in passwd group subuid subgid; do
+		[[ -e /etc/$f ]] || : >"/etc/$f"
+		mount --bind "$work/$f" "/etc/$f" || return
+	done
+	rm -rf "$work/state"
+	mkdir "$work/state"
+	cp "$work/suite/runtimetest" "$work/" # the suite gives its copies the owner of this one
+	chown "$uid:$uid" "$work/state" "$work/tmp" "$work/runtimetest"
+	mount --bind "$work/runtimetest" "$work/suite/runtimetest" || return
+	as=(setpriv --reuid $uid --regid $uid --clear-groups --inh-caps=-all)
+}
+
 # kernel_is MAJOR MINOR - or newer
 kernel_is() {
 	uname -r | awk -F. -v a="$1" -v b="$2" '{ exit !($1 > a || $1 == a && $2 >= b) }'
@@ -117,6 +143,7 @@ holds() {
 	case $1 in
 	any) return 0 ;;
 	v2) [[ $layout == v2 ]] ;;
+	user) [[ $layout == user ]] ;;
 	nores) ! ((caps >> 24 & 1)) ;;
 	nocfq) kernel_is 5 0 ;;
 	nokmem) kernel_is 5 16 ;;
@@ -138,7 +165,7 @@ reason() {
 
 # tries NAME - how often a test may be run: those that race with what they start get another chance
 tries() {
-	grep -qE "^$1 +0 +racy " "$expected" && echo 5 || echo 1
+	grep -qE "^$1 +0 +racy " "$expected" && echo 12 || echo 1
 }
 
 # verdict NAME STATUS - sets wrong (empty: passed) and good (assertions that hold)
@@ -172,7 +199,7 @@ run_suite() {
 	for name; do
 		number=$((number + 1))
 		for ((try = $(tries "$name"); try > 0; try--)); do
-			RUNTIME=$work/runtime TMPDIR=$work/tmp timeout -k 5 60 ./validation/"$name" \
+			RUNTIME=$work/runtime TMPDIR=$work/tmp "${as[@]}" timeout -k 5 60 ./validation/"$name" \
 				>"$dir/$name.tap" 2>"$dir/$name.err" </dev/null {lock}>&-
 			status=$?
 			verdict "$name" $status
@@ -194,19 +221,19 @@ run_suite() {
 	echo "# $layout: $passed passed, $failed failed, $expected_n expected to fail" | tee -a "$out/totals"
 }
 
-cd "$suite" || exit 1
+cd "$work/suite" || exit 1
 mkdir -p "$out"
 : >"$out/totals"
 mapfile -t tests < <(ls validation)
 (($#)) && tests=("$@")
 failed=0
-for layout in ${CGROUPS:-v1 v2}; do
-	[[ $layout == v2 || -e $cgroups/memory/cgroup.procs || -e $cgroups/pids/cgroup.procs ]] || {
+for layout in ${LAYOUTS:-v1 v2 user}; do
+	[[ $layout != v1 || -e $cgroups/memory/cgroup.procs || -e $cgroups/pids/cgroup.procs ]] || {
 		echo "1..0 # SKIP no v1 hierarchies here"
 		continue
 	}
 	"use_$layout" || {
-		echo "Bail out! cannot mount cgroups for $layout"
+		echo "Bail out! cannot prepare $layout"
 		exit 1
 	}
 	run_suite "$layout" "${tests[@]}"

@@ -38,6 +38,8 @@ forbid 'between clone and exec there is neither memory nor stdio' \
 forbid 'runtime/net looks at base only' '#include "(storage/|runtime/(oci|cli|image|shim)/)' runtime/net
 forbid 'storage changes disks through base/sys.h' \
 	'(^|[^_a-z])(fsync|fdatasync|renameat|linkat|unlinkat|openat|ftruncate|pwrite|mkdirat|fchmod|fchmodat) ?\(' storage
+forbid 'images change disks through base/sys.h' \
+	'(^|[^_a-z])(fsync|fdatasync|syncfs|renameat2?|linkat|unlinkat|openat2?|ftruncate|pwrite|mkdirat|mknodat|symlinkat|fchmod|fchmodat|fchownat|utimensat|setxattr|fsetxattr) ?\([^0-9]' runtime/image
 only '<lmdb.h>' storage/kv.c
 only '<jansson.h>' base/jv.c
 only '<openssl/' base/base64.c base/hash.c base/secret.c tests/bench/load.c
@@ -47,8 +49,11 @@ only '<cjose/' auth/jose.c
 only '<gnutls/' server/tls.c
 only '<yaml.h>' server/conf_file.c
 only '<seccomp.h>' runtime/oci/seccomp/compile.c server/confine.c
+only '<archive' runtime/image/tar.c
+only '<isa-l/' runtime/image/inflate.c
+only '<zstd.h>' runtime/image/zstd.c
 only '<systemd/' runtime/systemd/main.c
-only '<curl/' auth/fetch.c
+only '<curl/' auth/fetch.c runtime/image/transfer.c
 only '<ldap.h>' auth/directory.c
 only '<linux/landlock.h>' server/confine.c
 exit $bad

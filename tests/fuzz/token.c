@@ -32,21 +32,19 @@ static void read_claims(const struct jv *payload)
 
 static void map_claims(const struct jv *payload)
 {
-	static struct jv *doc;
-	static struct claimmap *map;
+	AUTO_JV *doc = jv_pack("{s:[{s:{s:s},s:s,s:[s,s]},{}]}", "map", "when", "a/b", "*", "name",
+			       "${sub}", "groups", "x-${c}", "${groups}");
 	AUTO_IDENTITY *id = NULL;
+	struct claimmap *map = NULL;
 	struct form f;
 	struct err e;
 
-	if (!map) {
-		doc = jv_pack("{s:[{s:{s:s},s:s,s:[s,s]},{}]}", "map", "when", "a/b", "*", "name",
-			      "${sub}", "groups", "x-${c}", "${groups}");
-		form_open(&f, "map", doc);
-		if (claimmap_read(&f, &map, &e) != ERR_OK)
-			abort();
-	}
+	form_open(&f, "map", doc);
+	if (claimmap_read(&f, &map, &e) != ERR_OK)
+		abort();
 	if (claimmap_identify(map, payload, "p", 0, &id, &e) == ERR_OK && !name_is_valid(id->name))
 		abort();
+	claimmap_free(&map);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

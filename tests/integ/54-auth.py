@@ -160,6 +160,8 @@ def tree(root):
 @case("AUTH-11: a push by nobody leaves no file, session or row, and two lines")
 def noise(w):
     with w.filled() as d:
+        d.stop()  # so that what the store notes for itself some time after a push is noted
+        d.start()
         before, log = tree(d.root), len(d.log_text().splitlines())
         catalog = get(d, "/v2/_catalog", r.basic("alice:secret")).body
         rows = d.admin("fsck")[-1]["rows"]
@@ -202,6 +204,46 @@ def second(w):
         same("a manifest over a blob that is not there", (404, ["MANIFEST_BLOB_UNKNOWN"]) if a.status == 404 else (400, a.codes()),
              (a.status, a.codes()))
         same("the catalog", ["home/bob/a", "public/a"], get(d, "/v2/_catalog", bob).json()["repositories"])
+
+
+@case("AUTH-10: no account is there that nobody made")
+def defaults(w):
+    with w.filled("--auth.throttle.failures=1000") as d:
+        for name in ("admin", "root", "berth", "berthd", "registry", "docker", "test", "guest", "user", "administrator", "harbor", "oauth2",
+                     "token"):
+            for password in (name, "", "admin", "password", "changeme", "12345", "Harbor12345"):
+                same(f"{name}:{password}", 401, get(d, "/v2/", r.basic(f"{name}:{password}")).status)
+
+
+@case("a password that is typed is asked for twice and not shown; one from stdin is a line")
+def typed(w):
+    def talk(*lines, user="dora"):
+        pid, fd = os.forkpty()
+        if pid == 0:
+            os.execv(r.BERTHD, [r.BERTHD, "user", "add", user, f"--auth.htpasswd={w.users}", "--cost=5"])
+        seen = b""
+        with contextlib.suppress(OSError):  # how a terminal ends
+            for line in (*lines, None):
+                while not seen.endswith(b": ") if line is not None else True:
+                    if not (got := os.read(fd, 1024)):
+                        break
+                    seen += got
+                if line is not None:
+                    os.write(fd, line.encode() + b"\n")
+                    seen += b"|"
+        os.close(fd)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen
+
+    status, seen = talk("typed secret", "typed secret")
+    same("added", (0, False, True), (status, b"typed" in seen, b"again" in seen))
+    status, seen = talk("one", "two", user="eve")
+    same("not the same", (2, True), (status, b"not the same" in seen))
+    with w.daemon() as d:
+        same("it works", 200, get(d, "/v2/", r.basic("dora:typed secret")).status)
+        same("and nobody else was made", 401, get(d, "/v2/", r.basic("eve:one")).status)
+    listed = subprocess.run([r.BERTHD, "user", "ls", f"--auth.htpasswd={w.users}"], capture_output=True, text=True, check=True).stdout
+    same("listed", True, "dora" in listed.split() and "eve" not in listed.split())
+    subprocess.run([r.BERTHD, "user", "rm", "dora", f"--auth.htpasswd={w.users}"], check=True, stdout=subprocess.DEVNULL)
 
 
 @case("AUTH-13: forty wrong at once are slowed down; the right one from elsewhere is not")

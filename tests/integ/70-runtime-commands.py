@@ -44,6 +44,17 @@ def not_before(box):
     wait_until("the program runs", lambda: os.path.exists(bundle + "/rootfs/ran"))
 
 
+@case("once start has come back the container is no longer created")
+def at_once(box):
+    bundle = box.bundle(SLEEP)
+    for _ in range(50):
+        name = box.id()
+        box.rt("create", "--bundle", bundle, name)
+        box.rt("start", name)
+        same("status", "running", box.status(name))
+        box.rt("delete", "--force", name)
+
+
 @case("state: the fields that callers parse")
 def state(box):
     def change(c):

@@ -33,6 +33,8 @@ class Worker:
         self.number = number
         self.random = random.Random(SEED * 1000 + number)
         self.bundle = box.bundle("sleep 100000", self.config)
+        self.errors = os.path.join(self.bundle, "stderr")
+        open(self.errors, "w").close()
         self.killed = self.whole = 0
 
     def config(self, c):
@@ -46,8 +48,9 @@ class Worker:
 
     def command(self, *args):
         """The exit status; None if the runtime was killed before it came to its end."""
-        child = subprocess.Popen([self.box.runtime, "--root", self.box.state, *args], stdin=subprocess.DEVNULL,
-                                 stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with open(self.errors, "w") as errors:
+            child = subprocess.Popen([self.box.runtime, "--root", self.box.state, *args], stdin=subprocess.DEVNULL,
+                                     stdout=subprocess.DEVNULL, stderr=errors)
         try:
             if self.random.random() < 0.25:
                 try:
@@ -74,7 +77,8 @@ class Worker:
         if status == 0:
             self.whole += 1
         elif status is not None:  # "delete" right after "kill" may come too soon; all else must succeed
-            assert step[0] == "delete", f"{step}: exit status {status}"
+            with open(self.errors) as f:
+                assert step[0] == "delete", f"{step}: exit status {status}\n{f.read()}"
         p = self.box.rt("delete", "--force", name)
         same("delete --force says", "", p.stderr)
         same("state afterwards", 1, self.box.rt("state", name, rc=None).returncode)

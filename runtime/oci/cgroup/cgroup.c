@@ -79,6 +79,19 @@ static bool is_used(const struct layout *l, const struct hierarchy *h, const str
 	return !h->is_v2 || l->is_unified || wants_v2(l, s->linux_.resources);
 }
 
+/*
+ * In a user namespace no device can be made, and those that are there were bound by us, so rules about devices say
+ * nothing that is not so already.  Every generator of config.json writes some.
+ */
+static bool needs_no_group(const struct spec *s)
+{
+	const struct spec_resources *r = s->linux_.resources;
+
+	return !r || (spec_has_namespace(s, NS_USER) && !r->memory && !r->cpu && !r->pids &&
+		      !r->block_io && !r->hugepage_limits.n && !r->network && !r->rdma.n &&
+		      !r->unified.n);
+}
+
 static size_t missing_of(const struct cgroup_dir *d)
 {
 	size_t n = strlen(d->path), there = n;
@@ -110,7 +123,7 @@ enum err_kind cgroup_plan(const struct layout *l, const struct spec *s, const ch
 	if (want && !want[strspn(want, "/")])
 		return err_set(e, ERR_INVALID, __func__,
 			       "linux.cgroupsPath: the root group is nobody's to give");
-	ret->is_optional = !want && !s->linux_.resources;
+	ret->is_optional = !want && needs_no_group(s);
 	for (size_t i = 0; i < l->n; i++) {
 		const struct hierarchy *h = &l->v[i];
 		struct cgroup_dir *d = &ret->dirs[ret->n];

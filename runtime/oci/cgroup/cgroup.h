@@ -29,7 +29,8 @@ struct cgroup {
 	struct cgroup_dir dirs[HIERARCHIES_MAX];
 	size_t n;
 	bool is_unified;
-	bool is_optional; /* nothing was asked for: a caller who may not make groups goes without */
+	bool
+	    is_optional; /* nothing was asked for that needs one: who may not make groups goes without */
 	const char *unit; /* of systemd, which made the group; NULL without it */
 	const char *slice;
 };

@@ -31,7 +31,7 @@ static const struct opt global_opts[] = {
 	  "let systemd make cgroups; cgroupsPath is slice:prefix:name" },
 	{ "cgroup-manager", 0, OPT_TEXT, G(cgroup_manager), "cgroupfs or systemd" },
 	{ "debug", 0, OPT_FLAG, G(debug), "log more" },
-	{ "criu", 0, OPT_TEXT, G(criu), "ignored: criu is taken from the PATH" },
+	{ "criu", 0, OPT_TEXT, G(criu), "program that checkpoints and restores (criu)" },
 	{ "rootless", 0, OPT_TEXT, G(rootless), "ignored: what is allowed is found out" },
 	{ "help", 'h', OPT_FLAG, G(help), "show this text" },
 	{ "version", 'v', OPT_FLAG, G(version), "show the versions" },
@@ -249,6 +249,7 @@ static enum err_kind prepare(struct cli *c, const struct global_options *g, stru
 		return err_set(e, ERR_INVALID, __func__,
 			       "XDG_RUNTIME_DIR is not set: --root DIR says where state is kept");
 	c->rt.helper = self_helper_path(&c->arena);
+	c->criu = g->criu;
 	return ERR_OK;
 }
 

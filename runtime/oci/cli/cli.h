@@ -16,6 +16,7 @@
 struct cli {
 	struct runtime rt;
 	struct arena arena; /* for the whole of one command */
+	const char *criu;   /* --criu, or NULL */
 	char **args;        /* what are no options */
 	size_t args_n;
 	void *options; /* of the command */

@@ -5,34 +5,18 @@
 
 #include "base/fd.h"
 #include "runtime/oci/cli/cli.h"
+#include "runtime/oci/run/ids.h"
 
 #define OUTPUT_MAX (16u * 1024 * 1024)
-#define PASSWD_BYTES_MAX (1024u * 1024)
 
 extern char **environ;
 
 static const struct opt no_opts[] = { OPTS_END };
 
-/* The name of a user by passwd(5), else the number. */
 static void owner_name(uint32_t uid, char *buf, size_t cap)
 {
-	AUTO_SBUF b;
-	struct err ignored;
-	struct str rest, line, name, field;
-	uint64_t id;
-
-	(void)snprintf(buf, cap, "#%u", uid);
-	sbuf_init(&b, PASSWD_BYTES_MAX);
-	if (fd_read_file(AT_FDCWD, "/etc/passwd", &b, &ignored) != ERR_OK)
-		return;
-	for (rest = (struct str){ b.p, b.n }; rest.n;) {
-		(void)str_cut(rest, '\n', &line, &rest);
-		if (str_cut(line, ':', &name, &line) && str_cut(line, ':', &field, &line) &&
-		    scan_u64(&line, UINT32_MAX, &id) && id == uid) {
-			(void)str_copy(name, buf, cap);
-			return;
-		}
-	}
+	if (!ids_user_name(uid, buf, cap))
+		(void)snprintf(buf, cap, "#%u", uid);
 }
 
 static struct jv *annotations_of(const struct state *s)

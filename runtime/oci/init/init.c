@@ -257,6 +257,13 @@ static int do_finish(struct init *in, const struct step *s UNUSED)
 {
 	int r = init_prepare_exec(in);
 
+	/*
+	 * While somebody listens the container counts as created.  exec closes both sockets, in no order that one could
+	 * rely on: start must not hear of its end before that is over.
+	 */
+	if (in->listen >= 0)
+		(void)close(in->listen);
+	in->listen = -1;
 	return r < 0 ? r : sync_send(in->start, SYNC_EXEC, 0);
 }
 

@@ -122,7 +122,7 @@ static enum err_kind read_spec(struct creation *cr, struct sbuf *text, const cha
 	if (k == ERR_OK)
 		k = add_user_namespace(cr, e);
 	if (k == ERR_OK)
-		k = check_terminal(cr, e);
+		k = cr->o->restore ? criu_check_restore(&cr->spec, e) : check_terminal(cr, e);
 	if (k != ERR_OK)
 		return k;
 	po->id = id;
@@ -214,7 +214,7 @@ static enum err_kind make_cgroups(struct creation *cr, struct err *e)
 		return ERR_OK; /* systemd makes the group around the process */
 	cr->made_cgroup = true;
 	k = cgroup_make(cg, e);
-	if (k == ERR_OK && cr->spec.linux_.resources)
+	if (k == ERR_OK && cr->spec.linux_.resources && !(cg->is_optional && cg->n == 0))
 		k = cgroup_apply(cg, cr->spec.linux_.resources, cr->arena, e);
 	return k;
 }
@@ -327,6 +327,19 @@ static enum err_kind serve(struct creation *cr, struct err *e)
 	return k;
 }
 
+static enum err_kind restore(struct creation *cr, struct err *e)
+{
+	struct state *st = &cr->c->state;
+	enum err_kind k = criu_restore(cr->o->restore, &cr->spec, cr->c, cr->arena, &st->pid, e);
+
+	if (k != ERR_OK)
+		return k;
+	cr->launch.pid = st->pid;
+	if (!process_start_time(st->pid, &st->start_time))
+		return err_set(e, ERR_IO, __func__, "the restored process is gone");
+	return commit(cr, e);
+}
+
 static enum err_kind make(struct creation *cr, const struct sbuf *config, struct err *e)
 {
 	struct container *c = cr->c;
@@ -337,6 +350,8 @@ static enum err_kind make(struct creation *cr, const struct sbuf *config, struct
 		k = record(cr, config, e);
 	if (k == ERR_OK)
 		k = make_cgroups(cr, e);
+	if (cr->o->restore)
+		return k == ERR_OK ? restore(cr, e) : k;
 	if (k == ERR_OK)
 		k = open_sockets(cr, e);
 	if (k == ERR_OK)

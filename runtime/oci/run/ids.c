@@ -164,25 +164,23 @@ enum err_kind ids_make_userns(const spec_id_maps *uids, const spec_id_maps *gids
 
 /* ---- defaults ---- */
 
-static void user_name(uid_t uid, char *buf, size_t cap)
+bool ids_user_name(uid_t uid, char *buf, size_t cap)
 {
 	AUTO_SBUF b;
 	struct err ignored;
 	struct str rest, line, name, field;
 	uint64_t id;
 
-	(void)snprintf(buf, cap, "%u", uid);
 	sbuf_init(&b, SUBIDS_BYTES_MAX);
 	if (fd_read_file(AT_FDCWD, "/etc/passwd", &b, &ignored) != ERR_OK)
-		return;
+		return false;
 	for (rest = (struct str){ b.p, b.n }; rest.n;) {
 		(void)str_cut(rest, '\n', &line, &rest);
 		if (str_cut(line, ':', &name, &line) && str_cut(line, ':', &field, &line) &&
-		    scan_u64(&line, UINT32_MAX, &id) && id == uid) {
-			(void)str_copy(name, buf, cap);
-			return;
-		}
+		    scan_u64(&line, UINT32_MAX, &id) && id == uid)
+			return str_copy(name, buf, cap);
 	}
+	return false;
 }
 
 /* The first range of subuid(5): "name:first:count", the name may be a number. */
@@ -231,7 +229,8 @@ enum err_kind ids_default_maps(const struct host *h, struct arena *a, spec_id_ma
 	char name[256];
 	enum err_kind k;
 
-	user_name(h->euid, name, sizeof(name));
+	if (!ids_user_name(h->euid, name, sizeof(name)))
+		(void)snprintf(name, sizeof(name), "%u", h->euid);
 	k = default_map("/etc/subuid", name, h->euid, h->euid, a, uids, e);
 	return k == ERR_OK ? default_map("/etc/subgid", name, h->euid, h->egid, a, gids, e) : k;
 }

@@ -17,6 +17,9 @@ MUST_CHECK enum err_kind ids_write_maps(pid_t pid, const char *uid_map, const ch
 MUST_CHECK enum err_kind ids_make_userns(const spec_id_maps *uids, const spec_id_maps *gids,
 					 int *ret, struct err *e);
 
+/* The name of a user by passwd(5); false without one. */
+bool ids_user_name(uid_t uid, char *buf, size_t cap);
+
 /* For an ordinary user whose config.json has no user namespace: root is the user, then the subordinate ids. */
 MUST_CHECK enum err_kind ids_default_maps(const struct host *h, struct arena *a, spec_id_maps *uids,
 					  spec_id_maps *gids, struct err *e);

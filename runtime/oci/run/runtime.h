@@ -7,6 +7,7 @@
 #pragma once
 
 #include "runtime/oci/plan/build.h"
+#include "runtime/oci/run/criu.h"
 #include "runtime/oci/state/container.h"
 
 /* What holds for all commands. */
@@ -25,10 +26,11 @@ struct create_options {
 	int console_fd; /* instead of a path: of `run` in the foreground; -1 */
 	bool no_pivot, no_new_keyring, detaches;
 	unsigned preserve_fds;
-	struct sbuf *dry_run; /* takes the plan, and nothing is done; or NULL */
+	struct sbuf *dry_run;               /* takes the plan, and nothing is done; or NULL */
+	const struct criu_options *restore; /* the process comes from a checkpoint; or NULL */
 };
 
-/* On success *c is locked, its process waits for start, and *ret_pid is a child of ours. */
+/* On success *c is locked, its process is a child of ours, and waits for start (but runs if it was restored). */
 MUST_CHECK enum err_kind runtime_create(struct runtime *rt, const char *id,
 					const struct create_options *o, struct arena *a,
 					struct container *c, struct err *e);

@@ -209,6 +209,12 @@ enum err_kind container_save(struct container *c, struct err *e)
 }
 
 /* state.json goes first: without it the container does not exist any more (S1). */
+static void remove_entry(int dir, const char *name)
+{
+	if (unlinkat(dir, name, 0) < 0 && errno == EISDIR)
+		(void)unlinkat(dir, name, AT_REMOVEDIR); /* criu's place for a root */
+}
+
 enum err_kind container_remove(struct container *c, struct err *e)
 {
 	int again = openat(c->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -218,7 +224,7 @@ enum err_kind container_remove(struct container *c, struct err *e)
 	(void)unlinkat(c->dir, STATE_NAME, 0);
 	while (d && (entry = readdir(d))) {
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
-			(void)unlinkat(c->dir, entry->d_name, 0);
+			remove_entry(c->dir, entry->d_name);
 	}
 	if (d)
 		(void)closedir(d);
