@@ -31,7 +31,7 @@ build/fuzz/cni_%: tests/fuzz/cni_%.c $(NET_SOURCES) $(wildcard base/*.c)
 	$(Q)clang-14 $(LANG_FLAGS) -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $(filter %.c,$^) $(LIBS)
 
 # The integration tests run in network namespaces of their own; also with a berth-net that has sanitizers.
-NET_INTEG := $(sort $(wildcard tests/integ/9*-*.py))
+NET_INTEG := $(sort $(wildcard tests/integ/*-network-*.py))
 INTEG := $(filter-out $(NET_INTEG),$(INTEG))
 NET_UNIT := $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/unit/test_cni_*.c))
 

@@ -67,7 +67,7 @@ def enter():
     if not os.path.exists(f"{PLUGINS['go']}/bridge"):
         skip_all(f"no plugins in {PLUGINS['go']}: etc/deps/go-tools.sh build/tools")
     # What all of it needs of the kernel; a place without it says which.
-    probe = ("ip link add b type bridge && ip link add v type veth peer name w && nft add table ip t && "
+    probe = ("ip link add probe0 type bridge && ip link add probe1 type veth peer name probe2 && nft add table ip probe && "
              "iptables -t nat -L -n && ip6tables -t nat -L -n")
     p = sh("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "sh", "-c", probe, rc=None)
     if p.returncode != 0:
