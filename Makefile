@@ -120,8 +120,8 @@ $(O)/tests/bench/load: $(O)/tests/bench/load.o
 -include $(shell find build/$(MODE) -name '*.d' 2>/dev/null)
 
 include runtime/runtime.mk
-include runtime/runner.mk
 include runtime/net/net.mk
+include runtime/runner.mk
 include tests/tests.mk
 
 install: all ## install below DESTDIR and PREFIX

@@ -13,7 +13,7 @@ all: $(BIN)/berth $(BIN)/berth-shim $(BIN)/berth-init
 
 $(O)/runtime/cli/ctl.o: EXTRA = -DBERTH_LIBEXEC='"$(LIBEXEC)"'
 
-$(BIN)/berth: $(CLI) $(RUNNER) $(STORAGE) $(BASE)
+$(BIN)/berth: $(CLI) $(RUNNER) $(NET) $(STORAGE) $(BASE)
 	@mkdir -p $(@D)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(RUNNER_LIBS) $(LIBS)

@@ -1,11 +1,12 @@
 /* run, create: a container made of an image. */
 #include "base/quantity.h"
 #include "runtime/cli/attach.h"
+#include "runtime/cli/network_run.h"
 
 struct run_args {
 	struct make_options make;
 	bool interactive, terminal, detach;
-	const char *pull, *restart, *log_driver, *network;
+	const char *pull, *restart, *log_driver;
 	const char *stop_timeout, *health_interval, *health_timeout, *health_start;
 	struct text_list log_opts;
 	const char *cidfile;
@@ -14,6 +15,7 @@ struct run_args {
 #define A(m) offsetof(struct run_args, m)
 #define M(m) offsetof(struct run_args, make.m)
 #define B(m) offsetof(struct run_args, make.bundle.m)
+#define N(m) offsetof(struct run_args, make.network.m)
 
 /* clang-format off */
 #define MAKE_OPTS \
@@ -52,12 +54,22 @@ struct run_args {
 	{ "pids-limit", 0, OPT_COUNT, B(pids_max), "NUMBER", "how many processes" }, \
 	{ "sysctl", 0, OPT_TEXTS, B(sysctls), "NAME=VALUE", "parameter of the kernel, for the container" }, \
 	/* namespaces */ \
-	{ "network", 0, OPT_TEXT, A(network), "none|host|ns:PATH", "network (none)" }, \
-	{ "net", 0, OPT_TEXT, A(network), "none|host|ns:PATH", "the same" }, \
+	{ "network", 0, OPT_TEXTS, N(networks), "NAME|none|host|pasta|container:ID|ns:PATH", "network (none)" }, \
+	{ "net", 0, OPT_TEXTS, N(networks), "NAME|...", "the same" }, \
 	{ "pid", 0, OPT_TEXT, B(pid), "host|ns:PATH", "processes" }, \
 	{ "ipc", 0, OPT_TEXT, B(ipc), "host|ns:PATH", "shared memory and queues" }, \
 	{ "uts", 0, OPT_TEXT, B(uts), "host", "host name" }, \
 	{ "cgroupns", 0, OPT_TEXT, B(cgroupns), "host|private", "sight of control groups" }, \
+	/* on networks by name */ \
+	{ "publish", 'p', OPT_TEXTS, N(publish), "[IP:]PORT:PORT[/PROTOCOL]", "a port of the host for one of the container" }, \
+	{ "ip", 0, OPT_TEXTS, N(ips), "IP", "address on the first network" }, \
+	{ "ip6", 0, OPT_TEXTS, N(ips), "IP", "the same" }, \
+	{ "mac-address", 0, OPT_TEXT, N(mac), "MAC", "MAC address on the first network" }, \
+	{ "dns", 0, OPT_TEXTS, N(dns), "IP", "name server" }, \
+	{ "dns-search", 0, OPT_TEXTS, N(dns_searches), "DOMAIN", "domain to look for names in" }, \
+	{ "dns-option", 0, OPT_TEXTS, N(dns_options), "OPTION", "option of the resolver" }, \
+	{ "add-host", 0, OPT_TEXTS, N(hosts), "NAME:IP", "line of the hosts file; host-gateway is the host" }, \
+	{ "network-alias", 0, OPT_TEXTS, N(aliases), "NAME", "one more name on the networks" }, \
 	/* the container */ \
 	{ "name", 0, OPT_TEXT, M(name), "NAME", "name of the container" }, \
 	{ "label", 'l', OPT_TEXTS, B(labels), "NAME[=VALUE]", "label" }, \
@@ -155,16 +167,6 @@ static enum err_kind take_stop_timeout(struct run_args *a, struct err *e)
 	return ERR_OK;
 }
 
-static enum err_kind take_network(struct run_args *a, struct err *e)
-{
-	const char *n = a->network ? a->network : "none";
-
-	a->make.bundle.network = n;
-	if (strcmp(n, "none") == 0 || strcmp(n, "host") == 0 || str_starts(str_of(n), STR("ns:")))
-		return ERR_OK;
-	return err_set(e, ERR_UNSUPPORTED, __func__, "--network %.60s: none, host or ns:PATH", n);
-}
-
 /* What follows the image is the command. */
 static enum err_kind take_args(struct cli *c, struct run_args *a, struct err *e)
 {
@@ -199,8 +201,6 @@ static enum err_kind take_all(struct cli *c, struct run_args *a, struct err *e)
 	if (k == ERR_OK)
 		k = take_log(c, a, e);
 	if (k == ERR_OK)
-		k = take_network(a, e);
-	if (k == ERR_OK)
 		k = take_stop_timeout(a, e);
 	if (k == ERR_OK)
 		k = take_time(a->health_interval, "health-interval", &m->health_interval_ms, e);
@@ -233,6 +233,8 @@ static enum err_kind make(struct cli *c, struct ctl *t, struct container *ret, s
 
 	if (k == ERR_OK)
 		k = ctl_open(c, t, e);
+	if (k == ERR_OK)
+		k = network_choose(t, &a->make.network, &a->make.bundle.network, e);
 	if (k == ERR_OK)
 		k = ctl_make(t, &a->make, ret, e);
 	return k == ERR_OK ? write_cidfile(a, ret, e) : k;

@@ -130,6 +130,35 @@ enum err_kind ctl_signal_orphan(const struct status *s, int sig, bool wait, stru
 	return ERR_OK;
 }
 
+/* net_down of the record; what fails is known to networks for the next time. */
+static void take_networks_down(const struct container *c)
+{
+	const char *argv[NETWORK_ARGS_MAX];
+	const struct text_list *command = &c->record.net_down;
+	struct err ignored;
+	AUTO_CLOSE null = -1;
+	pid_t pid;
+
+	if (command->n == 0 || command->n >= NETWORK_ARGS_MAX)
+		return;
+	for (size_t i = 0; i < command->n; i++)
+		argv[i] = command->v[i];
+	argv[command->n] = NULL;
+	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (spawn_runtime(argv, null, &pid, &ignored) == ERR_OK)
+		(void)waitpid(pid, NULL, 0);
+}
+
+/* What a shim that was killed would have done at the end; there may be nothing. */
+static void clean_up(struct ctl *t, struct container *c)
+{
+	static const char *const delete[] = { "delete", "--force", NULL };
+	struct err ignored;
+
+	(void)!ctl_runtime(t, c, delete, NULL, &ignored);
+	take_networks_down(c);
+}
+
 static enum err_kind stop_orphan(struct ctl *t, struct container *c, struct status *s,
 				 uint64_t timeout_ms, struct err *e)
 {
@@ -148,6 +177,7 @@ static enum err_kind stop_orphan(struct ctl *t, struct container *c, struct stat
 		k = ctl_runtime(t, c, delete, NULL, e);
 	if (k != ERR_OK)
 		return k;
+	take_networks_down(c);
 	s->phase = PHASE_EXITED;
 	s->pid = 0;
 	s->health = HEALTH_NONE;
@@ -385,11 +415,9 @@ enum err_kind ctl_read_json(const struct container *c, const char *name, struct 
 /* The caller holds the container's lock. */
 enum err_kind ctl_start(struct ctl *t, struct container *c, int *ret_attached, struct err *e)
 {
-	static const char *const delete[] = { "delete", "--force", NULL };
 	AUTO_IMAGES *im = NULL;
 	AUTO_CLOSE guard = -1;
 	struct status now;
-	struct err ignored;
 	bool supervised;
 	enum err_kind k = status_now(c->dir, &now, &supervised, e);
 
@@ -410,7 +438,7 @@ enum err_kind ctl_start(struct ctl *t, struct container *c, int *ret_attached, s
 	if (k != ERR_OK)
 		return k;
 	if (now.phase != PHASE_CREATED && !now.exit_is_known) /* what a shim that was killed left */
-		(void)!ctl_runtime(t, c, delete, NULL, &ignored);
+		clean_up(t, c);
 	return start_shim(t, c, ret_attached, e);
 }
 
@@ -463,9 +491,7 @@ enum err_kind ctl_remove_ended(struct ctl *t, struct container *c, struct err *e
 
 enum err_kind ctl_remove(struct ctl *t, struct container *c, bool force, struct err *e)
 {
-	static const char *const delete[] = { "delete", "--force", NULL };
 	struct status now;
-	struct err ignored;
 	bool supervised;
 	enum err_kind k = status_now(c->dir, &now, &supervised, e);
 
@@ -478,8 +504,7 @@ enum err_kind ctl_remove(struct ctl *t, struct container *c, bool force, struct 
 		if (k == ERR_OK && !shim_wait_gone(c->dir, SHIM_GONE_MS))
 			k = err_set(e, ERR_IO, __func__, "the container's shim does not end");
 	} else if (k == ERR_OK && now.phase != PHASE_CREATED && !now.exit_is_known) {
-		(void)!ctl_runtime(t, c, delete, NULL,
-				   &ignored); /* a shim that was killed did not */
+		clean_up(t, c); /* a shim that was killed did not */
 	}
 	return k == ERR_OK ? ctl_remove_ended(t, c, e) : k;
 }

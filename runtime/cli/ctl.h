@@ -32,8 +32,15 @@ MUST_CHECK enum err_kind ctl_prune(struct ctl *t, struct images *im, struct prun
 
 enum pull_policy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER };
 
+/* As they were typed; network_run.h makes something of them. */
+struct network_options {
+	struct text_list networks, publish, ips, dns, dns_searches, dns_options, hosts, aliases;
+	const char *mac;
+};
+
 struct make_options {
 	struct bundle_options bundle;
+	struct network_options network;
 	struct registry_args registry;
 	const char *image, *name, *platform;
 	const char *rootfs; /* a directory in place of an image; NULL */

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/quantity.h"
 #include "runtime/cli/ctl.h"
+#include "runtime/cli/network_run.h"
 #include "runtime/container/overlay.h"
 
 #define STOP_TIMEOUT_MS 10000
@@ -359,6 +360,11 @@ static enum err_kind fill(struct ctl *t, const struct make_options *o, const str
 		k = put_json(c->dir, "config.json", b.config, e);
 	if (k == ERR_OK)
 		k = fill_record(o, i, &b, &c->record, e);
+	if (k == ERR_OK && strcmp(c->record.network, "private") == 0)
+		k = network_commands(
+		    t, &o->network, b.hostname,
+		    arena_printf(&t->c->arena, "%s/containers/%s/etc", t->cs.root, c->record.id),
+		    &c->record, e);
 	if (k == ERR_OK && c->record.health.command.n)
 		k = put_health_process(c, b.config, e);
 	if (k == ERR_OK)

@@ -43,10 +43,11 @@ struct record {
 	uint64_t log_bytes_max, log_files_max;
 	struct health_check health;
 	const char *network; /* "none", "host", or for whom net_up and net_down are */
-	/*
+			     /*
 	 * Programs with arguments that attach and detach networks, run by the shim: the first between create and start,
 	 * with the pid of the container's process as a last argument; the second after its end, and again when in doubt.
 	 */
+#define NETWORK_ARGS_MAX 1024
 	struct text_list net_up, net_down;
 };
 

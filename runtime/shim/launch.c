@@ -17,6 +17,7 @@
 int mount(const char *source, const char *target, const char *type, unsigned long flags,
 	  const void *data);
 
+#define NETWORK_LOG "network.log"
 #define RUNTIME_LOG "runtime.log"
 #define LOG_MAX (64u * 1024)
 #define PATH_TEXT_MAX 4200
@@ -450,31 +451,56 @@ static void find_cgroup(struct shim *s)
 	}
 }
 
+/* The last line of what it wrote, without "berth: " in front. */
+static enum err_kind told_network_failure(int log, const char *program, struct err *e)
+{
+	const struct str prefix = STR("berth: ");
+	struct str rest, line, last = { NULL, 0 };
+	AUTO_SBUF b;
+	struct err ignored;
+
+	sbuf_init(&b, LOG_MAX);
+	(void)lseek(log, 0, SEEK_SET);
+	if (fd_read_rest(log, &b, "network log", &ignored) == ERR_OK)
+		for (rest = (struct str){ b.p ? b.p : "", b.n }; rest.n;) {
+			(void)str_cut(rest, '\n', &line, &rest);
+			last = line.n ? line : last;
+		}
+	if (last.n == 0)
+		return err_set(e, ERR_IO, __func__, "%s failed, and does not say why", program);
+	if (str_starts(last, prefix))
+		last = (struct str){ last.p + prefix.n, last.n - prefix.n };
+	return err_set(e, ERR_IO, __func__, "%.*s", (int)MIN(last.n, (size_t)200), last.p);
+}
+
 /* Programs of networks, with the pid in whose namespace the container is. */
 static enum err_kind run_network(struct shim *s, const struct text_list *command, struct err *e)
 {
-	const char *argv[RUNTIME_ARGS_MAX];
+	const char *argv[NETWORK_ARGS_MAX];
 	char pid[16];
 	size_t n = 0;
-	struct child c = { .argv = argv, .in = -1, .out = -1, .err = -1, .mount = -1 };
+	AUTO_CLOSE log = -1;
+	struct child c = { .argv = argv, .in = -1, .out = -1, .mount = -1 };
 	pid_t child;
 	int status = 0;
 	enum err_kind k;
 
 	if (command->n == 0)
 		return ERR_OK;
-	for (; n < command->n && n < RUNTIME_ARGS_MAX - 2; n++)
+	if (command->n > NETWORK_ARGS_MAX - 2)
+		return err_set(e, ERR_TOO_LARGE, __func__, "too many options of networks");
+	for (; n < command->n; n++)
 		argv[n] = command->v[n];
 	(void)snprintf(pid, sizeof(pid), "%d", (int)s->sessions[0].pid);
 	argv[n++] = pid;
 	argv[n] = NULL;
-	k = spawn(&c, &child, e);
+	k = fd_open_at(s->state, NETWORK_LOG, O_RDWR | O_CREAT | O_TRUNC, 0600, &log, e);
+	c.err = log;
+	if (k == ERR_OK)
+		k = spawn(&c, &child, e);
 	if (k == ERR_OK)
 		k = wait_for(child, &status, e);
-	if (k == ERR_OK && status != 0)
-		k = err_set(e, ERR_IO, __func__, "the network could not be set up: %s failed",
-			    command->v[0]);
-	return k;
+	return k == ERR_OK && status != 0 ? told_network_failure(log, command->v[0], e) : k;
 }
 
 static enum err_kind start(struct shim *s, struct err *e)

@@ -83,7 +83,7 @@ def prepare_host():
     for place in ("/run", "/var/lib/cni", "/etc/cni"):
         os.makedirs(place, exist_ok=True)
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", place], check=True)
-    subprocess.run(["mount", "-t", "sysfs", "sysfs", "/sys"], check=True)
+    mount_sys()
     for name, value in HOST_SYSCTLS.items():  # which the machine's own may differ from
         path = pathlib.Path("/proc/sys/net") / name
         if path.exists():
@@ -91,6 +91,17 @@ def prepare_host():
     os.makedirs("/etc/cni/net.d")
     os.makedirs("/run/lock", exist_ok=True)
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
+
+
+def mount_sys():
+    """/sys of this network namespace, with the machine's control groups."""
+    kept = "/run/cgroup"
+    os.makedirs(kept)
+    subprocess.run(["mount", "--rbind", "/sys/fs/cgroup", kept], check=True)
+    subprocess.run(["mount", "-t", "sysfs", "sysfs", "/sys"], check=True)
+    subprocess.run(["mount", "--rbind", kept, "/sys/fs/cgroup"], check=True)
+    subprocess.run(["umount", "-l", kept], check=True)
+    os.rmdir(kept)
 
 
 def sh(*command, rc=0, env=None, stdin=None, timeout=WAIT_S, cwd=None):

@@ -107,7 +107,7 @@ static const struct network_verb verbs[] = {
 	  "[--name NAME] [--hostname NAME] [--network-alias NAME]... [--hosts-file FILE] "
 	  "[--resolv-file FILE] CONTAINER PID|NETNS",
 	  "attach a container that was just created to all its networks" },
-	{ "down", network_cli_down, "CONTAINER", "detach a container from all networks" },
+	{ "down", network_cli_down, "CONTAINER [PID]", "detach a container from all networks" },
 	{ "connect", network_cli_connect,
 	  "[-i IFNAME] [--netns PATH] [--ip IP]... [--mac-address MAC] [--alias NAME]... [-p "
 	  "PORT]... "

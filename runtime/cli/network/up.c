@@ -188,7 +188,7 @@ int network_cli_down(const struct network_cli *c, int argc, char **argv)
 	struct err e;
 	enum err_kind k;
 
-	if (argc != 2)
+	if (argc != 2 && argc != 3) /* a shim tells the process as well */
 		return STATUS_USAGE;
 	cni_init(&cni, &c->cni);
 	k = container_id_parse(str_of(argv[1]), &container, &e);
