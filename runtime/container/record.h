@@ -10,7 +10,8 @@
 #include "base/err.h"
 
 #define RECORD_FILE "container.json"
-#define CONTAINER_ID_LEN 64 /* hex digits */
+#define NETWORK_ARGS_MAX 1024 /* of net_up and net_down */
+#define CONTAINER_ID_LEN 64   /* hex digits */
 
 enum restart_policy { RESTART_NO, RESTART_ON_FAILURE, RESTART_UNLESS_STOPPED, RESTART_ALWAYS };
 enum log_format { LOG_K8S, LOG_JSON, LOG_NONE };
@@ -43,11 +44,10 @@ struct record {
 	uint64_t log_bytes_max, log_files_max;
 	struct health_check health;
 	const char *network; /* "none", "host", or for whom net_up and net_down are */
-			     /*
+	/*
 	 * Programs with arguments that attach and detach networks, run by the shim: the first between create and start,
 	 * with the pid of the container's process as a last argument; the second after its end, and again when in doubt.
 	 */
-#define NETWORK_ARGS_MAX 1024
 	struct text_list net_up, net_down;
 };
 

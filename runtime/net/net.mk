@@ -1,6 +1,6 @@
 # Networks: included by ../../Makefile.
 #
-# berth-net drives runtime/net/ until the runner does; it is built, tested, and not installed.
+# berth-net has the bare operations of CNI, and berth's commands about networks, as a program of their own.
 
 NET_SOURCES := $(wildcard runtime/net/*.c runtime/cli/network/*.c)
 NET := $(NET_SOURCES:%.c=$(O)/%.o)
