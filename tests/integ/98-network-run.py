@@ -146,7 +146,7 @@ def killed(b, who):
     for process in (shim, pid) if who == "shim first" else (pid, shim):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
-    netlab.wait_until("their end", lambda: netlab.namespace_of(pid) is None)
+    netlab.wait_until("their end", lambda: not any(os.path.exists(f"/proc/{p}") for p in (pid, shim)))
 
 
 @case("SIGKILL of shim and container: rm, the next start of any container, or gc leaves nothing")
