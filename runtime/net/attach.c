@@ -225,11 +225,11 @@ static enum err_kind write_resolv(const struct attaching *w, struct err *e)
 	AUTO_CLOSE fd = -1;
 	enum err_kind k;
 
-	if (!w->spec->resolv_file)
-		return ERR_OK;
 	sbuf_init(&text, RESOLV_MAX);
 	sbuf_init(&behind_stub, RESOLV_MAX);
 	sbuf_init(&out, 2 * RESOLV_MAX);
+	if (!w->spec->resolv_file)
+		return ERR_OK;
 	read_host_resolv(&host, &text, &behind_stub);
 	for (size_t i = 0; i < w->spec->n_networks; i++)
 		resolv_of_result(&network, &w->results[i].dns);
