@@ -389,7 +389,7 @@ def namespaces_refused(box):
         contains(str(value), box.fails(change=entry(1, value)), "linux.namespaces[1]." + words)
 
 
-@case("id maps: inside, on the host, through create, exec and kill; over 64 KiB of them")
+@case("RUN-12: id maps: inside, on the host, through create, exec and kill; over 64 KiB of them")
 def id_maps(box):
     name = box.start(SLEEP, userns)
     pid = box.get(name)["pid"]
@@ -514,7 +514,7 @@ def keyring(box):
     lacks("caller's", box.rt("run", "--no-new-keyring", "-b", box.bundle("cat /proc/keys"), name).stdout, f"_ses.{name}")
 
 
-@case("environment and arguments over 64 KiB arrive whole")
+@case("RUN-12: environment and arguments over 64 KiB arrive whole")
 def large(box):
     big = "x" * 100000
     same("env", "100000\n", box.run("printf %s \"$BIG\" | wc -c", lambda c: c["process"]["env"].append("BIG=" + big)))

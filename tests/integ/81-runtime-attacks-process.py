@@ -292,6 +292,28 @@ def groups(box):
         same(f"none for {uid}", "Groups:\t \n", out)
 
 
+@case("RUN-19: annotations are data: those that steer other runtimes start nothing, write nothing, weaken nothing")
+def annotations(box):
+    out = os.path.join(box.work, "written")
+    evil = {"run.oci.hooks.stdout": out, "run.oci.hooks.stderr": out, "run.oci.handler": "/bin/sh", "run.oci.seccomp.plugins": "/x.so",
+            "run.oci.seccomp_bpf_data": "AAAA", "run.oci.seccomp_fail_unknown_syscall": "0", "org.criu.config": "/x",
+            "run.oci.systemd.force_cgroup_v1": "/sys/fs/cgroup", "run.oci.pidfd_receiver": out, "run.oci.delegate-cgroup": "x",
+            "run.oci.mount_context_type": "context", "io.kubernetes.cri-o.Devices": "/dev/mem:/dev/mem:rwm"}
+    show = "cat /proc/self/status | grep -E 'Seccomp:|Cap|NoNewPrivs|Groups'; ls /dev; cat /proc/self/mountinfo | cut -d' ' -f 5- | sort"
+
+    def change(c, notes):
+        with_caps(c)
+        c["annotations"] = notes
+        c["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}]}
+        c["hooks"] = {"prestart": [{"path": "/bin/echo", "args": ["echo", "said"]}]}
+
+    def shown(notes):
+        return re.sub(r"bundle-\d+", "bundle", box.run(show, lambda c: change(c, notes)))
+
+    same("what the container is", shown({}), shown(evil))
+    assert not os.path.exists(out), "an annotation named a file, and it was written"
+
+
 @case("RUN-20: the environment is the one of config.json; what is no variable is an error")
 def environment(box):
     os.environ["SECRET_OF_CALLER"] = "x"

@@ -278,12 +278,3 @@ bool spec_has_namespace(const struct spec *s, enum ns_kind kind)
 {
 	return spec_namespace_of(s, kind) != NULL;
 }
-
-const char *spec_annotation(const struct spec *s, const char *key)
-{
-	for (size_t i = 0; i < s->annotations.n; i++) {
-		if (strcmp(s->annotations.v[i].key, key) == 0)
-			return s->annotations.v[i].value;
-	}
-	return NULL;
-}

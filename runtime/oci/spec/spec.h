@@ -242,4 +242,3 @@ const struct spec_namespace *spec_namespace_of(const struct spec *s, enum ns_kin
 bool spec_has_namespace(const struct spec *s, enum ns_kind kind);
 /* The kind of namespace that the sysctl belongs to; NS_NONE for one of the machine. */
 enum ns_kind spec_sysctl_namespace(const char *key);
-const char *spec_annotation(const struct spec *s, const char *key);
