@@ -35,7 +35,7 @@ MHD_LIBS = $(shell $(PC) --libs 'libmicrohttpd >= 1.0.5') -lgnutls
 
 CFLAGS_ALL = $(COMMON) $(FLAGS_$(MODE)) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed $(LINK_$(MODE)) $(LDFLAGS)
-AUTH_LIBS := -lcrypt -lgnutls -lcjose
+AUTH_LIBS := -lcrypt -lgnutls -lcjose -lldap -llber -lcurl -lseccomp
 LIBS := -llmdb -ljansson -lcrypto -lpthread
 
 BASE := $(patsubst %.c,$(O)/%.o,$(wildcard base/*.c))
@@ -46,7 +46,7 @@ SERVER := $(patsubst %.c,$(O)/%.o,$(wildcard server/*.c))
 # What tests link of the server: everything but main and the library in front of it.
 SERVER_TESTED := $(filter-out $(O)/server/main.o $(O)/server/http.o $(O)/server/watch.o,$(SERVER))
 
-UNIT_LIB := $(patsubst %,$(O)/tests/lib/%.o,unit fixture index_fixture index_check sync_hook exchange)
+UNIT_LIB := $(patsubst %,$(O)/tests/lib/%.o,unit fixture index_fixture index_check gc_fixture history sync_hook exchange)
 UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 REPLAY := $(patsubst %,$(O)/tests/fuzz/replay_%,$(FUZZ))
@@ -75,6 +75,7 @@ deps: ## provide compilers and libraries (apt) and libmicrohttpd >= 1.0.5
 deps-test: deps ## provide what the tests need, real clients included
 	@etc/deps/apt.sh test
 	@etc/deps/go-tools.sh build/tools
+	@etc/deps/npm-tools.sh build/tools
 	@etc/deps/python-tools.sh build/tools
 
 build/deps/lib/libmicrohttpd.a:
@@ -104,10 +105,14 @@ $(O)/tests/fuzz/replay_%: $(O)/tests/fuzz/%.o $(O)/tests/lib/replay.o $(SERVER_T
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lyaml $(AUTH_LIBS) $(LIBS)
 
-$(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(O)/tests/fault/disk.o $(O)/tests/lib/fixture.o \
-		$(GC) $(STORAGE) $(BASE)
+$(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(patsubst %,$(O)/tests/fault/%.o,disk race race_actors gcops) \
+		$(patsubst %,$(O)/tests/lib/%.o,unit fixture index_fixture gc_fixture history exchange) $(SERVER_TESTED) $(AUTH) $(GC) $(STORAGE) $(BASE)
 	$(if $(V),,@echo "  LINK $@")
-	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcmocka -lyaml $(AUTH_LIBS) $(LIBS)
+
+# Signs people in at a provider, on the command of a test.
+$(O)/tests/lib/signin: $(O)/tests/lib/signin.o $(AUTH) $(BASE)
+	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(AUTH_LIBS) $(LIBS)
 
 $(O)/tests/bench/load: $(O)/tests/bench/load.o
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcrypto -lpthread
@@ -115,6 +120,9 @@ $(O)/tests/bench/load: $(O)/tests/bench/load.o
 .PRECIOUS: $(O)/%.o build/fuzz/%
 -include $(shell find build/$(MODE) -name '*.d' 2>/dev/null)
 
+include runtime/runtime.mk
+include runtime/net/net.mk
+include runtime/runner.mk
 include tests/tests.mk
 
 install: all ## install below DESTDIR and PREFIX

@@ -33,7 +33,8 @@ struct apikeys *auth_keys(struct auth *a)
 enum err_kind auth_set_rules(struct auth *a, const struct jv *access, const struct jv *groups,
 			     struct err *e)
 {
-	AUTO_RULES *new = NULL, *old = NULL;
+	AUTO_RULES *new = NULL;
+	struct rules *old;
 	enum err_kind k = rules_parse(access, groups, &new, e);
 
 	if (k != ERR_OK)
@@ -42,12 +43,14 @@ enum err_kind auth_set_rules(struct auth *a, const struct jv *access, const stru
 	old = a->rules;
 	a->rules = TAKE(new);
 	lock_put(&a->mu);
+	rules_put(&old);
 	return ERR_OK;
 }
 
 static enum err_kind load_htpasswd(struct auth *a, struct err *e)
 {
-	AUTO_HTPASSWD *new = NULL, *old = NULL;
+	AUTO_HTPASSWD *new = NULL;
+	struct htpasswd *old;
 	enum err_kind k;
 
 	filewatch_mark(&a->htpasswd_watch);
@@ -58,6 +61,7 @@ static enum err_kind load_htpasswd(struct auth *a, struct err *e)
 	old = a->htpasswd;
 	a->htpasswd = TAKE(new);
 	lock_put(&a->mu);
+	htpasswd_put(&old);
 	idcache_forget(
 	    a->cache); /* after the new one is in force, so that nothing old comes back */
 	return ERR_OK;
@@ -65,7 +69,8 @@ static enum err_kind load_htpasswd(struct auth *a, struct err *e)
 
 static enum err_kind load_keys(struct auth *a, struct err *e)
 {
-	AUTO_APIKEYS *new = NULL, *old = NULL;
+	AUTO_APIKEYS *new = NULL;
+	struct apikeys *old;
 	enum err_kind k;
 
 	filewatch_mark(&a->keys_watch);
@@ -76,8 +81,35 @@ static enum err_kind load_keys(struct auth *a, struct err *e)
 	old = a->keys;
 	a->keys = TAKE(new);
 	lock_put(&a->mu);
+	apikeys_put(&old);
 	idcache_forget(a->cache);
 	return ERR_OK;
+}
+
+static bool has_key(const struct apikeys *keys, const char *id)
+{
+	for (size_t i = 0; i < apikeys_count(keys); i++) {
+		if (strcmp(apikeys_at(keys, i)->id, id) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Of those that only one of the sets has. */
+static void note_keys(const struct apikeys *in, const struct apikeys *not_in, const char *event,
+		      auth_note_fn *note, void *arg)
+{
+	for (size_t i = 0; i < apikeys_count(in); i++) {
+		const struct apikey *k = apikeys_at(in, i);
+		char text[2 * NAME_BYTES_MAX + 64];
+
+		if (has_key(not_in, k->id))
+			continue;
+		(void)snprintf(text, sizeof(text), "%s:%.*s id %s made by %.*s",
+			       k->is_user ? "user" : "key", STR_FMT(k->name), k->id,
+			       (int)MIN(k->by.n, (size_t)NAME_BYTES_MAX), k->by.p);
+		note(arg, false, event, text);
+	}
 }
 
 static enum err_kind open_keyring(struct auth *a, struct err *e)
@@ -108,6 +140,10 @@ static enum err_kind open_parts(struct auth *a, struct err *e)
 		k = load_keys(a, e);
 	if (k == ERR_OK && a->o.tokens.keyring)
 		k = open_keyring(a, e);
+	if (k == ERR_OK && a->o.ldap)
+		k = directory_open(a->o.ldap, &a->directory, e);
+	if (k == ERR_OK)
+		k = auth_open_outsiders(a, e);
 	return k;
 }
 
@@ -142,6 +178,8 @@ void auth_close(struct auth **take)
 	htpasswd_put(&a->htpasswd);
 	apikeys_put(&a->keys);
 	keyring_close(&a->keyring);
+	auth_close_outsiders(a);
+	directory_close(&a->directory);
 	lock_clear(&a->mu);
 	free(a);
 }
@@ -197,7 +235,15 @@ static void tend_keyring(struct auth *a, bool at_once, auth_note_fn *note, void 
 void auth_tend(struct auth *a, bool at_once, auth_note_fn *note, void *arg)
 {
 	tend_file(a, &a->htpasswd_watch, at_once, "auth.htpasswd", load_htpasswd, note, arg);
-	tend_file(a, &a->keys_watch, at_once, "auth.keys", load_keys, note, arg);
+	if (a->keys) {
+		AUTO_APIKEYS *before = auth_keys(a), *after = NULL;
+
+		tend_file(a, &a->keys_watch, at_once, "auth.keys", load_keys, note, arg);
+		after = auth_keys(a);
+		note_keys(after, before, "key.made", note, arg);
+		note_keys(before, after, "key.revoked", note, arg);
+	}
 	if (a->keyring)
 		tend_keyring(a, at_once, note, arg);
+	auth_tend_outsiders(a, at_once, note, arg);
 }

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "auth/directory.h"
 #include "auth/rule.h"
 #include "auth/scope.h"
 #include "auth/throttle.h"
@@ -17,9 +18,12 @@
 struct auth;
 
 struct auth_options {
-	const struct jv *access, *groups; /* lists of the configuration */
-	const char *htpasswd;             /* file; NULL: none */
-	const char *keys;                 /* file of API keys; NULL: none */
+	const struct jv *access, *groups;     /* lists of the configuration */
+	const char *htpasswd;                 /* file; NULL: none */
+	const char *keys;                     /* file of API keys; NULL: none */
+	const struct jv *issuers;             /* list: other token servers */
+	const struct jv *oidc;                /* list: OpenID providers of workloads */
+	const struct directory_options *ldap; /* NULL: none */
 	uint64_t password_cache_ms;
 	struct throttle_options throttle;
 	struct auth_token_options {
@@ -30,7 +34,7 @@ struct auth_options {
 };
 
 MUST_CHECK enum err_kind auth_open(const struct auth_options *o, struct auth **ret, struct err *e);
-void auth_close(struct auth **a);
+void auth_close(struct auth **take);
 
 /* --- who --- */
 
@@ -82,6 +86,9 @@ MUST_CHECK enum err_kind auth_issue(struct auth *a, const struct identity *id,
 /* Whose refresh token it is, if that may still log in.  ERR_LOGIN. */
 MUST_CHECK enum err_kind auth_identify_refresh(struct auth *a, struct str token,
 					       struct identity **ret, struct err *e);
+/* Whose a token of an OpenID provider is, which is as good as a password.  ERR_LOGIN, ERR_AWAY. */
+MUST_CHECK enum err_kind auth_identify_workload(struct auth *a, struct str token,
+						struct identity **ret, struct err *e);
 /* The JWK set by which others can check our tokens. */
 MUST_CHECK enum err_kind auth_publish(struct auth *a, struct sbuf *b, struct err *e);
 
@@ -97,7 +104,10 @@ bool auth_tag_is_fixed(struct auth *a, const struct identity *id, struct str rep
 
 /* --- from time to time --- */
 
-/* Something about the sources changed, or could not: for the log. */
+/*
+ * Something about the sources changed, or could not: for the log.  The events "key.made" and "key.revoked" are for each key
+ * that was.
+ */
 typedef void auth_note_fn(void *arg, bool bad, const char *event, const char *text);
 /* at_once: whatever the files look like. */
 void auth_tend(struct auth *a, bool at_once, auth_note_fn *note, void *arg);

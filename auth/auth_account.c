@@ -15,13 +15,57 @@ static uint64_t version_of(struct auth *a, struct str name)
 	return h ? htpasswd_version(h, name) : 0;
 }
 
-enum err_kind auth_find_user(struct auth *a, struct str name, struct identity **ret, struct err *e)
+static enum err_kind find_local(struct auth *a, struct str name, struct identity **ret,
+				struct err *e)
 {
 	const struct identity user = { .kind = IDENTITY_USER,
 				       .name = name,
 				       .version = version_of(a, name) };
 
 	return identity_new(&user, ret, e);
+}
+
+static enum err_kind of_person(const struct person *p, struct identity *like, struct identity **ret,
+			       struct err *e)
+{
+	like->name = p->name; /* as the directory writes it */
+	like->n_groups = p->n_groups;
+	like->groups = p->groups;
+	return identity_new(like, ret, e);
+}
+
+/* A name of both is the file's: whoever writes the directory takes over nobody. */
+static enum err_kind check_person(struct auth *a, struct str name, struct str password,
+				  struct identity **ret, struct err *e)
+{
+	AUTO_FREE struct person *p = calloc(1, sizeof(*p));
+	struct identity user = { .kind = IDENTITY_USER };
+	enum err_kind k;
+
+	if (!p)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a person");
+	k = directory_check(a->directory, name, password, p, e);
+	if (k == ERR_OK && version_of(a, p->name))
+		k = refuse(e, "wrong name or password");
+	if (k == ERR_OK)
+		k = of_person(p, &user, ret, e);
+	person_clear(p);
+	return k;
+}
+
+enum err_kind auth_check_password(struct auth *a, struct str name, struct str password,
+				  struct identity **ret, struct err *e)
+{
+	AUTO_HTPASSWD *h = auth_htpasswd(a);
+	enum err_kind k = refuse(e, "wrong name or password");
+
+	if (h)
+		k = htpasswd_check(h, name, password, e);
+	if (k == ERR_OK)
+		return find_local(a, name, ret, e);
+	if (k == ERR_LOGIN && a->directory && !version_of(a, name))
+		k = check_person(a, name, password, ret, e);
+	return k;
 }
 
 /* What a key adds to an identity, and takes from it. */
@@ -34,6 +78,24 @@ static void apply_key(struct identity *id, const struct apikey *key)
 	id->grants_suffice = key->has_grants && !key->is_user;
 	id->grants = key->grants;
 	id->until_wall_ms = key->until_ms;
+}
+
+/* A key of somebody in the directory, who must be there still. */
+static enum err_kind find_key_person(struct auth *a, struct identity *id, struct identity **ret,
+				     struct err *e)
+{
+	AUTO_FREE struct person *p = calloc(1, sizeof(*p));
+	enum err_kind k;
+
+	if (!p)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a person");
+	k = directory_find(a->directory, id->name, p, e);
+	if (k == ERR_OK && !str_eq(p->name, id->name))
+		k = refuse(e, "a key that goes with another name");
+	if (k == ERR_OK)
+		k = of_person(p, id, ret, e);
+	person_clear(p);
+	return k;
 }
 
 enum err_kind auth_find_key(struct auth *a, struct str name, struct str text, struct identity **ret,
@@ -50,15 +112,16 @@ enum err_kind auth_find_key(struct auth *a, struct str name, struct str text, st
 	apply_key(&id, key);
 	if (key->is_user)
 		id.version = version_of(a, name);
-	if (key->is_user && id.version == 0)
-		return refuse(e, "a key of an account that is gone");
-	return identity_new(&id, ret, e);
+	if (!key->is_user || id.version)
+		return identity_new(&id, ret, e);
+	return a->directory ? find_key_person(a, &id, ret, e)
+			    : refuse(e, "a key of an account that is gone");
 }
 
 /* Does the account still have the password that it had then? */
 static enum err_kind check_user(struct auth *a, const struct token_owner *o, struct err *e)
 {
-	if (o->version == 0 || version_of(a, o->name) != o->version)
+	if (version_of(a, o->name) != o->version || (o->version == 0 && !a->directory))
 		return refuse(e, "token: its account is gone, or has another password since");
 	return ERR_OK;
 }

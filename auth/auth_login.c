@@ -21,7 +21,7 @@ static bool split_field(struct str field, struct str *ret_scheme, struct str *re
 
 static bool is_bearer(const struct auth *a, struct str scheme)
 {
-	return a->keyring && str_eq_nocase(scheme, STR("Bearer"));
+	return (a->keyring || a->n_outsiders) && str_eq_nocase(scheme, STR("Bearer"));
 }
 
 enum err_kind auth_recall(struct auth *a, const struct credentials *c, struct identity **ret,
@@ -48,18 +48,6 @@ enum err_kind auth_recall(struct auth *a, const struct credentials *c, struct id
 
 /* --- passwords --- */
 
-/* The sources, in order.  ERR_LOGIN if none knows this. */
-static enum err_kind ask_sources(struct auth *a, struct str name, struct str password,
-				 struct identity **ret, struct err *e)
-{
-	AUTO_HTPASSWD *h = auth_htpasswd(a);
-	enum err_kind k = refuse(e, "wrong name or password");
-
-	if (h)
-		k = htpasswd_check(h, name, password, e);
-	return k == ERR_OK ? auth_find_user(a, name, ret, e) : k;
-}
-
 static enum throttle_result result_of(enum err_kind k)
 {
 	if (k == ERR_OK)
@@ -77,7 +65,7 @@ static enum err_kind check_throttled(struct auth *a, struct str name, struct str
 
 	if (k != ERR_OK)
 		return k;
-	k = ask_sources(a, name, password, ret, e);
+	k = auth_check_password(a, name, password, ret, e);
 	throttle_end(a->throttle, name, from, mono_ms(), result_of(k));
 	return k;
 }
@@ -110,6 +98,8 @@ enum err_kind auth_identify_password(struct auth *a, struct str name, struct str
 		return ERR_OK;
 	if (apikey_looks_like_one(password)) /* nobody guesses one, so nobody is slowed down */
 		return auth_find_key(a, name, password, ret, e);
+	if (auth_is_workload_token(a, password))
+		return auth_identify_workload(a, password, ret, e);
 	if (!idcache_begin(a->cache, &key, &k))
 		return take_result(a, &key, k, ret, e);
 	k = check_throttled(a, name, password, address, ret, ret_failure, e);
@@ -136,6 +126,15 @@ static enum err_kind identify_basic(struct auth *a, struct str rest, const char 
 	return auth_identify_password(a, name, password, address, ret, ret_failure, e);
 }
 
+static enum err_kind identify_bearer(struct auth *a, struct str token, struct identity **ret,
+				     struct err *e)
+{
+	if (auth_is_outside_token(a, token))
+		return auth_identify_outside(a, token, ret, e);
+	return a->keyring ? auth_identify_token(a, token, ret, e)
+			  : refuse(e, "token: of nobody whose tokens count here");
+}
+
 enum err_kind auth_identify(struct auth *a, const struct credentials *c, struct identity **ret,
 			    struct auth_failure *ret_failure, struct err *e)
 {
@@ -150,7 +149,7 @@ enum err_kind auth_identify(struct auth *a, const struct credentials *c, struct 
 	if (!split_field(field, &scheme, &rest) ||
 	    !idcache_key(a->cache, FIELD_KIND, field, (struct str){ "", 0 }, &key))
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory to check credentials");
-	k = is_bearer(a, scheme) ? auth_identify_token(a, rest, ret, e)
+	k = is_bearer(a, scheme) ? identify_bearer(a, rest, ret, e)
 				 : identify_basic(a, rest, c->address, ret, ret_failure, e);
 	if (k == ERR_OK)
 		idcache_add(a->cache, &key, *ret);

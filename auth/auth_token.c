@@ -34,10 +34,10 @@ static void grant(struct auth *a, const struct identity *id, const struct scopes
 	}
 }
 
-/* Those who have a password or a key of ours; others come with something new each time. */
+/* Those who have a password of ours: that it changes is seen. */
 static bool may_refresh(const struct identity *id)
 {
-	return id->kind == IDENTITY_USER && id->key.n == 0;
+	return id->kind == IDENTITY_USER && id->key.n == 0 && id->version != 0;
 }
 
 enum err_kind auth_issue(struct auth *a, const struct identity *id, const struct scopes *asked,
@@ -53,10 +53,13 @@ enum err_kind auth_issue(struct auth *a, const struct identity *id, const struct
 	struct token_terms terms = { .use = TOKEN_ACCESS,
 				     .service = a->o.tokens.service,
 				     .lifetime_ms = a->o.tokens.lifetime_ms };
+	uint64_t now = wall_ms();
 	enum err_kind k;
 
-	*ret =
-	    (struct auth_tokens){ .issued_wall_ms = wall_ms(), .lifetime_ms = terms.lifetime_ms };
+	if (id->until_wall_ms) /* no longer than what it is given for */
+		terms.lifetime_ms =
+		    MIN(terms.lifetime_ms, id->until_wall_ms > now ? id->until_wall_ms - now : 0);
+	*ret = (struct auth_tokens){ .issued_wall_ms = now, .lifetime_ms = terms.lifetime_ms };
 	sbuf_init(&ret->access, TOKEN_MAX);
 	sbuf_init(&ret->refresh, TOKEN_MAX);
 	grant(a, id, asked, &ret->granted);

@@ -155,6 +155,21 @@ bool name_is_valid(struct str name)
 	return true;
 }
 
+void name_encode(struct sbuf *b, struct str text)
+{
+	while (text.n) {
+		size_t n = utf8_len(text);
+		struct str one = { text.p, n ? n : 1 };
+
+		if (one.p[0] != '%' && name_is_valid(one))
+			sbuf_add_str(b, one);
+		else
+			for (size_t i = 0; i < one.n; i++)
+				sbuf_addf(b, "%%%02X", (unsigned char)one.p[i]);
+		text = (struct str){ text.p + one.n, text.n - one.n };
+	}
+}
+
 bool identity_parse(struct str text, enum identity_kind *ret_kind, struct str *ret_name)
 {
 	enum identity_kind kind = IDENTITY_USER;

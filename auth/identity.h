@@ -79,6 +79,8 @@ MUST_CHECK bool identity_parse(struct str text, enum identity_kind *ret_kind, st
 
 /* UTF-8 that can be printed, without blanks, quotes, and what patterns and lists are made of; 1 to NAME_BYTES_MAX bytes. */
 bool name_is_valid(struct str name);
+/* Any text as part of a name: what cannot be in one, and %, is percent-encoded. */
+void name_encode(struct sbuf *b, struct str text);
 
 /* "pull,push"; "none" for none. */
 #define ACTIONS_TEXT_MAX sizeof("pull,push,delete,admin")

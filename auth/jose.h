@@ -15,6 +15,9 @@
 #define TOKEN_MAX 16384 /* bytes */
 #define KID_MAX 128
 
+/* ERR_LOGIN, "token: WHY". */
+enum err_kind token_refuse(struct err *e, const char *why);
+
 /* --- checking --- */
 
 struct jose_keys;

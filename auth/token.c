@@ -6,11 +6,6 @@
 #define REFRESH_PREFIX "refresh:" /* before the audience: T1 */
 #define JTI_BYTES 16
 
-static enum err_kind refuse(struct err *e, const char *why)
-{
-	return err_set(e, ERR_LOGIN, __func__, "token: %s", why);
-}
-
 /* --- issuing --- */
 
 static struct jv *groups_value(const struct token_owner *to)
@@ -122,17 +117,17 @@ enum err_kind claims_check(const struct jv *payload, const struct claims_wanted 
 	uint64_t from, until;
 
 	if (!text_is(jv_member(payload, "iss"), w->issuer))
-		return refuse(e, "it is another issuer's");
+		return token_refuse(e, "it is another issuer's");
 	if (!audience_is(jv_member(payload, "aud"), w->audience))
-		return refuse(e, "it is for somebody else");
+		return token_refuse(e, "it is for somebody else");
 	if (!read_time(jv_member(payload, "exp"), &until))
-		return refuse(e, "it has no end");
+		return token_refuse(e, "it has no end");
 	if (w->now_wall_ms >= until && w->now_wall_ms - until >= w->leeway_ms)
-		return refuse(e, "it has ended");
+		return token_refuse(e, "it has ended");
 	if (nbf && (!read_time(nbf, &from) || from > w->now_wall_ms + w->leeway_ms))
-		return refuse(e, "it does not count yet");
+		return token_refuse(e, "it does not count yet");
 	if (iat && (!read_time(iat, &from) || from > w->now_wall_ms + w->leeway_ms))
-		return refuse(e, "it is from the future");
+		return token_refuse(e, "it is from the future");
 	*ret_until_ms = until;
 	return ERR_OK;
 }
@@ -164,7 +159,7 @@ enum err_kind claims_access(const struct jv *payload, struct grant *ret, size_t 
 	*ret_n = 0;
 	*ret_catalog = false;
 	if (list && !jv_is_array(list))
-		return refuse(e, "its access is no list");
+		return token_refuse(e, "its access is no list");
 	for (size_t i = 0; i < jv_count(list); i++) {
 		const struct jv *v = jv_at(list, i);
 		struct str type, name;
@@ -174,13 +169,13 @@ enum err_kind claims_access(const struct jv *payload, struct grant *ret, size_t 
 		if (!jv_text(jv_member(v, "type"), &type) ||
 		    !jv_text(jv_member(v, "name"), &name) ||
 		    !read_actions(jv_member(v, "actions"), &actions))
-			return refuse(e, "an access of it is not type, name and actions");
+			return token_refuse(e, "an access of it is not type, name and actions");
 		if (str_eq(type, STR("registry")) && str_eq(name, STR("catalog")))
 			*ret_catalog = true;
 		if (!str_eq(type, STR("repository")) || !repo_name_parse(&repo, name))
 			continue; /* about nothing that we have */
 		if (*ret_n == max)
-			return refuse(e, "it is about too many repositories");
+			return token_refuse(e, "it is about too many repositories");
 		ret[(*ret_n)++] = (struct grant){ name, actions };
 	}
 	return ERR_OK;
@@ -203,11 +198,11 @@ static enum err_kind read_owner(struct token *t, struct err *e)
 	    !identity_parse(subject, &o->kind, &o->name) ||
 	    !jv_uint(jv_member(more, "version"), &o->version) ||
 	    !jv_text(jv_member(more, "key"), &o->key) || jv_count(groups) > TOKEN_GROUPS_MAX)
-		return refuse(e, "it does not say whose it is");
+		return token_refuse(e, "it does not say whose it is");
 	o->groups = t->groups;
 	for (; o->n_groups < jv_count(groups); o->n_groups++) {
 		if (!jv_text(jv_at(groups, o->n_groups), &t->groups[o->n_groups]))
-			return refuse(e, "its groups are none");
+			return token_refuse(e, "its groups are none");
 	}
 	return ERR_OK;
 }
@@ -231,11 +226,11 @@ enum err_kind token_read(struct keyring *k, struct str text, enum token_use use,
 	ret->owner = (struct token_owner){ .n_groups = 0 };
 	kind = jose_verify(keys, text, &ret->doc, e);
 	if (kind == ERR_NOT_FOUND)
-		kind = refuse(e, "signed with a key that is not ours");
+		kind = token_refuse(e, "signed with a key that is not ours");
 	if (kind == ERR_OK)
 		kind = claims_check(ret->doc, &wanted, &ret->until_wall_ms, e);
 	if (kind == ERR_OK && (!jv_member(ret->doc, "nbf") || !jv_member(ret->doc, "iat")))
-		kind = refuse(e, "it has no beginning");
+		kind = token_refuse(e, "it has no beginning");
 	if (kind == ERR_OK)
 		kind = claims_access(ret->doc, ret->grants, TOKEN_GRANTS_MAX, &ret->scope.n,
 				     &ret->catalog, e);

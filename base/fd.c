@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
+#include <sys/file.h>
 
 void fd_close(int *fd)
 {
@@ -110,7 +111,28 @@ static int keep_owner(int dir, const char *name, int fd)
 	return fchown(fd, st.st_uid, st.st_gid);
 }
 
-enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_t mode,
+enum err_kind fd_read_rest(int fd, struct sbuf *b, const char *what, struct err *e)
+{
+	char chunk[4096];
+
+	for (;;) {
+		ssize_t r = read(fd, chunk, sizeof(chunk));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return err_sys(e, __func__, "read %s", what);
+		if (r == 0)
+			break;
+		sbuf_add(b, chunk, (size_t)r);
+		if (b->failed)
+			return err_set(e, ERR_TOO_LARGE, __func__, "%s has more than %zu bytes",
+				       what, b->max);
+	}
+	return sbuf_reserve(b, 0) ? ERR_OK : err_set(e, ERR_NO_MEMORY, __func__, "%s", what);
+}
+
+static enum err_kind put_file(int dir, const char *name, struct str bytes, mode_t mode, bool sync,
 			      struct err *e)
 {
 	AUTO_CLOSE fd = -1;
@@ -122,16 +144,36 @@ enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_
 	k = fd_open_at(dir, new_name, O_WRONLY | O_CREAT | O_TRUNC, 0600, &fd, e);
 	if (k == ERR_OK)
 		k = fd_write_all(fd, bytes.p, bytes.n, new_name, e);
-	if (k == ERR_OK &&
-	    (keep_owner(dir, name, fd) < 0 || sys_fchmod(fd, mode) < 0 || sys_fsync(fd) < 0))
+	if (k == ERR_OK && (keep_owner(dir, name, fd) < 0 || sys_fchmod(fd, mode) < 0 ||
+			    (sync && sys_fsync(fd) < 0)))
 		k = err_sys(e, __func__, "write %s", new_name);
 	if (k == ERR_OK && sys_renameat(dir, new_name, dir, name) < 0)
 		k = err_sys(e, __func__, "rename %s", new_name);
-	if (k != ERR_OK) {
+	if (k != ERR_OK)
 		(void)sys_unlinkat(dir, new_name, 0);
-		return k;
+	return k;
+}
+
+enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_t mode,
+			      struct err *e)
+{
+	enum err_kind k = put_file(dir, name, bytes, mode, true, e);
+
+	return k == ERR_OK ? fd_sync_dir(dir, ".", e) : k;
+}
+
+enum err_kind fd_swap_file(int dir, const char *name, struct str bytes, mode_t mode, struct err *e)
+{
+	return put_file(dir, name, bytes, mode, false, e);
+}
+
+enum err_kind fd_lock(int fd, const char *what, struct err *e)
+{
+	while (flock(fd, LOCK_EX) < 0) {
+		if (errno != EINTR)
+			return err_sys(e, __func__, "lock %s", what);
 	}
-	return fd_sync_dir(dir, ".", e);
+	return ERR_OK;
 }
 
 enum err_kind fd_open_at(int dir, const char *name, int flags, mode_t mode, int *ret, struct err *e)

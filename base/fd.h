@@ -26,6 +26,9 @@ MUST_CHECK enum err_kind fd_pread_exact(int fd, void *p, size_t n, uint64_t at, 
 /* The whole of a small file into b (which has the maximum). */
 MUST_CHECK enum err_kind fd_read_file(int dir, const char *name, struct sbuf *b, struct err *e);
 
+/* What is left to read of fd, to its end: for pipes and for files of the kernel, which have no size. */
+MUST_CHECK enum err_kind fd_read_rest(int fd, struct sbuf *b, const char *what, struct err *e);
+
 /*
  * Makes these bytes the file's whole content, durable when ERR_OK comes back; any reader sees all of the old or all of the
  * new.  name.new must not be anybody else's.  The owner stays; made by root, a new file is its directory's owner's.
@@ -33,6 +36,12 @@ MUST_CHECK enum err_kind fd_read_file(int dir, const char *name, struct sbuf *b,
 MUST_CHECK enum err_kind fd_replace_file(int dir, const char *name, struct str bytes, mode_t mode,
 					 struct err *e);
 
+/* The same for what need not outlast a power cut. */
+MUST_CHECK enum err_kind fd_swap_file(int dir, const char *name, struct str bytes, mode_t mode,
+				      struct err *e);
+
+/* Waits until nobody else has the file locked; it is locked as long as this descriptor, or a copy, is open. */
+MUST_CHECK enum err_kind fd_lock(int fd, const char *what, struct err *e);
 /* openat with O_CLOEXEC | O_NOFOLLOW added. */
 MUST_CHECK enum err_kind fd_open_at(int dir, const char *name, int flags, mode_t mode, int *ret,
 				    struct err *e);

@@ -1,6 +1,7 @@
 #include "base/jv.h"
 
 #include <stdarg.h>
+#include <strings.h>
 
 #include <jansson.h>
 
@@ -85,6 +86,82 @@ enum err_kind jv_parse_object(struct str in, unsigned depth_max, struct jv **ret
 	return ERR_OK;
 }
 
+/*
+ * jansson has no integers over 2^63-1, so before it sees a document of Go's those become texts that begin with WIDE.
+ * Nothing else does: no character is encoded so, and a document that has these bytes or their escape is refused.
+ */
+#define WIDE "\xef\xbf\xbf" /* U+FFFF */
+#define WIDE_BYTES (sizeof(WIDE) - 1)
+#define INT64_DIGITS 19
+
+static bool is_wide(struct str s)
+{
+	return str_starts(s, (struct str){ WIDE, WIDE_BYTES });
+}
+
+/* True for the digits of an integer from 2^63 to 2^64-1 that stand for a value of their own. */
+static bool wants_wide(struct str in, size_t start, size_t end)
+{
+	struct str digits = { in.p + start, end - start };
+	uint64_t v;
+
+	if (end - start < INT64_DIGITS || (start > 0 && memchr("-+.eE", in.p[start - 1], 5)) ||
+	    (end < in.n && memchr(".eE", in.p[end], 3)))
+		return false;
+	return scan_u64(&digits, UINT64_MAX, &v) && v > INT64_MAX;
+}
+
+/* Over a text in quotation marks; false if it holds what only widen() may write. */
+static bool skip_text(struct str in, size_t *at)
+{
+	for ((*at)++; *at < in.n && in.p[*at] != '"'; (*at)++) {
+		struct str rest = { in.p + *at, in.n - *at };
+
+		if (is_wide(rest) || (rest.n >= 6 && strncasecmp(rest.p, "\\uffff", 6) == 0))
+			return false;
+		*at += rest.p[0] == '\\';
+	}
+	(*at)++;
+	return true;
+}
+
+static bool widen(struct str in, struct sbuf *out)
+{
+	size_t done = 0, i = 0;
+
+	while (i < in.n) {
+		size_t end = i;
+
+		if (in.p[i] == '"') {
+			if (!skip_text(in, &i))
+				return false;
+			continue;
+		}
+		while (end < in.n && in.p[end] >= '0' && in.p[end] <= '9')
+			end++;
+		if (wants_wide(in, i, end)) {
+			sbuf_add(out, in.p + done, i - done);
+			sbuf_addf(out, "\"" WIDE "%.*s\"", (int)(end - i), in.p + i);
+			done = end;
+		}
+		i = end > i ? end : i + 1;
+	}
+	sbuf_add(out, in.p + done, in.n - done);
+	return true;
+}
+
+enum err_kind jv_parse_object_u64(struct str in, unsigned depth_max, struct jv **ret, struct err *e)
+{
+	AUTO_SBUF wide;
+
+	sbuf_init(&wide, 2 * in.n + 64);
+	if (!widen(in, &wide))
+		return err_set(e, ERR_INVALID, __func__, "not valid JSON: U+FFFF is no character");
+	if (wide.failed)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a JSON document");
+	return jv_parse_object((struct str){ wide.p, wide.n }, depth_max, ret, e);
+}
+
 void jv_free(struct jv **take)
 {
 	json_decref(raw(TAKE(*take)));
@@ -115,11 +192,16 @@ bool jv_is_array(const struct jv *v)
 	return json_is_array(raw(v));
 }
 
+static struct str text_of(const struct jv *v)
+{
+	return (struct str){ json_string_value(raw(v)), json_string_length(raw(v)) };
+}
+
 bool jv_text(const struct jv *v, struct str *ret)
 {
-	if (!json_is_string(raw(v)))
+	if (!json_is_string(raw(v)) || is_wide(text_of(v)))
 		return false;
-	*ret = (struct str){ json_string_value(raw(v)), json_string_length(raw(v)) };
+	*ret = text_of(v);
 	return true;
 }
 
@@ -131,6 +213,40 @@ bool jv_uint(const struct jv *v, uint64_t *ret)
 	return true;
 }
 
+bool jv_int(const struct jv *v, int64_t *ret)
+{
+	if (!json_is_integer(raw(v)))
+		return false;
+	*ret = json_integer_value(raw(v));
+	return true;
+}
+
+bool jv_u64(const struct jv *v, uint64_t *ret)
+{
+	struct str s;
+
+	if (!json_is_string(raw(v)))
+		return jv_uint(v, ret);
+	s = text_of(v);
+	if (!is_wide(s))
+		return false;
+	s = (struct str){ s.p + WIDE_BYTES, s.n - WIDE_BYTES };
+	return scan_u64(&s, UINT64_MAX, ret);
+}
+
+bool jv_bool(const struct jv *v, bool *ret)
+{
+	if (!json_is_boolean(raw(v)))
+		return false;
+	*ret = json_is_true(raw(v));
+	return true;
+}
+
+bool jv_is_null(const struct jv *v)
+{
+	return !v || json_is_null(raw(v));
+}
+
 bool jv_is_true(const struct jv *v)
 {
 	return json_is_true(raw(v));
@@ -139,6 +255,30 @@ bool jv_is_true(const struct jv *v)
 bool jv_is_false(const struct jv *v)
 {
 	return json_is_false(raw(v));
+}
+
+const char *jv_type(const struct jv *v)
+{
+	if (!v)
+		return "nothing";
+	switch (json_typeof(raw(v))) {
+	case JSON_OBJECT:
+		return "an object";
+	case JSON_ARRAY:
+		return "an array";
+	case JSON_STRING:
+		return is_wide(text_of(v)) ? "an integer" : "a string";
+	case JSON_INTEGER:
+		return "an integer";
+	case JSON_REAL:
+		return "a number that is no integer";
+	case JSON_TRUE:
+	case JSON_FALSE:
+		return "a boolean";
+	case JSON_NULL:
+		return "null";
+	}
+	return "?";
 }
 
 bool jv_next(const struct jv *object, void **iter, const char **key, const struct jv **value)
@@ -168,6 +308,17 @@ struct jv *jv_new_array(void)
 	return own(json_array());
 }
 
+struct jv *jv_new_texts(const char *const *texts, size_t n)
+{
+	AUTO_JV *array = jv_new_array();
+
+	for (size_t i = 0; array && i < n; i++) {
+		if (!jv_append(array, jv_pack("s", texts[i])))
+			return NULL;
+	}
+	return TAKE(array);
+}
+
 struct jv *jv_share(const struct jv *v)
 {
 	return own(json_incref(raw(v)));
@@ -189,8 +340,18 @@ static int add_chunk(const char *p, size_t n, void *b)
 	return ((struct sbuf *)b)->failed ? -1 : 0;
 }
 
+static void dump(const struct jv *v, size_t flags, struct sbuf *b)
+{
+	if (!v || json_dump_callback(raw(v), add_chunk, b, flags) != 0)
+		b->failed = true;
+}
+
 void jv_dump(const struct jv *v, struct sbuf *b)
 {
-	if (!v || json_dump_callback(raw(v), add_chunk, b, JSON_COMPACT) != 0)
-		b->failed = true;
+	dump(v, JSON_COMPACT, b);
+}
+
+void jv_dump_pretty(const struct jv *v, unsigned indent, struct sbuf *b)
+{
+	dump(v, JSON_INDENT(indent), b);
 }

@@ -16,6 +16,9 @@ struct jv;
 /* ERR_INVALID with the position for anything that is not exactly one object. */
 MUST_CHECK enum err_kind jv_parse_object(struct str in, unsigned depth_max, struct jv **ret,
 					 struct err *e);
+/* The same for documents of Go's encoder, whose integers go up to 2^64-1: jv_u64 reads all of them. */
+MUST_CHECK enum err_kind jv_parse_object_u64(struct str in, unsigned depth_max, struct jv **ret,
+					     struct err *e);
 void jv_free(struct jv **take);
 #define AUTO_JV CLEANUP(jv_free) struct jv
 
@@ -27,8 +30,13 @@ bool jv_is_object(const struct jv *j);
 bool jv_is_array(const struct jv *j);
 bool jv_text(const struct jv *j, struct str *ret);
 bool jv_uint(const struct jv *j, uint64_t *ret); /* an integer >= 0; 1.0 is none */
+bool jv_int(const struct jv *j, int64_t *ret);   /* an integer */
+bool jv_u64(const struct jv *j, uint64_t *ret);  /* as jv_uint, up to 2^64-1 */
+bool jv_bool(const struct jv *j, bool *ret);
 bool jv_is_true(const struct jv *j);
 bool jv_is_false(const struct jv *j);
+bool jv_is_null(const struct jv *j);     /* the literal null, or absent */
+const char *jv_type(const struct jv *j); /* "a string", "an object", ... for messages */
 
 /* Members of an object one by one: start with *iter NULL, ends with false. */
 bool jv_next(const struct jv *object, void **iter, const char **key, const struct jv **value);
@@ -39,6 +47,7 @@ bool jv_next(const struct jv *object, void **iter, const char **key, const struc
  */
 struct jv *jv_pack(const char *fmt, ...);
 struct jv *jv_new_array(void);
+struct jv *jv_new_texts(const char *const *texts, size_t n); /* NULL if one is no UTF-8 */
 /* A second owner of the same value: neither may be changed afterwards. */
 struct jv *jv_share(const struct jv *v);
 /* False on failure; consumes `take` in every case. */
@@ -47,3 +56,5 @@ MUST_CHECK bool jv_set(struct jv *object, const char *key, struct jv *take);
 
 /* Compact text onto b.  NULL, or no memory, shows as b->failed. */
 void jv_dump(const struct jv *v, struct sbuf *b);
+/* The same for people: a member a line, each level indented by so many blanks. */
+void jv_dump_pretty(const struct jv *v, unsigned indent, struct sbuf *b);

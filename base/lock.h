@@ -28,6 +28,9 @@
 	X(PULLS, 55)                                                                               \
 	X(READERS, 60)                                                                             \
 	X(AUTH, 70) /* each lock of auth/ and of TLS: none is held while another is taken */       \
+	X(LAYERS, 72)                                                                              \
+	X(TRANSFER, 75)                                                                            \
+	X(PIPE, 80)                                                                                \
 	X(LOG, 90)
 #define X(name, rank) LOCK_##name = (rank),
 enum lock_rank { LOCK_NONE, LOCKS(X) };

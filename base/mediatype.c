@@ -8,7 +8,7 @@ static const struct {
 	{ MEDIA_OCI_INDEX, MEDIA_INDEX },
 	{ MEDIA_DOCKER_MANIFEST, MEDIA_MANIFEST },
 	{ MEDIA_DOCKER_LIST, MEDIA_INDEX },
-	{ "application/vnd.docker.distribution.manifest.v1+json", MEDIA_SCHEMA1 },
+	{ MEDIA_DOCKER_SCHEMA1, MEDIA_SCHEMA1 },
 	{ "application/vnd.docker.distribution.manifest.v1+prettyjws", MEDIA_SCHEMA1 },
 };
 

@@ -141,3 +141,23 @@ bool base64_decode(struct str in, struct secret_buf *ret)
 	ret->p[ret->n] = '\0';
 	return true;
 }
+
+void base64url_sha256(const uint8_t bytes[static 32], char ret[static BASE64URL_SHA256_MAX])
+{
+	unsigned char text[BASE64URL_SHA256_MAX + 1]; /* one = at the end, and a NUL */
+
+	(void)EVP_EncodeBlock(text, bytes, 32);
+	for (size_t i = 0; i + 1 < BASE64URL_SHA256_MAX; i++)
+		ret[i] = (char)(text[i] == '+' ? '-' : (text[i] == '/' ? '_' : text[i]));
+	ret[BASE64URL_SHA256_MAX - 1] = '\0';
+}
+
+bool base64_encode(struct str in, struct secret_buf *ret)
+{
+	ret->n = 0;
+	ret->p[0] = '\0';
+	if (in.n > SECRET_MAX / 4 * 3)
+		return false;
+	ret->n = (size_t)EVP_EncodeBlock((uint8_t *)ret->p, (const uint8_t *)in.p, (int)in.n);
+	return true;
+}

@@ -35,5 +35,10 @@ void secret_clear(struct secret_buf *b);
 
 /* RFC 4648 section 4, with padding, without anything else; false for all that no encoder writes. */
 MUST_CHECK bool base64_decode(struct str in, struct secret_buf *ret);
+/* The other way; false if it does not fit. */
+MUST_CHECK bool base64_encode(struct str in, struct secret_buf *ret);
 /* Section 5, without padding: at least a byte, and the only text that stands for its bytes. */
 bool base64url_is_canonical(struct str in);
+/* In that form, with a NUL. */
+#define BASE64URL_SHA256_MAX 44
+void base64url_sha256(const uint8_t bytes[static 32], char ret[static BASE64URL_SHA256_MAX]);

@@ -104,6 +104,8 @@ static bool fails(enum fault_mode m)
 
 #define PATH_openat path
 #define FD_openat dir
+#define PATH_openat2 path
+#define FD_openat2 dir
 #define PATH_mkdirat path
 #define FD_mkdirat dir
 #define PATH_renameat b
@@ -118,6 +120,20 @@ static bool fails(enum fault_mode m)
 #define FD_fchmod fd
 #define PATH_fchmodat path
 #define FD_fchmodat dir
+#define PATH_fchownat path
+#define FD_fchownat dir
+#define PATH_utimensat path
+#define FD_utimensat dir
+#define PATH_symlinkat path
+#define FD_symlinkat dir
+#define PATH_mknodat path
+#define FD_mknodat dir
+#define PATH_fsetxattr name
+#define FD_fsetxattr fd
+#define PATH_removexattr path
+#define FD_removexattr -1
+#define PATH_setxattr path
+#define FD_setxattr -1
 #define PATH_ftruncate NULL
 #define FD_ftruncate fd
 #define PATH_fsync NULL
@@ -127,6 +143,7 @@ static bool fails(enum fault_mode m)
 #define PATH_syncfs NULL
 #define FD_syncfs fd
 #define REAL_openat(dir, path, flags, mode) syscall(SYS_openat, dir, path, flags, mode)
+#define REAL_openat2(dir, path, how) openat2(dir, path, how)
 #define REAL_mkdirat(dir, path, mode) syscall(SYS_mkdirat, dir, path, mode)
 #define REAL_renameat(from, a, to, b) syscall(SYS_renameat, from, a, to, b)
 #define REAL_renameat2(from, a, to, b, flags) syscall(SYS_renameat2, from, a, to, b, flags)
@@ -135,6 +152,13 @@ static bool fails(enum fault_mode m)
 #define REAL_fchmod(fd, mode) syscall(SYS_fchmod, fd, mode)
 #define REAL_fchmodat(dir, path, mode, flags)                                                      \
 	((void)(flags), syscall(SYS_fchmodat, dir, path, mode))
+#define REAL_fchownat(dir, path, uid, gid, flags) syscall(SYS_fchownat, dir, path, uid, gid, flags)
+#define REAL_utimensat(dir, path, t, flags) syscall(SYS_utimensat, dir, path, t, flags)
+#define REAL_symlinkat(target, dir, path) syscall(SYS_symlinkat, target, dir, path)
+#define REAL_mknodat(dir, path, mode, dev) syscall(SYS_mknodat, dir, path, mode, dev)
+#define REAL_fsetxattr(fd, name, p, n, flags) syscall(SYS_fsetxattr, fd, name, p, n, flags)
+#define REAL_removexattr(path, name) syscall(SYS_removexattr, path, name)
+#define REAL_setxattr(path, name, p, n, flags) syscall(SYS_setxattr, path, name, p, n, flags)
 #define REAL_ftruncate(fd, size) syscall(SYS_ftruncate, fd, size)
 #define REAL_fsync(fd) syscall(SYS_fsync, fd)
 #define REAL_fdatasync(fd) syscall(SYS_fdatasync, fd)

@@ -1,7 +1,8 @@
 /*
  * sys - the system calls by which berth changes a disk or makes a descriptor.
  *
- * Y1  storage/ makes these calls only through here, so that tests can fail, cut or kill at each of them.
+ * Y1  storage/ and runtime/image/ make these calls only through here, so that tests can fail, cut or kill at each of
+ *     them.
  * Y2  Without BERTH_FAULT each is the plain call, inlined.  With it (make MODE=fault) calls are counted,
  *     traced, and the n'th is made to fail; calls that LMDB makes by itself count as well.
  * Threads  the plain calls; the fault plan is process-wide, set before threads start.
@@ -9,8 +10,11 @@
 #pragma once
 
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
@@ -19,6 +23,7 @@
 #define SYS_CALLS(X)                                                                               \
 	X(int, openat, (int dir, const char *path, int flags, mode_t mode),                        \
 	  (dir, path, flags, mode))                                                                \
+	X(int, openat2, (int dir, const char *path, const struct open_how *how), (dir, path, how)) \
 	X(int, mkdirat, (int dir, const char *path, mode_t mode), (dir, path, mode))               \
 	X(int, renameat, (int from, const char *a, int to, const char *b), (from, a, to, b))       \
 	X(int, renameat2, (int from, const char *a, int to, const char *b, unsigned flags),        \
@@ -29,6 +34,18 @@
 	X(int, fchmod, (int fd, mode_t mode), (fd, mode))                                          \
 	X(int, fchmodat, (int dir, const char *path, mode_t mode, int flags),                      \
 	  (dir, path, mode, flags))                                                                \
+	X(int, fchownat, (int dir, const char *path, uid_t uid, gid_t gid, int flags),             \
+	  (dir, path, uid, gid, flags))                                                            \
+	X(int, utimensat, (int dir, const char *path, const struct timespec t[2], int flags),      \
+	  (dir, path, t, flags))                                                                   \
+	X(int, symlinkat, (const char *target, int dir, const char *path), (target, dir, path))    \
+	X(int, mknodat, (int dir, const char *path, mode_t mode, dev_t dev),                       \
+	  (dir, path, mode, dev))                                                                  \
+	X(int, fsetxattr, (int fd, const char *name, const void *p, size_t n, int flags),          \
+	  (fd, name, p, n, flags))                                                                 \
+	X(int, removexattr, (const char *path, const char *name), (path, name))                    \
+	X(int, setxattr, (const char *path, const char *name, const void *p, size_t n, int flags), \
+	  (path, name, p, n, flags))                                                               \
 	X(int, ftruncate, (int fd, off_t size), (fd, size))                                        \
 	X(int, fsync, (int fd), (fd))                                                              \
 	X(int, fdatasync, (int fd), (fd))                                                          \
@@ -39,6 +56,9 @@
 	X(ssize_t, write, (int fd, const void *p, size_t n), (fd, p, n))                           \
 	X(ssize_t, pwrite, (int fd, const void *p, size_t n, off_t at), (fd, p, n, at))            \
 	X(ssize_t, pread, (int fd, void *p, size_t n, off_t at), (fd, p, n, at))
+
+/* The C library of Debian 12 has no wrapper for it. */
+#define openat2(dir, path, how) ((int)syscall(SYS_openat2, dir, path, how, sizeof(*(how))))
 
 #ifdef BERTH_FAULT
 #define X(result, name, params, args) result sys_##name params;

@@ -91,7 +91,7 @@ stop
 
 openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=berth \
 	-addext subjectAltName=IP:127.0.0.1 -keyout "$work/key" -out "$work/cert" 2>/dev/null
-echo secret | "$berthd" user add suite --auth.htpasswd="$work/users"
+echo secret | "$berthd" user add suite --auth.htpasswd="$work/users" >/dev/null
 guarded=(--manifest.sparse=all --auth.htpasswd="$work/users" "--tls.certificates=[{certificate: $work/cert, key: $work/key}]"
 	"--access=[{who: suite, repositories: '**', allow: [pull, push, delete]}]")
 as_suite=(OCI_VERSION=dev "${optional[@]/%/=true}" OCI_TLS=enabled SSL_CERT_FILE="$work/cert" OCI_USERNAME=suite

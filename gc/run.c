@@ -1,12 +1,10 @@
 #include "gc/run.h"
 
-#include <poll.h>
-
 #include "base/clock.h"
 #include "storage/trash.h"
 
-#define PAUSE_MS_MAX 20 /* between batches, so that others get at the committer and the disk */
 #define TRASH_BATCH 256
+#define PASSES_MAX 16 /* of one cycle; more than manifests are nested */
 
 static const char *const verdict_texts[VERDICT_N] = {
 	[VERDICT_STALE] = "in use again",
@@ -86,33 +84,42 @@ static bool is_due(const struct run *r, const struct review_row *row, uint64_t n
 	return row->due_ms <= now_ms || row->since_ms + r->options->lease_ms <= now_ms;
 }
 
+/* One batch. */
+struct due {
+	struct review_row rows[COLLECT_MAX];
+	struct collect_item items[COLLECT_MAX];
+};
+
 /* Gives all that is due to fn, batch by batch. */
 typedef enum err_kind batch_fn(struct run *r, struct collect_item *items, size_t n, struct err *e);
 
+/* With what becomes due meanwhile. */
 static enum err_kind each_due(struct run *r, batch_fn *fn, struct err *e)
 {
-	struct review_row rows[COLLECT_MAX], last;
-	struct collect_item items[COLLECT_MAX];
+	AUTO_FREE struct due *due = malloc(sizeof(*due));
+	struct review_row last;
 	size_t n = 0;
 
+	if (!due)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for what is due");
 	for (bool first = true; !*r->stop; first = false) {
 		uint64_t now = steady_ms();
-		enum err_kind k =
-		    index_review_page(store_index(r->st), first ? NULL : &last,
-				      r->anew ? UINT64_MAX : now, COLLECT_MAX, rows, &n, e);
+		enum err_kind k = index_review_page(store_index(r->st), first ? NULL : &last,
+						    r->look_at_all ? UINT64_MAX : now,
+						    r->pace.batch, due->rows, &n, e);
 		size_t n_items = 0;
 
 		for (size_t i = 0; i < n && k == ERR_OK; i++) {
-			if (!is_due(r, &rows[i], now))
+			if (!is_due(r, &due->rows[i], now))
 				continue;
-			items[n_items] = (struct collect_item){ .row = rows[i] };
-			k = policy_of(r, &rows[i], &items[n_items++].policy, e);
+			due->items[n_items] = (struct collect_item){ .row = due->rows[i] };
+			k = policy_of(r, &due->rows[i], &due->items[n_items++].policy, e);
 		}
 		if (k == ERR_OK && n_items)
-			k = fn(r, items, n_items, e);
+			k = fn(r, due->items, n_items, e);
 		if (k != ERR_OK || n == 0)
 			return k;
-		last = rows[n - 1];
+		last = due->rows[n - 1];
 	}
 	return ERR_OK;
 }
@@ -134,24 +141,17 @@ static enum err_kind look(struct run *r, struct collect_item *items, size_t n, s
 	return ERR_OK;
 }
 
-/* As long as the batch took, within bounds. */
-static void pause_after(uint64_t began_us)
-{
-	uint64_t ms = (mono_us() - began_us) / 1000;
-
-	(void)poll(NULL, 0, (int)MIN(ms, (uint64_t)PAUSE_MS_MAX));
-}
-
 static enum err_kind collect(struct run *r, struct collect_item *items, size_t n, struct err *e)
 {
-	uint64_t began = mono_us();
-	enum err_kind k = store_collect(r->st, items, n, e);
+	enum err_kind k;
 
+	pace_begin(&r->pace);
+	k = store_collect(r->st, items, n, e);
 	for (size_t i = 0; i < n; i++) {
 		count(&r->result, &items[i].row, items[i].verdict, items[i].size_bytes);
 		tell(r, &items[i].row, items[i].verdict, &items[i].repo, items[i].size_bytes);
 	}
-	pause_after(began);
+	pace_end(&r->pace);
 	return k;
 }
 
@@ -168,13 +168,13 @@ struct tags {
 
 static enum err_kind remove_tags(struct tags *t, struct err *e)
 {
-	uint64_t began = mono_us();
 	size_t removed = 0;
 	enum err_kind k = ERR_OK;
 
 	if (t->act && t->n) {
+		pace_begin(&t->r->pace);
 		k = store_collect_tags(t->r->st, &t->repo, t->doomed, t->n, &removed, e);
-		pause_after(began);
+		pace_end(&t->r->pace);
 	}
 	t->r->result.tags += t->act ? removed : t->n;
 	t->n = 0;
@@ -197,7 +197,7 @@ static enum err_kind on_tag(void *arg, const struct tag_item *tag, bool keeps, c
 	if (keeps)
 		return ERR_OK;
 	t->doomed[t->n++] = *tag;
-	return t->n == COLLECT_MAX ? remove_tags(t, e) : ERR_OK;
+	return t->n == t->r->pace.batch ? remove_tags(t, e) : ERR_OK;
 }
 
 static enum err_kind retain_repo(struct run *r, const struct repo_name *repo, bool act,
@@ -276,14 +276,16 @@ static enum err_kind empty_trash(struct run *r, struct err *e)
 	size_t n = TRASH_BATCH;
 	enum err_kind k = ERR_OK;
 
+	if (r->mode == GC_DRY_RUN || r->report)
+		k = look_at_trash(r, before, e);
 	if (r->mode == GC_DRY_RUN)
-		return look_at_trash(r, before, e);
+		return k;
+	r->result.trash = 0;
 	while (k == ERR_OK && n == TRASH_BATCH && !*r->stop) {
-		uint64_t began = mono_us();
-
+		pace_begin(&r->pace);
 		k = trash_expire(r->st, before, TRASH_BATCH, &n, e);
 		r->result.trash += n;
-		pause_after(began);
+		pace_end(&r->pace);
 	}
 	now = wall_ms();
 	return k == ERR_OK ? trash_expire_files(r->st, now - MIN(now, r->options->trash_keep_ms), e)
@@ -319,17 +321,38 @@ static enum err_kind find_share(struct run *r, struct err *e)
 	return ERR_OK;
 }
 
+static uint64_t removed(const struct gc_result *r)
+{
+	return r->manifests + r->blobs + r->contents;
+}
+
+/* What goes leaves other things without a holder, and some of those are due at once. */
+static enum err_kind collect_all(struct run *r, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+	uint64_t before;
+	unsigned passes = 0;
+
+	do {
+		before = removed(&r->result);
+		k = each_due(r, collect, e);
+		r->look_at_all = false;
+	} while (k == ERR_OK && removed(&r->result) > before && ++passes < PASSES_MAX);
+	return k;
+}
+
 static enum err_kind act(struct run *r, struct err *e)
 {
 	unsigned share = r->result.share;
 	enum err_kind k;
 
 	r->result = (struct gc_result){ .share = share };
+	r->look_at_all = r->anew;
 	k = retain(r, true, e);
 	if (k == ERR_OK)
 		k = empty_trash(r, e);
 	if (k == ERR_OK)
-		k = each_due(r, collect, e);
+		k = collect_all(r, e);
 	return k == ERR_OK && r->anew && !*r->stop ? store_note_rules(r->st, r->options->rules, e)
 						   : k;
 }
@@ -339,10 +362,10 @@ enum err_kind run_cycle(struct run *r, struct err *e)
 	uint64_t began = mono_ms(), rules;
 	enum err_kind k = index_rules_read(store_index(r->st), &rules, e);
 
-	r->anew = k == ERR_OK && rules != r->options->rules;
+	pace_init(&r->pace, r->st);
+	r->anew = r->look_at_all = k == ERR_OK && rules != r->options->rules;
 	if (k == ERR_OK)
 		k = retain(r, false, e);
-
 	if (k == ERR_OK)
 		k = each_due(r, look, e);
 	if (k == ERR_OK)

@@ -62,20 +62,28 @@ static void add_scope(const struct request *rq, struct sbuf *b)
 	sbuf_addf(b, "\"");
 }
 
+/* Its token says what it is for: another one may be for more. */
+static bool brings_scope(const struct identity *id)
+{
+	return id->has_scope || id->kind == IDENTITY_ISSUER;
+}
+
 /* RFC 6750 3.1; clients that see the second ask for a token with the scope. */
 static const char *token_error(const struct request *rq, bool failed)
 {
 	if (failed)
 		return ",error=\"invalid_token\"";
-	return rq->identity && rq->identity->has_scope ? ",error=\"insufficient_scope\"" : "";
+	return rq->identity && brings_scope(rq->identity) ? ",error=\"insufficient_scope\"" : "";
 }
 
 static void challenge(struct request *rq, bool failed)
 {
 	char origin[ORIGIN_MAX];
 	AUTO_SBUF scope = { .max = 1024 };
+	const char *realm = rq->server->conf->auth_tokens_realm.p;
+	bool elsewhere = rq->server->conf->auth_tokens_realm.n > 0;
 
-	if (!auth_has_tokens(rq->server->auth) || rq->path.kind == PATH_TOKEN ||
+	if (!(elsewhere || auth_has_tokens(rq->server->auth)) || rq->path.kind == PATH_TOKEN ||
 	    (rq->route && rq->route->scope == SCOPE_ADMIN)) {
 		reply_header(&rq->reply, "WWW-Authenticate", "Basic realm=\"berth\"");
 		return;
@@ -83,7 +91,8 @@ static void challenge(struct request *rq, bool failed)
 	sbuf_add(&scope, "", 0);
 	add_scope(rq, &scope);
 	reply_header(&rq->reply, "WWW-Authenticate", "Bearer realm=\"%s%s\",service=\"%s\"%s%s",
-		     origin_of(rq, origin), path_pattern(PATH_TOKEN),
+		     elsewhere ? realm : origin_of(rq, origin),
+		     elsewhere ? "" : path_pattern(PATH_TOKEN),
 		     rq->server->conf->auth_tokens_service.p, scope.failed ? "" : scope.p,
 		     token_error(rq, failed));
 }
@@ -158,6 +167,14 @@ enum err_kind access_login_refresh(struct request *rq, struct str token, struct 
 	return k == ERR_OK ? ERR_OK : refuse_login(rq, &nobody, e);
 }
 
+enum err_kind access_login_workload(struct request *rq, struct str token, struct err *e)
+{
+	const struct auth_failure nobody = { .wait_ms = 0 };
+	enum err_kind k = auth_identify_workload(rq->server->auth, token, &rq->identity, e);
+
+	return k == ERR_OK ? ERR_OK : refuse_login(rq, &nobody, e);
+}
+
 static bool is_nobody(const struct request *rq)
 {
 	return rq->identity->kind == IDENTITY_ANONYMOUS && !rq->identity->has_scope;
@@ -189,7 +206,8 @@ static enum err_kind decide(struct request *rq, struct str repository, enum acti
 		return ERR_OK;
 	if (rq->decision.allowed)
 		rq->decision = (struct decision){ false, WHY_BEYOND_SCOPE, 0 };
-	if (rq->identity->kind == IDENTITY_ANONYMOUS || rq->decision.why == WHY_BEYOND_SCOPE)
+	if (rq->identity->kind == IDENTITY_ANONYMOUS || rq->identity->kind == IDENTITY_ISSUER ||
+	    rq->decision.why == WHY_BEYOND_SCOPE)
 		return ask_for_login(rq, false, e);
 	rq->about = RES_ANY;
 	log_event(LOG_DEBUG, "access.denied", "%s", decision_text(&rq->decision, text));

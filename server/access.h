@@ -34,6 +34,7 @@ MUST_CHECK enum err_kind access_login(struct request *rq, struct err *e);
 MUST_CHECK enum err_kind access_login_password(struct request *rq, struct str name,
 					       struct str password, struct err *e);
 MUST_CHECK enum err_kind access_login_refresh(struct request *rq, struct str token, struct err *e);
+MUST_CHECK enum err_kind access_login_workload(struct request *rq, struct str token, struct err *e);
 
 /* For handlers: may who asks read this as well?  Always without accounts. */
 bool access_may_pull(const struct request *rq, struct str repository);

@@ -346,7 +346,11 @@ enum err_kind admin_connect(const char *root, int *ret_fd, struct err *e)
 enum err_kind admin_ask(int fd, const char *op, const struct jv *args, op_emit_fn *emit, void *arg,
 			struct err *e)
 {
-	if (!send_line(fd, jv_pack("{s:s, s:o}", "op", op, "args", jv_share(args))))
-		return err_set(e, ERR_IO, __func__, "the daemon does not listen");
-	return read_answer(fd, emit, arg, e);
+	bool sent;
+
+	errno = 0;
+	sent = send_line(fd, jv_pack("{s:s, s:o}", "op", op, "args", jv_share(args)));
+	if (!sent && errno != EPIPE)
+		return err_set(e, ERR_IO, __func__, "the daemon cannot be asked");
+	return read_answer(fd, emit, arg, e); /* which may have been there before the question */
 }

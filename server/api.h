@@ -1,5 +1,5 @@
 /*
- * api - the handlers of the route table, by resource: api_base.c, api_token.c, api_manifest.c, api_blob.c, api_upload.c, api_list.c,
+ * api - the handlers of the route table, by resource: api_base.c, api_watch.c, api_token.c, api_manifest.c, api_blob.c, api_upload.c, api_list.c,
  * api_referrers.c, api_admin.c.  route.h says when and on which thread each is called.
  */
 #pragma once
@@ -18,6 +18,9 @@ handler_fn api_token_post;
 handler_fn api_jwks;
 
 handler_fn api_admin;
+handler_fn api_live;
+handler_fn api_ready;
+handler_fn api_metrics;
 
 handler_fn api_catalog;
 handler_fn api_tags;

@@ -1,6 +1,7 @@
 #include "server/api.h"
 
 #include "base/fd.h"
+#include "base/step.h"
 #include "server/access.h"
 #include "server/range.h"
 #include "storage/repo.h"
@@ -66,9 +67,15 @@ static enum err_kind open_blob(struct request *rq, const struct blob_info *blob,
 		k = blob_open(st, &rq->path.digest, blob->size_bytes, ret_fd, e);
 	if (k != ERR_CORRUPT)
 		return k;
-	/* It may have been collected since it was looked up. */
+	STEP("get.missed");
+	/* It may have been collected since it was looked up, and even pushed again. */
 	k = index_blob_find(store_index(st), &rq->path.repo, &rq->path.digest, &again, e);
-	return k == ERR_OK ? damaged(rq, e) : k;
+	if (k != ERR_OK)
+		return k;
+	if (!again.is_damaged &&
+	    blob_open(st, &rq->path.digest, again.size_bytes, ret_fd, e) == ERR_OK)
+		return ERR_OK;
+	return damaged(rq, e);
 }
 
 enum err_kind api_blob_get(struct request *rq, struct err *e)
@@ -80,6 +87,7 @@ enum err_kind api_blob_get(struct request *rq, struct err *e)
 
 	rq->about = RES_BLOB;
 	k = repo_blob_find(rq->server->store, &rq->path.repo, d, &blob, e);
+	STEP("get.looked");
 	if (k != ERR_OK)
 		return k;
 	api_content_headers(rq, d);

@@ -88,7 +88,15 @@ static struct jv *scope_value(const struct scopes *s)
 	return b.failed ? NULL : jv_pack("s%", b.p, b.n);
 }
 
-static void send(struct request *rq, const struct auth_tokens *t)
+/* RFC 8693 2.2.1. */
+static bool say_exchanged(struct jv *v)
+{
+	return jv_set(v, "issued_token_type",
+		      jv_pack("s", "urn:ietf:params:oauth:token-type:access_token")) &&
+	       jv_set(v, "token_type", jv_pack("s", "Bearer"));
+}
+
+static void send(struct request *rq, const struct auth_tokens *t, bool exchanged)
 {
 	char issued[TIME_TEXT_MAX];
 	struct sbuf b;
@@ -100,6 +108,8 @@ static void send(struct request *rq, const struct auth_tokens *t)
 	sbuf_init(&b, JSON_MAX);
 	if (v && t->refresh.n && !jv_set(v, "refresh_token", jv_pack("s", t->refresh.p)))
 		jv_free(&v);
+	if (v && exchanged && !say_exchanged(v))
+		jv_free(&v);
 	jv_dump(v, &b);
 	jv_free(&v);
 	reply_header(&rq->reply, "Cache-Control", "no-store");
@@ -107,13 +117,13 @@ static void send(struct request *rq, const struct auth_tokens *t)
 }
 
 static enum err_kind issue(struct request *rq, const struct scopes *asked, bool wants_refresh,
-			   struct err *e)
+			   bool exchanged, struct err *e)
 {
 	AUTO_AUTH_TOKENS t = { .issued_wall_ms = 0 };
 	enum err_kind k = auth_issue(rq->server->auth, rq->identity, asked, wants_refresh, &t, e);
 
 	if (k == ERR_OK)
-		send(rq, &t);
+		send(rq, &t, exchanged);
 	return k;
 }
 
@@ -136,11 +146,14 @@ enum err_kind api_token_get(struct request *rq, struct err *e)
 		k = query_scopes(rq, &asked, e);
 	if (k == ERR_OK)
 		k = access_login(rq, e);
-	return k == ERR_OK ? issue(rq, &asked, query_is(rq, STR("offline_token"), STR("true")), e)
-			   : k;
+	return k == ERR_OK
+		   ? issue(rq, &asked, query_is(rq, STR("offline_token"), STR("true")), false, e)
+		   : k;
 }
 
-/* --- the same as OAuth 2 (RFC 6749): the grants "password" and "refresh_token" --- */
+/* --- the same as OAuth 2 (RFC 6749): the grants "password" and "refresh_token", and RFC 8693 for workloads --- */
+
+#define TOKEN_EXCHANGE STR("urn:ietf:params:oauth:grant-type:token-exchange")
 
 static enum err_kind bad_form(struct request *rq, struct err *e)
 {
@@ -168,14 +181,26 @@ static enum err_kind login_by_refresh(struct request *rq, struct err *e)
 	return access_login_refresh(rq, (struct str){ token.p, token.n }, e);
 }
 
+/* Whatever the kind that it says the token is of: what counts is who signed it, and for whom. */
+static enum err_kind login_by_workload(struct request *rq, struct err *e)
+{
+	AUTO_SECRET token = { .n = 0 };
+
+	if (!form_field(rq, STR("subject_token"), &token))
+		return bad_form(rq, e);
+	return access_login_workload(rq, (struct str){ token.p, token.n }, e);
+}
+
 static enum err_kind login_by_form(struct request *rq, struct str grant, struct err *e)
 {
 	if (str_eq(grant, STR("password")))
 		return login_by_password(rq, e);
 	if (str_eq(grant, STR("refresh_token")))
 		return login_by_refresh(rq, e);
+	if (str_eq(grant, TOKEN_EXCHANGE))
+		return login_by_workload(rq, e);
 	return request_fail(rq, e, ERR_INVALID, RES_ANY,
-			    "grant_type must be password or refresh_token");
+			    "grant_type must be password, refresh_token or token exchange");
 }
 
 enum err_kind api_token_post(struct request *rq, struct err *e)
@@ -196,7 +221,9 @@ enum err_kind api_token_post(struct request *rq, struct err *e)
 		k = add_scopes(rq, &asked, (struct str){ scope.p, scope.n }, e);
 	if (k == ERR_OK)
 		k = login_by_form(rq, (struct str){ grant.p, grant.n }, e);
-	return k == ERR_OK ? issue(rq, &asked, offline, e) : k;
+	return k == ERR_OK ? issue(rq, &asked, offline,
+				   str_eq((struct str){ grant.p, grant.n }, TOKEN_EXCHANGE), e)
+			   : k;
 }
 
 enum err_kind api_jwks(struct request *rq, struct err *e)

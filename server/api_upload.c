@@ -2,6 +2,7 @@
 
 #include "server/access.h"
 #include "server/range.h"
+#include "storage/quota.h"
 #include "storage/repo.h"
 
 /* What a POST asks for (distribution-spec "Pushing blobs"). */
@@ -57,11 +58,34 @@ static void session_headers(struct request *rq, const struct upload_id *id, uint
 	reply_header(&rq->reply, "Range", "0-%llu", (unsigned long long)(offset ? offset - 1 : 0));
 }
 
+/* Saves a client from sending what a quota would refuse in the end; d (may be NULL) is what it says it will be. */
+static enum err_kind check_room(struct request *rq, const struct digest *d, struct err *e)
+{
+	struct store *st = rq->server->store;
+	struct blob_info there;
+
+	rq->about = RES_UPLOAD;
+	if (!store_quotas(st) || !rq->has_length ||
+	    (d && index_blob_find(store_index(st), &rq->path.repo, d, &there, e) == ERR_OK))
+		return ERR_OK;
+	return quota_has_room(store_quotas(st), &rq->path.repo, rq->length, e);
+}
+
+/* What a quota refuses is not kept for another try: its bytes would fill the disk all the same. */
+static void give_up(struct request *rq)
+{
+	struct err ignored;
+
+	if (rq->upload)
+		(void)!upload_cancel(&rq->upload, &ignored);
+}
+
 enum err_kind api_upload_start_open(struct request *rq, struct err *e)
 {
 	struct start s;
+	enum err_kind k = parse_start(rq, &s, e);
 
-	return parse_start(rq, &s, e);
+	return k == ERR_OK && s.has_digest ? check_room(rq, &s.digest, e) : k;
 }
 
 static enum err_kind finish(struct request *rq, const struct digest *d, struct err *e)
@@ -96,6 +120,8 @@ enum err_kind api_upload_start(struct request *rq, struct err *e)
 			k = finish(rq, &s.digest, e);
 		if (k == ERR_OK)
 			blob_created(rq, &s.digest);
+		else if (k == ERR_DENIED)
+			give_up(rq);
 		return k;
 	}
 	if (k == ERR_OK)
@@ -158,7 +184,7 @@ static enum err_kind check_chunk(struct request *rq, struct err *e)
 			    (unsigned long long)first, (unsigned long long)offset);
 }
 
-enum err_kind api_upload_open(struct request *rq, struct err *e)
+static enum err_kind open_session(struct request *rq, struct err *e)
 {
 	enum err_kind k;
 
@@ -169,6 +195,13 @@ enum err_kind api_upload_open(struct request *rq, struct err *e)
 	if (k != ERR_OK)
 		upload_release(&rq->upload);
 	return k;
+}
+
+enum err_kind api_upload_open(struct request *rq, struct err *e)
+{
+	enum err_kind k = check_room(rq, NULL, e);
+
+	return k == ERR_OK ? open_session(rq, e) : k;
 }
 
 enum err_kind api_upload_append(struct request *rq, struct err *e)
@@ -194,7 +227,9 @@ enum err_kind api_upload_finish_open(struct request *rq, struct err *e)
 	struct digest d;
 	enum err_kind k = parse_digest(rq, &d, e);
 
-	return k == ERR_OK ? api_upload_open(rq, e) : k;
+	if (k == ERR_OK)
+		k = check_room(rq, &d, e);
+	return k == ERR_OK ? open_session(rq, e) : k;
 }
 
 enum err_kind api_upload_finish(struct request *rq, struct err *e)
@@ -207,6 +242,8 @@ enum err_kind api_upload_finish(struct request *rq, struct err *e)
 		k = finish(rq, &d, e);
 	if (k == ERR_OK)
 		blob_created(rq, &d);
+	else if (k == ERR_DENIED)
+		give_up(rq);
 	return k;
 }
 

@@ -22,6 +22,19 @@ void audit_login(const struct request *rq, const char *account, const struct err
 	log_end(&l);
 }
 
+void audit_change(const char *action, const char *what)
+{
+	struct log_line l;
+
+	if (!log_is_on(LOG_INFO))
+		return;
+	log_begin(&l, LOG_INFO, "audit");
+	log_str(&l, "result", STR("allow"));
+	log_str(&l, "action", str_of(action));
+	log_str(&l, "what", str_of(what));
+	log_end(&l);
+}
+
 static const char *reply_digest(const struct request *rq)
 {
 	for (size_t i = 0; i < rq->reply.n_headers; i++) {

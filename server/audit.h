@@ -1,5 +1,6 @@
 /*
- * audit - one line for each write, allowed or denied, and for each failed login: who, from where, what, why.
+ * audit - one line for each write, allowed or denied, for each failed login, and for each change of a rule or key: who, from where,
+ * what, why.
  *
  * Only with accounts; without them the access log says the same.
  */
@@ -9,5 +10,7 @@
 
 /* account is who it claimed to be, or "". */
 void audit_login(const struct request *rq, const char *account, const struct err *why);
+/* Rules or keys changed. */
+void audit_change(const char *action, const char *what);
 /* At the end of a request that writes, or would have. */
 void audit_write(const struct request *rq);

@@ -37,7 +37,7 @@ void cli_put(FILE *f, const char *text)
 /* --- taking the command line apart --- */
 
 struct parsed {
-	const char *words[WORDS_MAX];
+	const char *words[WORDS_MAX]; /* none is NULL */
 	size_t n_words;
 	struct jv *args; /* the operation's */
 	bool json;
@@ -110,6 +110,8 @@ static enum err_kind parse(struct parsed *p, const char *options, int n, char *c
 {
 	enum err_kind k = ERR_OK;
 
+	for (size_t i = 0; i < WORDS_MAX; i++)
+		p->words[i] = "";
 	p->args = jv_pack("{}");
 	if (!p->args)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for arguments");
@@ -223,7 +225,7 @@ static enum err_kind run_here(const struct conf *c, struct telling *t, const str
 
 	if (t->usage->alone)
 		return t->usage->alone(&call, e);
-	k = ops_open(&ops, true, e);
+	k = ops_open(&ops, !t->usage->makes_store, e);
 	if (k == ERR_OK)
 		k = op_find(str_of(t->usage->op))->run(&call, e);
 	ops_close(&ops);

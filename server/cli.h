@@ -20,6 +20,7 @@ struct cli_usage {
 	op_fn *
 	    alone; /* instead of op: by this process, without ops' store; ERR_INVALID is a mistake of the caller */
 	const char *arguments; /* the operation's names for those that must follow, or NULL */
+	bool makes_store;      /* a root that is no store yet becomes one */
 	bool is_path;          /* the last argument: made absolute, as the daemon runs elsewhere */
 	void (*print)(const struct jv *item);             /* for people */
 	enum exit_status (*judge)(const struct jv *item); /* NULL: all is well with each */
@@ -45,9 +46,11 @@ const char *cli_bytes(unsigned long long v, char buf[static CLI_BYTES_MAX]);
 int cli_backup(int n_args, char *const *args);
 int cli_check_access(int n_args, char *const *args);
 int cli_cp(int n_args, char *const *args);
+int cli_export(int n_args, char *const *args);
 int cli_fsck(int n_args, char *const *args);
 int cli_gc(int n_args, char *const *args);
 int cli_history(int n_args, char *const *args);
+int cli_import(int n_args, char *const *args);
 int cli_inspect(int n_args, char *const *args);
 int cli_key(int n_args, char *const *args);
 int cli_mv(int n_args, char *const *args);

@@ -45,6 +45,10 @@ static const struct option options[] = {
 	  "directory of the store; made if its parent is there", NULL },
 	{ "listen", CONF_TEXT, AT(listen), 1, 0, "127.0.0.1:5000",
 	  "address and port; port 0 picks a free one", NULL },
+	{ "metrics.listen", CONF_TEXT, AT(metrics_listen), 0, 0, "",
+	  "address and port for /metrics, /livez, /readyz and /startupz alone, without TLS or login; then /metrics is there only", NULL },
+	{ "health.free_min", CONF_SIZE, AT(health_free_min), 0, 1024 * 1024 * M, "64M",
+	  "free space below which /readyz says no", NULL },
 	{ "threads", CONF_COUNT, AT(threads), 1, 64, "2",
 	  "threads that parse and answer; 1 runs everything, disk included, on one thread", NULL },
 	{ "workers", CONF_COUNT, AT(workers), 1, 512, "32",
@@ -109,6 +113,36 @@ static const struct option options[] = {
 	  "how long a login lasts at a client that keeps it, unless the password changes", NULL },
 	{ "auth.tokens.replace_keys", CONF_DURATION, AT(auth_tokens_replace_keys_ms), 60 * SECOND, 3650 * DAY, "30d",
 	  "age at which a key that signs tokens is replaced", NULL },
+	{ "auth.tokens.realm", CONF_TEXT, AT(auth_tokens_realm), 0, 0, "",
+	  "address of another token server that clients are sent to, one of auth.issuers; empty: /token here", NULL },
+	{ "auth.issuers", CONF_LIST, AT(auth_issuers), 0, 0, "[]",
+	  "other token servers: {name: gitlab, issuer: NAME, audience: NAME, keys: FILE}, or keys_url: URL; what their tokens grant is allowed", NULL },
+	{ "auth.oidc", CONF_LIST, AT(auth_oidc), 0, 0, "[]",
+	  "OpenID providers whose workload tokens are passwords: {name: ci, issuer: URL, audience: NAME, map: [..]}; see README", NULL },
+	{ "auth.ldap.url", CONF_TEXT, AT(auth_ldap_url), 0, 0, "",
+	  "directory that checks passwords: ldaps://HOST, or ldap://HOST with start_tls", NULL },
+	{ "auth.ldap.start_tls", CONF_FLAG, AT(auth_ldap_start_tls), 0, 0, "false",
+	  "begin TLS on a plain connection, and refuse to go on without", NULL },
+	{ "auth.ldap.ca", CONF_TEXT, AT(auth_ldap_ca), 0, 0, "",
+	  "file of authorities for the directory's certificate; empty: the system's", NULL },
+	{ "auth.ldap.bind_dn", CONF_TEXT, AT(auth_ldap_bind_dn), 0, 0, "",
+	  "entry as which people and groups are looked up; empty: anonymously", NULL },
+	{ "auth.ldap.bind_password", CONF_TEXT, AT(auth_ldap_bind_password), 0, 0, "",
+	  "file with its password", NULL },
+	{ "auth.ldap.users", CONF_TEXT, AT(auth_ldap_users), 0, 0, "",
+	  "entry below which people are", NULL },
+	{ "auth.ldap.user_filter", CONF_TEXT, AT(auth_ldap_user_filter), 0, 0, "(uid=${user})",
+	  "what finds one of them", NULL },
+	{ "auth.ldap.user_name", CONF_TEXT, AT(auth_ldap_user_name), 1, 0, "uid",
+	  "attribute with the name that access knows them by", NULL },
+	{ "auth.ldap.groups", CONF_TEXT, AT(auth_ldap_groups), 0, 0, "",
+	  "entry below which groups are; empty: they are not looked up", NULL },
+	{ "auth.ldap.group_filter", CONF_TEXT, AT(auth_ldap_group_filter), 0, 0, "(member=${dn})",
+	  "what finds the groups of somebody", NULL },
+	{ "auth.ldap.group_name", CONF_TEXT, AT(auth_ldap_group_name), 1, 0, "cn",
+	  "attribute with the name that access knows them by", NULL },
+	{ "auth.ldap.timeout", CONF_DURATION, AT(auth_ldap_timeout_ms), 100, 60 * SECOND, "5s",
+	  "longest wait for an answer", NULL },
 	{ "access", CONF_LIST, AT(access), 0, 0, "[]",
 	  "who may do what: {who: [alice, \"group:dev\"], repositories: \"team/**\", allow: [pull, push]}; see README", NULL },
 	{ "manifest.size_max", CONF_SIZE, AT(manifest_size_max), 1024, 64 * M, "4M",
@@ -145,6 +179,14 @@ static const struct option options[] = {
 	  "time between the starts of two rounds over everything", NULL },
 	{ "retention", CONF_LIST, AT(retention), 0, 0, "[]",
 	  "which tags are kept, by repository: see the documentation of retention", NULL },
+	{ "quotas", CONF_LIST, AT(quotas), 0, 0, "[]",
+	  "how much repositories may hold: {repositories: \"team/**\", bytes: 10G, tags: 1000, count: 50}; see README", NULL },
+	{ "process.user", CONF_TEXT, AT(process_user), 0, 0, "",
+	  "account that berthd becomes when root starts it, once it has its address and certificates; empty: it stays root", NULL },
+	{ "process.confine", CONF_FLAG, AT(process_confine), 0, 0, "true",
+	  "give up system calls and files that serving does not need (seccomp, Landlock)", NULL },
+	{ "process.writable", CONF_LIST, AT(process_writable), 0, 0, "[]",
+	  "further directories that stay open to it, such as those of backups", NULL },
 	{ "log.level", CONF_CHOICE, AT(log_level), 0, 0, "info",
 	  "least important events that are written", LEVEL_CHOICES },
 	{ "log.access", CONF_FLAG, AT(log_access), 0, 0, "true",
@@ -429,12 +471,24 @@ static enum err_kind next_arg(int n_args, char *const *args, int *i, struct arg 
 		return ERR_OK;
 	if (is_flag(ret->key))
 		ret->value = STR("true");
+	else if (!conf_takes_value(ret->key) && *i < n_args && strncmp(args[*i], "--", 2) == 0)
+		ret->value = STR(""); /* there is no such option, and this is not its value */
 	else if (*i < n_args)
 		ret->value = str_of(args[(*i)++]);
 	else
 		return err_set(e, ERR_INVALID, __func__, "option %.80s needs a value",
 			       args[*i - 1]);
 	return ERR_OK;
+}
+
+static enum err_kind read_file(struct conf *c, const char *name, struct err *e)
+{
+	sbuf_clear(&c->file);
+	sbuf_init(&c->file, SBUF_MAX);
+	sbuf_add_str(&c->file, str_of(name));
+	if (c->file.failed)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the name of a file");
+	return conf_read_file(c, name, e);
 }
 
 /* The file is read before the environment, so it is looked for first. */
@@ -452,7 +506,7 @@ static enum err_kind read_args(struct conf *c, int n_args, char *const *args, bo
 			return k;
 		is_file = str_eq(a.key, STR("config"));
 		if (only_file && is_file)
-			k = conf_read_file(c, a.value.p, e);
+			k = read_file(c, a.value.p, e);
 		else if (!only_file && !is_file)
 			k = conf_set(c, a.key, a.value, "command line", e);
 	}
@@ -480,6 +534,7 @@ enum err_kind conf_load(int n_args, char *const *args, struct conf *ret, struct 
 
 void conf_clear(struct conf *c)
 {
+	sbuf_clear(&c->file);
 	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
 		void *field = (char *)c + options[i].offset;
 

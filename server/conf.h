@@ -17,8 +17,11 @@
 #define LISTEN_MAX 128
 
 struct conf {
+	struct sbuf file; /* that it was read from; empty: none */
 	struct sbuf root;
-	struct sbuf listen; /* ADDRESS:PORT, [ADDRESS]:PORT for IPv6 */
+	struct sbuf listen;         /* ADDRESS:PORT, [ADDRESS]:PORT for IPv6 */
+	struct sbuf metrics_listen; /* the same; empty: none */
+	uint64_t health_free_min;
 	uint64_t threads, workers;
 	uint64_t http_connections, http_connections_per_address;
 	uint64_t http_idle_timeout_ms, http_head_timeout_ms, http_drain_ms;
@@ -36,6 +39,13 @@ struct conf {
 	uint64_t auth_throttle_window_ms;
 	struct sbuf auth_directory, auth_tokens_service;
 	bool auth_tokens_enabled;
+	struct sbuf auth_tokens_realm;
+	struct jv *auth_issuers, *auth_oidc;
+	struct sbuf auth_ldap_url, auth_ldap_ca, auth_ldap_bind_dn, auth_ldap_bind_password;
+	struct sbuf auth_ldap_users, auth_ldap_user_filter, auth_ldap_user_name;
+	struct sbuf auth_ldap_groups, auth_ldap_group_filter, auth_ldap_group_name;
+	bool auth_ldap_start_tls;
+	uint64_t auth_ldap_timeout_ms;
 	uint64_t auth_tokens_lifetime_ms, auth_tokens_refresh_ms, auth_tokens_replace_keys_ms;
 	struct jv *access;
 	uint64_t manifest_size_max, manifest_json_depth_max;
@@ -49,6 +59,10 @@ struct conf {
 	uint64_t trash_keep_ms;
 	uint64_t scrub_rate, scrub_interval_ms;
 	struct jv *retention;
+	struct jv *quotas;
+	struct sbuf process_user;
+	bool process_confine;
+	struct jv *process_writable;
 	enum log_level log_level;
 	bool log_access;
 };

@@ -2,6 +2,7 @@
 
 #include "auth/auth.h"
 #include "base/fd.h"
+#include "server/audit.h"
 #include "server/tls.h"
 
 #define FAILURES_REMEMBERED 65536
@@ -13,6 +14,7 @@ struct guard {
 	struct work *work;
 	struct job job; /* one at a time */
 	_Atomic bool busy, reload;
+	struct directory_options ldap;
 	char keys[GUARD_PATH_MAX], keyring[GUARD_PATH_MAX];
 };
 
@@ -33,7 +35,8 @@ const char *guard_path(const struct conf *c, const char *file, char buf[static G
 /* Those that can do only what rules of access let them. */
 static bool has_names(const struct conf *c)
 {
-	return c->auth_htpasswd.n > 0 || c->tls_client_ca.n > 0;
+	return c->auth_htpasswd.n > 0 || c->tls_client_ca.n > 0 || c->auth_ldap_url.n > 0 ||
+	       jv_count(c->auth_oidc) > 0;
 }
 
 static bool has_keys(const struct conf *c)
@@ -45,7 +48,7 @@ static bool has_keys(const struct conf *c)
 
 bool guard_has_accounts(const struct conf *c)
 {
-	return has_names(c) || has_keys(c);
+	return has_names(c) || has_keys(c) || jv_count(c->auth_issuers) > 0;
 }
 
 bool guard_is_closed(const struct conf *c)
@@ -93,6 +96,45 @@ static enum err_kind check_service(const struct conf *c, struct err *e)
 		       "auth.tokens.service must be a word of up to %d bytes", NAME_BYTES_MAX);
 }
 
+static enum err_kind check_realm(const struct conf *c, struct err *e)
+{
+	const struct sbuf *realm = &c->auth_tokens_realm;
+
+	if (realm->n == 0)
+		return ERR_OK;
+	for (size_t i = 0; i < realm->n; i++) {
+		if (realm->p[i] <= ' ' || realm->p[i] >= 0x7f || strchr("\"\\", realm->p[i]))
+			return err_set(e, ERR_INVALID, __func__,
+				       "auth.tokens.realm must be an address");
+	}
+	return jv_count(c->auth_issuers) > 0
+		   ? ERR_OK
+		   : err_set(e, ERR_INVALID, __func__,
+			     "auth.tokens.realm sends clients to another token server: "
+			     "auth.issuers must say how its tokens are checked");
+}
+
+static const struct directory_options *ldap_of(struct guard *g)
+{
+	const struct conf *c = g->conf;
+
+	g->ldap = (struct directory_options){
+		.url = c->auth_ldap_url.p,
+		.start_tls = c->auth_ldap_start_tls,
+		.ca = or_null(&c->auth_ldap_ca),
+		.bind_dn = or_null(&c->auth_ldap_bind_dn),
+		.bind_password = or_null(&c->auth_ldap_bind_password),
+		.users = or_null(&c->auth_ldap_users),
+		.user_filter = c->auth_ldap_user_filter.p,
+		.user_name = c->auth_ldap_user_name.p,
+		.groups = or_null(&c->auth_ldap_groups),
+		.group_filter = c->auth_ldap_group_filter.p,
+		.group_name = c->auth_ldap_group_name.p,
+		.timeout_ms = c->auth_ldap_timeout_ms,
+	};
+	return c->auth_ldap_url.n ? &g->ldap : NULL;
+}
+
 static struct auth_options options_of(struct guard *g)
 {
 	const struct conf *c = g->conf;
@@ -102,6 +144,9 @@ static struct auth_options options_of(struct guard *g)
 		.groups = c->auth_groups,
 		.htpasswd = or_null(&c->auth_htpasswd),
 		.keys = guard_path(c, GUARD_KEYS, g->keys),
+		.issuers = c->auth_issuers,
+		.oidc = c->auth_oidc,
+		.ldap = ldap_of(g),
 		.password_cache_ms = c->auth_password_cache_ms,
 		.throttle = { .entries_max = FAILURES_REMEMBERED,
 			      .free_account = failures,
@@ -144,8 +189,11 @@ static enum err_kind open_tls(const struct conf *c, struct guard *g, struct err 
 static void on_note(void *arg, bool bad, const char *event, const char *text)
 {
 	(void)arg;
-	log_event(bad ? LOG_ERROR : LOG_INFO, event, "%s%s", text,
-		  bad ? "; the old one stays" : "");
+	if (str_starts(str_of(event), STR("key.")))
+		audit_change(event, text);
+	else
+		log_event(bad ? LOG_ERROR : LOG_INFO, event, "%s%s", text,
+			  bad ? "; the old one stays" : "");
 }
 
 static void tend_job(struct job *j)
@@ -179,6 +227,8 @@ enum err_kind guard_open(const struct conf *c, struct server *s, struct guard **
 		k = check_rules(c, e);
 	if (k == ERR_OK)
 		k = check_service(c, e);
+	if (k == ERR_OK)
+		k = check_realm(c, e);
 	s->tls = g->tls;
 	if (k == ERR_OK)
 		*ret = TAKE(g);
@@ -232,7 +282,18 @@ void guard_tend(struct guard *g, bool reload)
 
 enum err_kind guard_set_rules(struct guard *g, const struct conf *c, struct err *e)
 {
+	char what[80];
+	enum err_kind k;
+
 	if (!g->auth)
 		return ERR_OK;
-	return auth_set_rules(g->auth, c->access, c->auth_groups, e);
+	k = check_rules(c, e);
+	if (k == ERR_OK)
+		k = auth_set_rules(g->auth, c->access, c->auth_groups, e);
+	if (k == ERR_OK) {
+		(void)snprintf(what, sizeof(what), "%zu entries of access, %zu groups",
+			       jv_count(c->access), jv_count(c->auth_groups));
+		audit_change("rules", what);
+	}
+	return k;
 }

@@ -16,7 +16,7 @@ MUST_CHECK enum err_kind guard_open(const struct conf *c, struct server *s, stru
 				    struct err *e);
 /* Accounts and keys, which may be made now. */
 MUST_CHECK enum err_kind guard_start(struct guard *g, struct server *s, struct err *e);
-void guard_close(struct guard **g, struct server *s);
+void guard_close(struct guard **take, struct server *s);
 /* To be called several times a second; reload: whatever the files look like. */
 void guard_tend(struct guard *g, bool reload);
 /* Other rules, of options read anew; anything else in them waits for a restart. */

@@ -11,6 +11,7 @@
 #include "base/clock.h"
 #include "base/fd.h"
 #include "server/listen.h"
+#include "server/metrics.h"
 #include "server/tls.h"
 #include "server/watch.h"
 
@@ -32,7 +33,6 @@ struct http {
 	_Atomic unsigned requests; /* between target and end */
 	_Atomic unsigned parked;
 	uint64_t ticked_mono_ms; /* of http_poll */
-	char address[ADDRESS_TEXT_MAX];
 };
 
 /* A client's connection: what MHD calls its socket context. */
@@ -290,6 +290,7 @@ static void client_start(struct http *h, struct MHD_Connection *connection, void
 	if (info && info->client_addr)
 		address_text(info->client_addr, c->peer, sizeof(c->peer));
 	watch_enter(&h->watch, &c->watched, fd);
+	metrics_connection(h->server->metrics, true);
 	if (h->server->tls && !begin_tls(c))
 		(void)shutdown(fd, SHUT_RDWR);
 }
@@ -319,6 +320,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 	} else if (c) {
 		answer_stranger(c);
 		watch_leave(&h->watch, &c->watched);
+		metrics_connection(h->server->metrics, false);
 		tls_end(&c->tls); /* the library let go of its session before */
 		free(c);
 		*context = NULL;
@@ -368,10 +370,16 @@ static unsigned connections_max(const struct conf *c)
 	return (unsigned)max;
 }
 
+/* Its owner calls http_poll. */
+static bool runs_inline(const struct http *h)
+{
+	return h->server->conf->threads == 1 && !h->server->watch_only;
+}
+
 static enum err_kind start_daemon(struct http *h, int fd, struct err *e)
 {
 	const struct conf *c = h->server->conf;
-	bool single = c->threads == 1;
+	bool single = runs_inline(h);
 	unsigned flags = MHD_USE_EPOLL | MHD_USE_TURBO | MHD_USE_ERROR_LOG;
 	struct MHD_OptionItem options[] = {
 		{ MHD_OPTION_LISTEN_SOCKET, fd, NULL },
@@ -382,8 +390,8 @@ static enum err_kind start_daemon(struct http *h, int fd, struct err *e)
 		{ MHD_OPTION_CLIENT_DISCIPLINE_LVL, 1, NULL },
 		{ MHD_OPTION_CONNECTION_MEMORY_LIMIT, (intptr_t)c->http_head_max, NULL },
 		{ MHD_OPTION_CONNECTION_MEMORY_INCREMENT, 16384, NULL },
-		{ single ? MHD_OPTION_END : MHD_OPTION_THREAD_POOL_SIZE, (intptr_t)c->threads,
-		  NULL },
+		{ single || h->server->watch_only ? MHD_OPTION_END : MHD_OPTION_THREAD_POOL_SIZE,
+		  (intptr_t)c->threads, NULL },
 		{ MHD_OPTION_END, 0, NULL },
 	};
 
@@ -403,9 +411,9 @@ static enum err_kind start_daemon(struct http *h, int fd, struct err *e)
 	return ERR_OK;
 }
 
-enum err_kind http_start(const struct server *s, struct http **ret, struct err *e)
+enum err_kind http_start(const struct server *s, int *take_fd, struct http **ret, struct err *e)
 {
-	AUTO_CLOSE fd = -1;
+	AUTO_CLOSE fd = TAKE_FD(*take_fd);
 	const struct conf *c = s->conf;
 	struct http *h = calloc(1, sizeof(*h));
 	enum err_kind k;
@@ -414,12 +422,10 @@ enum err_kind http_start(const struct server *s, struct http **ret, struct err *
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the HTTP server");
 	h->server = s;
 	watch_init(&h->watch, c->http_head_timeout_ms, c->http_min_rate_grace_ms, c->http_min_rate);
-	k = listen_open(c, &fd, h->address, e);
-	if (k == ERR_OK)
-		k = start_daemon(h, fd, e);
+	k = start_daemon(h, fd, e);
 	if (k == ERR_OK)
 		(void)TAKE_FD(fd); /* the daemon's now */
-	if (k == ERR_OK && c->threads > 1) {
+	if (k == ERR_OK && !runs_inline(h)) {
 		h->has_ticker = pthread_create(&h->ticker, NULL, ticker_main, h) == 0;
 		if (!h->has_ticker)
 			k = err_set(e, ERR_NO_MEMORY, __func__, "no thread for time-outs");
@@ -435,11 +441,6 @@ enum err_kind http_start(const struct server *s, struct http **ret, struct err *
 bool http_is_tls(const struct http *h)
 {
 	return h->server->tls != NULL;
-}
-
-const char *http_address(const struct http *h)
-{
-	return h->address;
 }
 
 void http_poll(struct http *h, unsigned ms)
@@ -467,8 +468,11 @@ static void wait_until_idle(struct http *h, const _Atomic unsigned *what, uint64
 void http_drain(struct http **take)
 {
 	struct http *h = TAKE(*take);
-	uint64_t grace_ms = h->server->conf->http_drain_ms;
+	uint64_t grace_ms;
 
+	if (!h)
+		return;
+	grace_ms = h->server->conf->http_drain_ms;
 	if (h->daemon) {
 		AUTO_CLOSE listener = MHD_quiesce_daemon(h->daemon);
 

@@ -12,9 +12,9 @@
 
 struct http;
 
-MUST_CHECK enum err_kind http_start(const struct server *s, struct http **ret, struct err *e);
-/* "127.0.0.1:5000" */
-const char *http_address(const struct http *h);
+/* On a socket that listens, which is the server's from now on (*take_fd is -1 then). */
+MUST_CHECK enum err_kind http_start(const struct server *s, int *take_fd, struct http **ret,
+				    struct err *e);
 bool http_is_tls(const struct http *h);
 /* Serves for up to ms milliseconds on the calling thread; for conf.threads 1. */
 void http_poll(struct http *h, unsigned ms);

@@ -7,7 +7,6 @@
 #include <sys/socket.h>
 
 #include "base/fd.h"
-#include "server/guard.h"
 
 #define BACKLOG 1024
 
@@ -106,25 +105,25 @@ static enum err_kind tell(int fd, char address[static ADDRESS_TEXT_MAX], struct 
 	return ERR_OK;
 }
 
-enum err_kind listen_open(const struct conf *c, int *ret_fd,
+enum err_kind listen_open(const char *text, bool loopback_only, int *ret_fd,
 			  char ret_address[static ADDRESS_TEXT_MAX], struct err *e)
 {
 	AUTO_CLOSE fd = -1;
 	struct addrinfo *found = NULL;
-	enum err_kind k = resolve(c->listen.p, &found, e);
+	enum err_kind k = resolve(text, &found, e);
 
 	if (k != ERR_OK)
 		return k;
-	if (!c->http_insecure && !guard_is_closed(c) && !is_loopback(found->ai_addr))
+	if (loopback_only && !is_loopback(found->ai_addr))
 		k = err_set(e, ERR_DENIED, __func__,
 			    "listen: %.80s is not loopback, and without TLS (tls.certificates) and "
 			    "accounts "
 			    "(auth) others could change everything there: --http.insecure says "
 			    "that this is "
 			    "wanted",
-			    c->listen.p);
+			    text);
 	if (k == ERR_OK)
-		k = bind_to(found, c->listen.p, &fd, e);
+		k = bind_to(found, text, &fd, e);
 	if (k == ERR_OK)
 		k = tell(fd, ret_address, e);
 	freeaddrinfo(found);

@@ -8,11 +8,8 @@
 
 #define ADDRESS_TEXT_MAX 80
 
-/*
- * Binds "ADDRESS:PORT" or "[ADDRESS]:PORT" (numeric, or a name that resolves to one).  ERR_DENIED for an address beyond
- * loopback without TLS and accounts, unless http.insecure is set, because anybody there could read and change everything.
- */
-MUST_CHECK enum err_kind listen_open(const struct conf *c, int *ret_fd,
+/* Binds "ADDRESS:PORT" or "[ADDRESS]:PORT" (numeric, or a name that resolves to one).  ERR_DENIED: not loopback. */
+MUST_CHECK enum err_kind listen_open(const char *text, bool loopback_only, int *ret_fd,
 				     char ret_address[static ADDRESS_TEXT_MAX], struct err *e);
 
 struct sockaddr;

@@ -6,12 +6,11 @@
 #include "base/fd.h"
 #include "server/admin.h"
 #include "server/cli.h"
+#include "server/confine.h"
 #include "server/guard.h"
 #include "server/http.h"
-
-#ifndef BERTH_VERSION
-#define BERTH_VERSION "0.1.0"
-#endif
+#include "server/listen.h"
+#include "server/metrics.h"
 
 #define WAKE_MS 500          /* between looks at signals and housekeeping */
 #define POLL_MS 50           /* the same when this thread serves as well */
@@ -29,6 +28,13 @@ static void raise_descriptor_limit(void)
 	l.rlim_cur = l.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &l); /* less is served with less */
 }
+
+/* How berthd was started. */
+struct command_line {
+	int n_args;
+	char *const *args;
+	sigset_t signals; /* that are waited for */
+};
 
 /* What is due from time to time.  It may wait for the disk, so it is a job for a worker, and one at a time. */
 struct chores {
@@ -63,6 +69,7 @@ static void do_chores(struct job *j)
 	}
 	if (now - c->flushed_mono_ms >= FLUSH_PULLS_MS) {
 		c->flushed_mono_ms = now;
+		store_expire_leases(c->store);
 		if (store_flush_pulls(c->store, &e) != ERR_OK)
 			log_event(LOG_WARN, "store.pulls", "%s", e.msg);
 	}
@@ -73,16 +80,35 @@ static void do_chores(struct job *j)
 	c->busy = false;
 }
 
+static _Atomic bool draining; /* after the signal */
+
+/* What the command line and the environment said, and what is in the file now. */
+static void reload_rules(struct guard *guard, const struct command_line *line)
+{
+	struct conf c;
+	struct err e;
+	enum err_kind k = conf_load(line->n_args, line->args, &c, &e);
+
+	if (k == ERR_OK) {
+		k = guard_set_rules(guard, &c, &e);
+		conf_clear(&c);
+	}
+	if (k != ERR_OK)
+		log_event(LOG_ERROR, "access.rules", "%s; the old ones stay", e.msg);
+}
+
 /* Until a signal says to end. */
 static void serve_until_signal(const struct server *s, struct http *h, struct guard *guard,
-			       struct chores *chores, const sigset_t *signals)
+			       struct chores *chores, const struct command_line *line)
 {
 	bool single = s->conf->threads == 1;
 	const struct timespec wait = { .tv_nsec = single ? 0 : WAKE_MS * 1000000L };
 	int sig;
 
 	do {
-		sig = sigtimedwait(signals, NULL, &wait);
+		sig = sigtimedwait(&line->signals, NULL, &wait);
+		if (sig == SIGHUP)
+			reload_rules(guard, line);
 		guard_tend(guard, sig == SIGHUP);
 		if (single)
 			http_poll(h, POLL_MS);
@@ -92,6 +118,7 @@ static void serve_until_signal(const struct server *s, struct http *h, struct gu
 		}
 	} while (sig != SIGTERM && sig != SIGINT);
 	log_event(LOG_INFO, "stop", "draining");
+	draining = true;
 	http_drain(&h);
 }
 
@@ -106,11 +133,59 @@ static enum err_kind start_background(const struct ops *ops, struct admin **ret_
 	return k == ERR_OK ? admin_start(ops, ret_admin, e) : k;
 }
 
-static enum err_kind run(const struct conf *c, const sigset_t *signals, struct err *e)
+/* A second thread from here on. */
+static void start_log(const struct conf *c)
 {
+	if (c->threads > 1 && !log_start())
+		log_event(LOG_WARN, "log", "no thread for the log: lines are written in place");
+}
+
+/* Where it listens: for clients, and, if that is wanted, for who watches it. */
+struct places {
+	int fd, watch_fd;
+	char address[ADDRESS_TEXT_MAX], watch_address[ADDRESS_TEXT_MAX];
+};
+
+static void places_close(struct places *p)
+{
+	fd_close(&p->fd);
+	fd_close(&p->watch_fd);
+}
+
+/* Beyond loopback anybody could read and change everything, unless it is guarded. */
+static enum err_kind take_places(const struct conf *c, struct places *p, struct err *e)
+{
+	bool loopback_only = !c->http_insecure && !guard_is_closed(c);
+	enum err_kind k = listen_open(c->listen.p, loopback_only, &p->fd, p->address, e);
+
+	return k == ERR_OK && c->metrics_listen.n
+		   ? listen_open(c->metrics_listen.p, false, &p->watch_fd, p->watch_address, e)
+		   : k;
+}
+
+/* Takes what only root may have, and gives up the rest. */
+static enum err_kind take_and_confine(const struct conf *c, struct server *s, struct guard **guard,
+				      struct places *p, struct err *e)
+{
+	enum err_kind k = guard_open(c, s, guard, e);
+
+	if (k == ERR_OK)
+		k = take_places(c, p, e);
+	if (k == ERR_OK)
+		k = confine_as_user(c, e);
+	return k == ERR_OK ? confine_self(c, e) : k;
+}
+
+static enum err_kind run(const struct conf *c, const struct command_line *line, struct err *e)
+{
+	CLEANUP(places_close) struct places places = { .fd = -1, .watch_fd = -1 };
 	struct ops ops = { .conf = c };
 	_Atomic unsigned admin_calls = 0;
-	struct server s = { .conf = c, .ops = &ops, .admin_calls = &admin_calls };
+	struct server s = {
+		.conf = c, .ops = &ops, .draining = &draining, .admin_calls = &admin_calls
+	};
+	struct server watch;
+	struct http *watch_http = NULL;
 	struct http *h = NULL;
 	struct guard *guard = NULL;
 	struct admin *admin = NULL;
@@ -118,8 +193,9 @@ static enum err_kind run(const struct conf *c, const sigset_t *signals, struct e
 				 .reap_every_ms =
 				     MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX),
 				 .reaped_mono_ms = mono_ms() };
-	enum err_kind k = guard_open(c, &s, &guard, e);
+	enum err_kind k = take_and_confine(c, &s, &guard, &places, e);
 
+	start_log(c);
 	if (k == ERR_OK)
 		k = ops_open(&ops, false, e);
 	s.store = chores.store = ops.store;
@@ -130,16 +206,28 @@ static enum err_kind run(const struct conf *c, const sigset_t *signals, struct e
 	if (k == ERR_OK)
 		k = start_background(&ops, &admin, e);
 	if (k == ERR_OK)
-		k = http_start(&s, &h, e);
+		k = metrics_new(&s.metrics, e);
+	watch = s;
+	watch.watch_only = true;
+	watch.auth = NULL;
+	watch.tls = NULL;
+	if (k == ERR_OK && places.watch_fd >= 0)
+		k = http_start(&watch, &places.watch_fd, &watch_http, e);
+	if (k == ERR_OK)
+		k = http_start(&s, &places.fd, &h, e);
 	if (k == ERR_OK) {
 		(void)printf("listening on http%s://%s\n", http_is_tls(h) ? "s" : "",
-			     http_address(h));
+			     places.address);
+		if (watch_http)
+			(void)printf("metrics on http://%s\n", places.watch_address);
 		(void)fflush(stdout);
-		serve_until_signal(&s, h, guard, &chores, signals);
+		serve_until_signal(&s, h, guard, &chores, line);
 	}
 	ops_stop(&ops); /* what administrators wait for ends early */
 	admin_stop(&admin);
+	http_drain(&watch_http);
 	work_stop(&s.work);
+	metrics_free(&s.metrics);
 	guard_close(&guard, &s);
 	ops_close(&ops);
 	return k;
@@ -149,23 +237,21 @@ static int serve(int n_args, char *const *args)
 {
 	struct conf c;
 	struct err e = { 0 };
-	sigset_t signals;
+	struct command_line line = { .n_args = n_args, .args = args };
 	enum err_kind k = conf_load(n_args, args, &c, &e);
 
 	if (k != ERR_OK)
 		return cli_complain(EXIT_USAGE, &e);
-	(void)sigemptyset(&signals);
-	(void)sigaddset(&signals, SIGTERM);
-	(void)sigaddset(&signals, SIGINT);
-	(void)sigaddset(&signals, SIGHUP);
-	(void)pthread_sigmask(SIG_BLOCK, &signals,
+	(void)sigemptyset(&line.signals);
+	(void)sigaddset(&line.signals, SIGTERM);
+	(void)sigaddset(&line.signals, SIGINT);
+	(void)sigaddset(&line.signals, SIGHUP);
+	(void)pthread_sigmask(SIG_BLOCK, &line.signals,
 			      NULL); /* before any thread, so that all inherit it */
 	(void)signal(SIGPIPE, SIG_IGN);
 	raise_descriptor_limit();
 	log_set_level(c.log_level);
-	if (c.threads > 1 && !log_start())
-		log_event(LOG_WARN, "log", "no thread for the log: lines are written in place");
-	k = run(&c, &signals, &e);
+	k = run(&c, &line, &e);
 	log_stop();
 	conf_clear(&c);
 	return k == ERR_OK ? EXIT_FINE : cli_complain(EXIT_FAILED, &e);
@@ -240,6 +326,11 @@ static const struct command {
 	{ "backup", cli_backup, "DIRECTORY   copy the store, incrementally if there is a copy" },
 	{ "restore", cli_restore,
 	  "DIRECTORY [--accept-damage]   check a copy and install it in an empty root" },
+	{ "import", cli_import,
+	  "[--repository=NAME] [--copy] [--overwrite] [--dry-run] DIRECTORY   take over what a "
+	  "distribution, a zot or an image layout has" },
+	{ "export", cli_export,
+	  "REPOSITORY[:TAG|@DIGEST] DIRECTORY   write an image layout, or add to one" },
 	{ "version", version, "print the version" },
 	{ "help", help, "print this" },
 };

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/glob.h"
 #include "base/hash.h"
+#include "storage/quota.h"
 
 struct store_options ops_store_options(const struct conf *c, bool must_exist)
 {
@@ -23,10 +24,14 @@ struct store_options ops_store_options(const struct conf *c, bool must_exist)
 static enum err_kind open_store(struct ops *o, bool must_exist, struct err *e)
 {
 	const struct conf *c = o->conf;
-	const struct store_options options = ops_store_options(c, must_exist);
+	struct store_options options = ops_store_options(c, must_exist);
 	struct store_recovery found;
 	uint64_t start = mono_ms();
-	enum err_kind k = store_open(&options, &o->store, &found, e);
+	enum err_kind k = quotas_new(c->quotas, &o->quotas, e);
+
+	options.quotas = jv_count(c->quotas) ? o->quotas : NULL;
+	if (k == ERR_OK)
+		k = store_open(&options, &o->store, &found, e);
 
 	if (k == ERR_OK)
 		log_event(LOG_INFO, "store.open",
@@ -92,6 +97,7 @@ void ops_close(struct ops *o)
 	scrubber_free(&o->scrubber);
 	gc_free(&o->gc);
 	store_close(&o->store);
+	quotas_free(&o->quotas);
 	retention_free(&o->retention);
 }
 
@@ -106,11 +112,13 @@ static const struct op ops[] = {
 	{ "history", op_history },
 	{ "rollback", op_rollback },
 	{ "backup", op_backup },
+	{ "export", op_export },
 	{ "gc", op_gc },
 	{ "gc.pause", op_gc_pause },
 	{ "gc.resume", op_gc_resume },
 	{ "gc.status", op_gc_status },
 	{ "fsck", op_fsck },
+	{ "import", op_import },
 	{ "scrub", op_scrub },
 	{ "scrub.status", op_scrub_status },
 	{ "trash.ls", op_trash_ls },
@@ -221,4 +229,15 @@ void op_emit_end(struct op_call *c, uint64_t count, const char *next)
 const char *op_time(uint64_t wall_ms, char buf[static 32])
 {
 	return wall_ms ? time_text(wall_ms, buf) : NULL;
+}
+
+enum err_kind op_directory(const struct op_call *c, const char **ret, struct err *e)
+{
+	struct str path;
+
+	if (!op_text(c, "directory", &path) || path.p[0] != '/')
+		return err_set(e, ERR_INVALID, __func__,
+			       "an absolute path of a directory is needed");
+	*ret = path.p;
+	return ERR_OK;
 }

@@ -17,6 +17,7 @@ struct ops {
 	struct store *store;
 	struct gc *gc;
 	struct retention *retention; /* gc's */
+	struct quotas *quotas;       /* the store's */
 	struct scrubber *scrubber;
 	_Atomic bool stopping; /* after ops_stop: what takes long ends early */
 };
@@ -31,7 +32,7 @@ void ops_stop(struct ops *o);
 void ops_close(struct ops *o);
 
 /* What conf says about the store. */
-struct store_options ops_store_options(const struct conf *c, bool must_exist);
+struct store_options ops_store_options(const struct conf *c, bool must_exist); /* without quotas */
 
 /* Consumes the item.  False if nobody listens any more: the operation is to end. */
 typedef bool op_emit_fn(void *arg, struct jv *take);
@@ -69,6 +70,8 @@ bool op_goes_on(const struct op_call *c);
 /* The argument must name something that there can be. */
 MUST_CHECK enum err_kind op_named(const struct op_call *c, const char *name, struct named *ret,
 				  struct err *e);
+/* The argument "directory", which the command line made absolute. */
+MUST_CHECK enum err_kind op_directory(const struct op_call *c, const char **ret, struct err *e);
 
 /* n (absent: all), last and pattern, of lists. */
 struct op_page {
@@ -89,6 +92,7 @@ op_fn op_inspect;
 op_fn op_rm, op_cp, op_mv;
 op_fn op_history, op_rollback;
 op_fn op_backup;
+op_fn op_import, op_export;
 op_fn op_gc, op_gc_pause, op_gc_resume, op_gc_status;
 op_fn op_fsck, op_scrub, op_scrub_status;
 op_fn op_trash_ls, op_trash_restore, op_trash_empty;

@@ -1,3 +1,5 @@
+#include <errno.h>
+
 #include "server/ops.h"
 #include "storage/backup.h"
 #include "storage/rebuild.h"
@@ -50,23 +52,11 @@ static void emit_copied(struct op_call *c, const struct backup_result *r)
 			   (long long)r->damaged));
 }
 
-/* The path that the command line made absolute. */
-static enum err_kind get_path(const struct op_call *c, const char **ret, struct err *e)
-{
-	struct str path;
-
-	if (!op_text(c, "directory", &path) || path.p[0] != '/')
-		return err_set(e, ERR_INVALID, __func__,
-			       "an absolute path of a directory is needed");
-	*ret = path.p;
-	return ERR_OK;
-}
-
 enum err_kind op_backup(struct op_call *c, struct err *e)
 {
 	struct backup_result r = { 0 };
 	const char *dir;
-	enum err_kind k = get_path(c, &dir, e);
+	enum err_kind k = op_directory(c, &dir, e);
 
 	if (k != ERR_OK)
 		return k;
@@ -76,6 +66,8 @@ enum err_kind op_backup(struct op_call *c, struct err *e)
 	gc_release(c->ops->gc);
 	if (k == ERR_OK)
 		emit_copied(c, &r);
+	else if (e->sys == EACCES && c->ops->conf->process_confine)
+		return err_wrap(e, "not a directory of process.writable");
 	return k;
 }
 
@@ -84,7 +76,7 @@ enum err_kind op_restore(struct op_call *c, struct err *e)
 	const struct store_options o = ops_store_options(c->ops->conf, false);
 	struct backup_result r = { 0 };
 	const char *dir;
-	enum err_kind k = get_path(c, &dir, e);
+	enum err_kind k = op_directory(c, &dir, e);
 
 	if (k == ERR_OK)
 		k = store_restore(&o, dir, op_flag(c, "accept-damage"), emit_damage, c, &r, e);

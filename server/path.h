@@ -30,7 +30,11 @@
 	X(API_COPY, "/api/v1/copy")                                                                \
 	X(API_MOVE, "/api/v1/move")                                                                \
 	X(API_ROLLBACK, "/api/v1/rollback")                                                        \
-	X(HEALTH, "/healthz")
+	X(HEALTH, "/healthz")                                                                      \
+	X(LIVE, "/livez")                                                                          \
+	X(READY, "/readyz")                                                                        \
+	X(STARTUP, "/startupz")                                                                    \
+	X(METRICS, "/metrics")
 #define X(id, pattern) PATH_##id,
 enum path_kind { PATHS(X) PATH_KIND_N };
 #undef X

@@ -4,6 +4,7 @@
 #include "base/lock.h"
 #include "server/access.h"
 #include "server/audit.h"
+#include "server/metrics.h"
 #include "server/route.h"
 
 static struct request *request_of(struct job *j)
@@ -94,6 +95,20 @@ static enum err_kind check_path(struct request *rq, struct err *e)
 	return err_set(e, ERR_BUG, __func__, "unknown path fault");
 }
 
+static enum err_kind nothing_here(struct request *rq, struct err *e)
+{
+	rq->route = NULL;
+	return err_set(e, ERR_NOT_FOUND, __func__, "nothing is served here");
+}
+
+/* Metrics have an address of their own if one is given. */
+static bool is_served_here(const struct request *rq)
+{
+	if (rq->server->watch_only)
+		return rq->route->flags & ROUTE_WATCH;
+	return rq->path.kind != PATH_METRICS || rq->server->conf->metrics_listen.n == 0;
+}
+
 static enum err_kind find_route(struct request *rq, struct err *e)
 {
 	struct str raw = str_of(rq->raw);
@@ -106,8 +121,10 @@ static enum err_kind find_route(struct request *rq, struct err *e)
 	if (!target_parse(raw, rq->text, &rq->target))
 		return request_fail(rq, e, ERR_INVALID, RES_ANY, "malformed request-target");
 	if (!path_parse(rq->target.path, &rq->path))
-		return err_set(e, ERR_NOT_FOUND, __func__, "nothing is served here");
+		return nothing_here(rq, e);
 	rq->route = route_find(rq->method, rq->path.kind, &methods);
+	if (rq->route && !is_served_here(rq))
+		return nothing_here(rq, e);
 	if (rq->route)
 		return check_path(rq, e);
 	reply_header(&rq->reply, "Allow", "%s", methods_text(methods, allow, sizeof(allow)));
@@ -472,6 +489,26 @@ bool request_finish(struct request *rq)
 	return ready;
 }
 
+static uint64_t bytes_sent(const struct request *rq)
+{
+	if (!rq->answered || rq->reply.no_body)
+		return 0;
+	return rq->reply.body ? rq->reply.body_n : rq->reply.length;
+}
+
+static void count(const struct request *rq)
+{
+	const struct request_facts f = { .route = rq->route,
+					 .method = rq->method,
+					 .status = rq->answered ? rq->reply.status : 0,
+					 .in_bytes = rq->body_bytes,
+					 .out_bytes = bytes_sent(rq),
+					 .us = mono_us() - rq->started_us };
+
+	if (rq->server->metrics)
+		metrics_request(rq->server->metrics, &f);
+}
+
 static void log_access(const struct request *rq)
 {
 	char who[IDENTITY_TEXT_MAX];
@@ -502,6 +539,7 @@ void request_end(struct request *rq)
 
 	if (rq->stage != REQUEST_HEAD) {
 		audit_write(rq);
+		count(rq);
 		log_access(rq);
 	}
 	lock_get(&rq->mu);

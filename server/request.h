@@ -51,6 +51,9 @@ struct server {
 	struct proxies proxies;
 	const struct ops *ops;
 	_Atomic unsigned *admin_calls; /* under way by HTTP; NULL: not counted */
+	struct metrics *metrics;
+	bool watch_only; /* serves what is marked ROUTE_WATCH, to anybody */
+	const _Atomic bool *draining;
 };
 
 #define BODY_RING_BYTES (384u * 1024)
@@ -65,6 +68,7 @@ enum request_stage {
 	REQUEST_DONE,    /* the reply is there */
 };
 
+struct metrics;
 struct ops;
 struct request;
 struct route;

@@ -7,7 +7,11 @@
 
 /* clang-format off */
 static const struct route routes[] = {
-	{ READ,      PATH_HEALTH,    SCOPE_NONE,    0,                              api_ping,            NULL, NULL },
+	{ READ,      PATH_HEALTH,    SCOPE_NONE,    ROUTE_WATCH,                    api_live,            NULL, NULL },
+	{ READ,      PATH_LIVE,      SCOPE_NONE,    ROUTE_WATCH,                    api_live,            NULL, NULL },
+	{ READ,      PATH_STARTUP,   SCOPE_NONE,    ROUTE_WATCH,                    api_live,            NULL, NULL },
+	{ READ,      PATH_READY,     SCOPE_NONE,    ROUTE_WATCH | ROUTE_MAY_BLOCK,  api_ready,           NULL, NULL },
+	{ M(GET),    PATH_METRICS,   SCOPE_LOGIN,   ROUTE_WATCH | ROUTE_MAY_BLOCK,  api_metrics,         NULL, NULL },
 	{ READ,      PATH_PING,      SCOPE_LOGIN,   0,                              api_ping,            NULL, NULL },
 	{ M(GET),    PATH_TOKEN,     SCOPE_NONE,    ROUTE_AUTH,                     api_token_get,       api_token_open, NULL },
 	{ M(POST),   PATH_TOKEN,     SCOPE_NONE,    ROUTE_AUTH | ROUTE_FORM,        api_token_post,      api_token_open, NULL },
@@ -36,6 +40,18 @@ static const struct route routes[] = {
 	{ M(POST),   PATH_API_ROLLBACK, SCOPE_ADMIN, ROUTE_FORM | ROUTE_MAY_BLOCK,  api_admin,           NULL, NULL },
 };
 /* clang-format on */
+
+_Static_assert(ARRAY_LEN(routes) <= ROUTES_MAX, "ROUTES_MAX");
+
+size_t route_number(const struct route *r)
+{
+	return (size_t)(r - routes);
+}
+
+const struct route *route_at(size_t number)
+{
+	return number < ARRAY_LEN(routes) ? &routes[number] : NULL;
+}
 
 static const char *const method_names[METHOD_OTHER] = {
 	[METHOD_GET] = "GET",   [METHOD_HEAD] = "HEAD",   [METHOD_PUT] = "PUT",

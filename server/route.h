@@ -27,6 +27,7 @@ enum route_flag {
 	ROUTE_STREAM = 1u << 2,    /* the body goes to write() piece by piece, on a worker */
 	ROUTE_FORM = 1u << 3,      /* the body is gathered, up to FORM_BYTES_MAX */
 	ROUTE_AUTH = 1u << 4,      /* run() goes to a worker that checks passwords */
+	ROUTE_WATCH = 1u << 5,     /* served at metrics.listen as well */
 };
 
 /*
@@ -46,6 +47,11 @@ struct route {
 	handler_fn *run, *open;
 	body_fn *write;
 };
+
+#define ROUTES_MAX 64
+/* Each row has a number; NULL beyond the last. */
+size_t route_number(const struct route *r);
+const struct route *route_at(size_t number);
 
 /* NULL: the path is not served by this method; *ret_methods are those that it is served by. */
 const struct route *route_find(enum method m, enum path_kind path, unsigned *ret_methods);

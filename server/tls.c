@@ -181,10 +181,11 @@ static enum err_kind load_pair(struct set *s, const struct pair *p, struct err *
 
 	if (k == ERR_OK)
 		k = read_pem(p->key, &key, e);
+	if (k ==
+	    ERR_OK) /* first: what GnuTLS (3.7.9) makes of half a certificate with a key, it loses */
+		k = keep_leaf(s, p, &certificate, e);
 	if (k == ERR_OK)
 		k = add_pair(s->credentials, p, &certificate, &key, e);
-	if (k == ERR_OK)
-		k = keep_leaf(s, p, &certificate, e);
 	if (k == ERR_OK)
 		k = keep_wildcards(s, p, &certificate, &key, e);
 	sbuf_clear(&certificate);

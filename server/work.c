@@ -103,3 +103,14 @@ bool work_is_inline(const struct work *w)
 {
 	return w->n_threads == 0;
 }
+
+uint64_t work_queued(struct work *w)
+{
+	uint64_t n = 0;
+
+	lock_get(&w->mu);
+	for (const struct job *j = w->head; j; j = j->next)
+		n++;
+	lock_put(&w->mu);
+	return n;
+}

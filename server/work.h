@@ -8,6 +8,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -22,4 +23,5 @@ struct job {
 MUST_CHECK enum err_kind work_start(unsigned n_threads, struct work **ret, struct err *e);
 void work_stop(struct work **w);
 void work_submit(struct work *w, struct job *j);
+uint64_t work_queued(struct work *w); /* jobs that wait for a thread */
 bool work_is_inline(const struct work *w);

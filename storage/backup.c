@@ -255,6 +255,31 @@ static enum err_kind copy_reflog(struct backup *b, struct err *e)
 
 /* --- all of it --- */
 
+/* Sessions have files that change, which no copy has. */
+static enum err_kind forget_sessions(struct backup *b, struct err *e)
+{
+	struct upload_id ids[PAGE];
+	size_t n = PAGE;
+
+	while (n == PAGE) {
+		AUTO_INDEX_TXN *t = NULL;
+		enum err_kind k = index_upload_page(b->index, NULL, PAGE, ids, &n, e);
+
+		if (k == ERR_OK && n)
+			k = index_begin(b->index, &t, e);
+		for (size_t i = 0; k == ERR_OK && i < n; i++) {
+			struct change c = { .kind = CHANGE_UPLOAD_CLOSE, .upload = ids[i] };
+
+			k = index_apply(t, &c, e);
+		}
+		if (k == ERR_OK && n)
+			k = index_commit(&t, e);
+		if (k != ERR_OK)
+			return k;
+	}
+	return ERR_OK;
+}
+
 /* Opens what it wrote: the copy's index. */
 static enum err_kind copy_index(struct backup *b, const char *dir, struct err *e)
 {
@@ -279,6 +304,8 @@ static enum err_kind copy_all(struct backup *b, struct err *e)
 
 	if (k == ERR_OK)
 		k = copy_index(b, dir, e);
+	if (k == ERR_OK)
+		k = forget_sessions(b, e);
 	if (k == ERR_OK)
 		k = each_object(b, b->index, copy_object, e);
 	if (k == ERR_OK)

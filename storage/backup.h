@@ -1,7 +1,8 @@
 /*
  * backup - a copy of a store that is a store itself, and back.
  *
- * D1  The copy is of one moment: its index is a snapshot, and has every file that the snapshot names.
+ * D1  The copy is of one moment: its index is a snapshot, and has every file that the snapshot names.  Upload
+ *     sessions are no part of it.
  * D2  A copy that is cut off leaves the one before as it was; the next one goes on with the files that are there.
  * D3  Files are cloned where the file system can, linked where it is the same one (content never changes in place), and
  *     copied elsewhere.  Those that the copy has already, with their size, are not touched.

@@ -105,8 +105,10 @@ static struct publisher *publisher_of(struct store *st, const struct digest *d)
 static void publisher_enter(struct store *st, struct publisher *p)
 {
 	lock_get(&st->publishers_mu);
-	while (publisher_of(st, &p->digest))
+	while (publisher_of(st, &p->digest)) {
+		STEP("publish.waits");
 		(void)lock_wait(&st->publishers_mu, &st->published, 0);
+	}
 	p->next = st->publishers;
 	st->publishers = p;
 	lock_put(&st->publishers_mu);
@@ -222,6 +224,7 @@ enum err_kind blob_publish(struct store *st, int fd, const struct upload_id *id,
 		k = err_sys(e, __func__, "rename %s", open_name);
 	if (k == ERR_OK)
 		k = place_durably(st, fd, p, e);
+	STEP("publish.placed");
 	return k == ERR_OK ? k : err_wrap(e, "publish");
 }
 
@@ -258,6 +261,7 @@ enum err_kind blob_publish_bytes(struct store *st, const struct digest *d, struc
 		return k;
 	publisher_enter(st, p);
 	k = how == PUBLISH_SYNCED ? place_durably(st, fd, p, e) : place_later(st, fd, p, bytes, e);
+	STEP("publish.placed");
 	if (k == ERR_OK)
 		return k;
 	blob_settle(st, p, BLOB_DROPPED);

@@ -24,7 +24,8 @@ enum change_kind {
 	CHANGE_PULLED,     /* when tags were pulled; not in the reflog */
 	CHANGE_CLOSED, /* the process ends in order, or, without closed, begins; not in the reflog */
 	CHANGE_MEND,   /* a row is checked, and what is wrong with it mended; not in the reflog */
-	CHANGE_DAMAGE,   /* a file was checked against its digest; not in the reflog */
+	CHANGE_DAMAGE, /* a file was checked against its digest; not in the reflog */
+	CHANGE_FOUND, /* a file that was checked, of content whose row was lost; not in the reflog */
 	CHANGE_SCRUBBED, /* how far the checks of files got; not in the reflog */
 	CHANGE_RULES,    /* the queue was reviewed by these rules; not in the reflog */
 	CHANGE_KIND_N
@@ -38,7 +39,7 @@ enum verdict {
 	VERDICT_LINK,     /* the repository loses the blob */
 	VERDICT_MANIFEST, /* the repository loses the manifest */
 	VERDICT_CONTENT,  /* no repository has it: the file goes */
-	VERDICT_LEASED,   /* of store_collect only: a client was told of it */
+	VERDICT_LEASED,   /* of store_collect only: a client was told of it, or may be */
 	VERDICT_BUSY,     /* of store_collect only: it is being pushed */
 	VERDICT_N
 };
@@ -79,12 +80,18 @@ struct change {
 	struct repo_name repo;
 	uint64_t at_ms; /* wall clock */
 	struct digest digest;
-	uint64_t size_bytes;   /* BLOB_LINK: of the file; BLOB_MOUNT: filled in */
+	uint64_t size_bytes;   /* BLOB_LINK, FOUND: of the file; BLOB_MOUNT: filled in */
 	struct repo_name from; /* BLOB_MOUNT: source, len 0 for any; filled in */
-	bool from_trash;       /* BLOB_MOUNT: of content that is there, though nobody may have it */
+	/*
+	 * BLOB_MOUNT: of content that is there, though nobody may have it.  MANIFEST_PUT: ERR_IN_USE if a tag points
+	 * somewhere already; content that is damaged counts as there.
+	 */
+	bool from_trash;
 	const struct manifest
-	    *manifest;      /* MANIFEST_PUT; was_absent of its references is filled in */
-	struct str bytes;   /* MANIFEST_PUT: what was pushed */
+	    *manifest;    /* MANIFEST_PUT; was_absent of its references is filled in */
+	struct str bytes; /* MANIFEST_PUT: what was pushed */
+	uint64_t
+	    pushed_ms; /* MANIFEST_PUT: when it was, elsewhere; 0: at_ms.  MANIFEST_DELETE: see if_free */
 	enum sparse sparse; /* MANIFEST_PUT */
 	const struct tag_name *tags;
 	size_t n_tags;
@@ -98,6 +105,7 @@ struct change {
 	bool by_gc;
 	struct reflog_mark settled; /* SETTLE */
 	struct review_row review;   /* COLLECT */
+	bool stays; /* COLLECT: clients may be told of it at this moment, so it must not go */
 	struct review_policy policy;
 	enum verdict
 	    verdict;       /* COLLECT: what came of it; repo, digest and size_bytes are filled in */
@@ -105,11 +113,14 @@ struct change {
 	const struct pull *pulls; /* PULLED */
 	size_t n_pulls;
 	const struct closed_row *closed; /* CLOSED */
-	const struct tag_row
-	    *expected;  /* TAG_DELETE: ERR_IN_USE if the tag was pushed again; may be NULL */
+	/*
+	 * TAG_DELETE, MANIFEST_PUT: ERR_IN_USE if one of the tags is not as it was seen, digest.alg 0: not there.  NULL:
+	 * whatever it is.
+	 */
+	const struct tag_row *expected;
 	bool keep_tags; /* MANIFEST_PUT: ERR_IN_USE if one of the tags points to something else */
-	bool if_free;   /* MANIFEST_DELETE: ERR_IN_USE if a tag or a manifest refers to it, ... */
-	uint64_t pushed_ms; /* ... or if it was pushed again since then */
+	bool
+	    if_free; /* MANIFEST_DELETE: ERR_IN_USE if something refers to it, or if it was not pushed at pushed_ms */
 
 	enum kv_table row_table;       /* MEND: of the row; KV_META stands for the totals */
 	struct key row_key;            /* MEND */

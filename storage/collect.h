@@ -1,5 +1,5 @@
 /*
- * collect - removes what is due for review and still is garbage: the steps C2 to C7 of gc/PROTOCOL.md.
+ * collect - removes what is due for review and still is garbage: the steps C2 to C5 of gc/PROTOCOL.md.
  *
  * Q1  An entry that a client was told of within the lease time is not removed (promise P5).
  * Q2  The decision and the removal are one transaction; the file goes after its commit, while nobody can publish the
@@ -11,7 +11,8 @@
 
 #include "storage/store.h"
 
-#define COLLECT_MAX 64 /* rows at once: bounds how long a push may wait behind them */
+#define COLLECT_MAX                                                                                \
+	2048 /* rows at once: bounds memory and the longest transaction; see gc/pace.h */
 
 struct collect_item {
 	struct review_row row;

@@ -1,8 +1,9 @@
 #include "storage/commit.h"
 
+#include "base/clock.h"
 #include "base/lock.h"
 
-#define BATCH_MAX 512 /* bounds the size of a transaction and the wait of the first in it */
+#define BATCH_MAX 2048 /* bounds the size of a transaction and the wait of the first in it */
 
 /* A caller of commit_change, on its own stack until done. */
 struct waiter {
@@ -147,6 +148,12 @@ static struct waiter *take_batch(struct committer *c) TSA(requires_capability(c-
 	return batch;
 }
 
+/* Somebody waits for the answer, or at least did not come by himself. */
+static bool is_for_client(const struct change *ch)
+{
+	return ch->kind <= CHANGE_UPLOAD_CLOSE && !ch->by_gc;
+}
+
 static void answer(struct committer *c, struct waiter *batch) TSA(requires_capability(c->mu))
 {
 	c->stats.batches++;
@@ -154,6 +161,7 @@ static void answer(struct committer *c, struct waiter *batch) TSA(requires_capab
 		struct waiter *next = batch->next; /* a waiter is gone once it is done */
 
 		c->stats.changes++;
+		c->stats.for_clients += is_for_client(batch->change);
 		c->stats.failures += batch->kind != ERR_OK && !index_refused(batch->kind);
 		batch->done = true;
 		(void)pthread_cond_signal(&batch->woken);
@@ -165,10 +173,13 @@ static void answer(struct committer *c, struct waiter *batch) TSA(requires_capab
 static void work_once(struct committer *c) TSA(requires_capability(c->mu))
 {
 	struct waiter *batch = take_batch(c);
+	uint64_t began = mono_us();
 
 	lock_put(&c->mu);
 	run_batch(c, batch);
 	lock_get(&c->mu);
+	c->stats.us += mono_us() - began;
+	c->stats.stuck = c->damaged;
 	answer(c, batch);
 }
 
@@ -293,6 +304,8 @@ struct commit_stats committer_stats(struct committer *c)
 
 	lock_get(&c->mu);
 	s = c->stats;
+	for (const struct waiter *w = c->head; w; w = w->next)
+		s.queued++;
 	lock_put(&c->mu);
 	return s;
 }

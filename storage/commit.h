@@ -19,6 +19,10 @@ struct committer;
 
 struct commit_stats {
 	uint64_t changes, batches, failures;
+	uint64_t us;          /* spent in batches */
+	uint64_t queued;      /* changes that wait now */
+	bool stuck;           /* the last batch failed, and what it left is not undone yet (C3) */
+	uint64_t for_clients; /* of the changes: not those of background work */
 };
 
 /* Consumes the reflog.  With with_thread false, callers do the work themselves, one at a time. */

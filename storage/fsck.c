@@ -10,10 +10,12 @@
 
 #define ROWS_PAGE 512
 #define FILES_PAGE 256
+#define ROUNDS_MAX 8 /* of repairs that bring other faults to light */
 
 struct fsck {
 	struct store *st;
 	bool repair, stopped;
+	bool again; /* rows are checked once more: what could not be repaired was told of already */
 	fsck_fault_fn *fn;
 	void *arg;
 	struct fsck_result result;
@@ -51,7 +53,7 @@ static enum err_kind report_row(struct fsck *c, const struct index_fault *f, str
 	memcpy(out.what, f->what, sizeof(out.what));
 	if (c->repair && f->can_mend)
 		k = mend_row(c, f, &out.repaired, e);
-	if (k == ERR_OK)
+	if (k == ERR_OK && (!c->again || out.repaired))
 		report(c, &out);
 	return k;
 }
@@ -72,7 +74,7 @@ static enum err_kind check_table(struct fsck *c, enum kv_table table, struct err
 			k = report_row(c, &faults.at[i], e);
 		if (k != ERR_OK)
 			return k;
-		c->result.rows += n;
+		c->result.rows += c->again ? 0 : n;
 	}
 	return ERR_OK;
 }
@@ -86,6 +88,31 @@ static enum err_kind check_totals(struct fsck *c, struct err *e)
 	enum err_kind k = index_check_totals(c->st->index, &right, e);
 
 	return k == ERR_OK && !right ? report_row(c, &f, e) : k;
+}
+
+static enum err_kind check_all_rows(struct fsck *c, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	for (unsigned t = 0; t < KV_USAGE && k == ERR_OK && !c->stopped; t++)
+		k = check_table(c, (enum kv_table)t, e);
+	return k == ERR_OK && !c->stopped ? check_totals(c, e) : k;
+}
+
+/* Once, or as long as repairs leave something that is to be repaired in its turn. */
+static enum err_kind check_rows(struct fsck *c, struct err *e)
+{
+	uint64_t before;
+	enum err_kind k;
+
+	for (unsigned i = 0; i < ROUNDS_MAX; i++) {
+		before = c->result.repaired;
+		k = check_all_rows(c, e);
+		if (k != ERR_OK || c->stopped || c->result.repaired == before)
+			return k;
+		c->again = true;
+	}
+	return ERR_OK;
 }
 
 /* --- files of content --- */
@@ -183,26 +210,64 @@ static enum err_kind check_files(struct fsck *c, struct err *e)
 
 /* --- files that no row names --- */
 
+/* Content that a repository has and whose row was lost: its file is as good as a new push, if it is sound. */
+static enum err_kind take_in(struct fsck *c, const struct digest *d, bool *ret, struct err *e)
+{
+	struct change ch = store_change(c->st, CHANGE_FOUND, &(struct repo_name){ 0 });
+	char path[BLOB_PATH_MAX];
+	struct stat s;
+	enum err_kind k;
+
+	blob_path(d, path);
+	if (fstatat(c->st->blobs_fd[d->alg], path, &s, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_sys(e, __func__, "stat %s", path);
+	ch.digest = *d;
+	ch.size_bytes = (uint64_t)s.st_size;
+	k = blob_verify(c->st, d, ch.size_bytes, NULL, NULL, ret, e);
+	return k == ERR_OK && *ret ? commit_change(c->st->committer, &ch, e) : k;
+}
+
+/* By who has claimed the digest. */
+static enum err_kind check_unknown(struct fsck *c, const struct digest *d, struct err *e)
+{
+	struct fsck_fault f = { .name = "stray-file", .where = "blobs", .can_repair = true };
+	bool has_place;
+	enum err_kind k = index_has_place(c->st->index, d, &has_place, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (has_place)
+		f.name = "lost-object";
+	if (c->repair && has_place) {
+		k = take_in(c, d, &f.repaired, e);
+		f.can_repair = f.repaired;
+	} else if (c->repair) {
+		k = blob_banish(c->st, d, e);
+		f.repaired = k == ERR_OK;
+	}
+	digest_text(d, f.what);
+	if (k == ERR_OK)
+		report(c, &f);
+	return k;
+}
+
 /* K2; of content that is on its way in or out, the claim is somebody else's. */
 static enum err_kind check_stray(struct fsck *c, const struct digest *d, struct err *e)
 {
-	struct fsck_fault f = { .name = "stray-file", .where = "blobs", .can_repair = true };
 	struct publisher claim;
 	struct object_row row;
+	struct err known;
 	enum err_kind k;
 
 	if (!blob_claim(c->st, d, &claim))
 		return ERR_OK;
-	k = index_object_find(c->st->index, d, &row, NULL, e);
-	if (k == ERR_NOT_FOUND && blob_exists(c->st, d)) {
-		k = c->repair ? blob_banish(c->st, d, e) : ERR_OK;
-		f.repaired = c->repair && k == ERR_OK;
-		digest_text(d, f.what);
-		if (k == ERR_OK)
-			report(c, &f);
-	}
+	k = index_object_find(c->st->index, d, &row, NULL, &known);
+	if (k == ERR_NOT_FOUND)
+		k = blob_exists(c->st, d) ? check_unknown(c, d, e) : ERR_OK;
+	else if (k != ERR_OK)
+		*e = known;
 	blob_unclaim(c->st, &claim);
-	return k == ERR_NOT_FOUND ? ERR_OK : k;
+	return k;
 }
 
 static enum err_kind check_name(void *arg, const struct digest *d, const char *path, struct err *e)
@@ -210,6 +275,7 @@ static enum err_kind check_name(void *arg, const struct digest *d, const char *p
 	struct fsck *c = arg;
 	struct fsck_fault f = { .name = "foreign-file", .where = "blobs" };
 	struct object_row row;
+	struct err failure;
 	enum err_kind k;
 
 	if (c->stopped)
@@ -219,8 +285,12 @@ static enum err_kind check_name(void *arg, const struct digest *d, const char *p
 		report(c, &f);
 		return ERR_OK;
 	}
-	k = index_object_find(c->st->index, d, &row, NULL, e);
-	return k == ERR_NOT_FOUND ? check_stray(c, d, e) : k;
+	k = index_object_find(c->st->index, d, &row, NULL, &failure);
+	if (k == ERR_NOT_FOUND)
+		return check_stray(c, d, e);
+	if (k != ERR_OK && k != ERR_CORRUPT) /* its row was told of */
+		*e = failure;
+	return k == ERR_CORRUPT ? ERR_OK : k;
 }
 
 /* --- uploads --- */
@@ -233,12 +303,17 @@ static enum err_kind check_session(struct fsck *c, const struct upload_id *id, s
 				.can_repair = true };
 	AUTO_UPLOAD *u = NULL;
 	struct upload_row row;
+	struct err failure;
 	enum err_kind k;
 
 	upload_id_text(id, f.what);
 	if (faccessat(c->st->uploads_fd, f.what, F_OK, 0) == 0)
 		return ERR_OK;
-	k = index_upload_find(c->st->index, id, &row, e);
+	k = index_upload_find(c->st->index, id, &row, &failure);
+	if (k == ERR_CORRUPT) /* its row was told of */
+		return ERR_OK;
+	if (k != ERR_OK)
+		*e = failure;
 	if (k == ERR_OK)
 		k = upload_take(c->st, &row.repo, id, &u, e);
 	if (k == ERR_OK || k == ERR_IN_USE)
@@ -339,16 +414,14 @@ enum err_kind store_fsck(struct store *st, bool repair, fsck_fault_fn *fn, void 
 			 struct fsck_result *ret, struct err *e)
 {
 	struct fsck c = { .st = st, .repair = repair, .fn = fn, .arg = arg };
-	enum err_kind k = ERR_OK;
+	enum err_kind k = check_rows(&c, e);
 
-	for (unsigned t = 0; t < KV_TABLE_N && k == ERR_OK && !c.stopped; t++)
-		k = check_table(&c, (enum kv_table)t, e);
-	if (k == ERR_OK && !c.stopped)
-		k = check_totals(&c, e);
 	if (k == ERR_OK && !c.stopped)
 		k = check_files(&c, e);
 	if (k == ERR_OK && !c.stopped)
 		k = blob_list(st, check_name, &c, e);
+	if (k == ERR_OK && !c.stopped)
+		k = check_table(&c, KV_USAGE, e); /* sums, of what is mended by now */
 	if (k == ERR_OK && !c.stopped)
 		k = check_sessions(&c, e);
 	if (k == ERR_OK && !c.stopped)

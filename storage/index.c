@@ -264,7 +264,7 @@ enum err_kind index_manifest_find(struct index *ix, const struct repo_name *repo
 	if (tag) {
 		k = index_get_tag(t, r.id, tag, &tr, e);
 		if (k == ERR_NOT_FOUND)
-			return err_set(e, k, __func__, "tag %s is not in %s", tag->s, repo->s);
+			return err_set(e, k, __func__, "no tag %s in %.100s", tag->s, repo->s);
 		if (k != ERR_OK)
 			return k;
 		d = &tr.digest;
@@ -399,6 +399,19 @@ enum err_kind index_repo_page(struct index *ix, struct str after, size_t n, stru
 		after = key_str(&first);
 	}
 	return page_of(t, KV_REPO, (struct str){ "", 0 }, after, n, p, e);
+}
+
+enum err_kind index_tag_find(struct index *ix, const struct repo_name *repo,
+			     const struct tag_name *tag, struct tag_row *ret, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct repo_row r;
+	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
+
+	if (k == ERR_OK)
+		k = index_get_tag(t, r.id, tag, ret, e);
+	return k == ERR_NOT_FOUND ? err_set(e, k, __func__, "no tag %s in %.100s", tag->s, repo->s)
+				  : k;
 }
 
 enum err_kind index_tag_rows(struct index *ix, const struct repo_name *repo,
@@ -618,5 +631,7 @@ enum err_kind index_closed_read(struct index *ix, struct closed_row *ret, struct
 
 enum err_kind index_recover(struct index *ix, struct err *e)
 {
-	return kv_reopen(ix->kv, e);
+	enum err_kind k = kv_reopen(ix->kv, e);
+
+	return k == ERR_OK ? index_set_quotas(ix, ix->quotas, e) : k;
 }

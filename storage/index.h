@@ -26,6 +26,10 @@ MUST_CHECK enum err_kind index_open(const char *dir, uint64_t map_bytes, struct 
 void index_close(struct index **ix);
 MUST_CHECK enum err_kind index_stat(struct index *ix, struct kv_stat *ret, struct err *e);
 
+/* From now on changes are refused that would exceed q, which is borrowed; NULL: none.  While no transaction is open. */
+struct quotas;
+MUST_CHECK enum err_kind index_set_quotas(struct index *ix, struct quotas *q, struct err *e);
+
 /* Writes the index as of one moment to fd, an empty data.mdb of an index to be. */
 MUST_CHECK enum err_kind index_copy(struct index *ix, int fd, struct err *e);
 
@@ -134,6 +138,10 @@ MUST_CHECK enum err_kind index_recover(struct index *ix, struct err *e);
 bool index_is_full(const struct err *e);
 MUST_CHECK enum err_kind index_grow(struct index *ix, struct err *e);
 
+MUST_CHECK enum err_kind index_tag_find(struct index *ix, const struct repo_name *repo,
+					const struct tag_name *tag, struct tag_row *ret,
+					struct err *e);
+
 /* Up to n tags of a repository after *after (NULL: from the first), in byte order. */
 struct tag_item {
 	struct tag_name name;
@@ -155,9 +163,6 @@ MUST_CHECK enum err_kind index_repo_rows(struct index *ix, struct str after, siz
 
 MUST_CHECK enum err_kind index_repo_find(struct index *ix, const struct repo_name *repo,
 					 struct repo_row *ret, struct err *e);
-MUST_CHECK enum err_kind index_tag_find(struct index *ix, const struct repo_name *repo,
-					const struct tag_name *tag, struct tag_row *ret,
-					struct err *e);
 
 /* A digest of which a repository has something. */
 struct entry_item {
@@ -245,9 +250,16 @@ struct object_item {
 	struct digest digest;
 	struct object_row row;
 };
-/* Up to n objects after *after (NULL: from the first), in order of digest. */
+/*
+ * Up to n objects after *after (NULL: from the first), in order of digest; but for rows that are spoilt, which nobody can
+ * read and a check of rows tells of.
+ */
 MUST_CHECK enum err_kind index_object_page(struct index *ix, const struct digest *after, size_t n,
 					   struct object_item *ret, size_t *ret_n, struct err *e);
+
+/* Does a repository have the content, whatever else is known of it? */
+MUST_CHECK enum err_kind index_has_place(struct index *ix, const struct digest *d, bool *ret,
+					 struct err *e);
 
 /* All zero before the first round. */
 MUST_CHECK enum err_kind index_scrub_read(struct index *ix, struct scrub_row *ret, struct err *e);

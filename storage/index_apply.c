@@ -18,10 +18,21 @@ static enum err_kind upload_drop(struct index_txn *t, const struct upload_id *id
 	return row_drop(t, KV_UPLOAD, &key, e);
 }
 
+/* Is there room for the content in the repository, which may not be there yet? */
+static enum err_kind check_room(struct index_txn *t, const struct change *c, struct err *e)
+{
+	struct repo_row r = { .id = 0 };
+	enum err_kind k = t->quotas ? index_get_repo(t->kv, &c->repo, &r, e) : ERR_OK;
+
+	return k == ERR_OK || k == ERR_NOT_FOUND ? usage_check(t, c, r.id, c->size_bytes, e) : k;
+}
+
 static enum err_kind apply_blob_link(struct index_txn *t, struct change *c, struct err *e)
 {
-	enum err_kind k = object_put(t, &c->digest, c->size_bytes, e);
+	enum err_kind k = check_room(t, c, e);
 
+	if (k == ERR_OK)
+		k = object_put(t, &c->digest, c->size_bytes, e);
 	if (k == ERR_OK)
 		k = link_put(t, c, e);
 	return k == ERR_OK && c->has_upload ? upload_drop(t, &c->upload, e) : k;
@@ -74,6 +85,8 @@ static enum err_kind apply_blob_mount(struct index_txn *t, struct change *c, str
 	if (k == ERR_NOT_FOUND || (k == ERR_OK && object.damaged_ms && !c->from_trash))
 		return index_refuse(e, ERR_NOT_FOUND, "no source to mount", &c->digest, &c->from);
 	c->size_bytes = object.size_bytes;
+	if (k == ERR_OK)
+		k = check_room(t, c, e);
 	return k == ERR_OK ? link_put(t, c, e) : k;
 }
 
@@ -108,6 +121,27 @@ static enum err_kind apply_blob_unlink(struct index_txn *t, struct change *c, st
 
 /* --- tags --- */
 
+static uint64_t pushed_ms(const struct change *c)
+{
+	return c->pushed_ms ? c->pushed_ms : c->at_ms;
+}
+
+/* k is of the look for the tag. */
+static bool is_as_expected(const struct change *c, enum err_kind k, const struct tag_row *row)
+{
+	if (!c->expected)
+		return true;
+	if (k == ERR_NOT_FOUND)
+		return c->expected->digest.alg == 0;
+	return c->expected->pushed_ms == row->pushed_ms &&
+	       digest_eq(&c->expected->digest, &row->digest);
+}
+
+static enum err_kind not_as_expected(const struct tag_name *tag, struct err *e)
+{
+	return err_set(e, ERR_IN_USE, __func__, "tag %s was pushed again", tag->s);
+}
+
 static struct key tag_key(uint64_t repo, struct str tag)
 {
 	struct key k = { 0 };
@@ -122,18 +156,21 @@ static enum err_kind tag_set(struct index_txn *t, const struct change *c, uint64
 {
 	struct key key = tag_key(repo, tag_name_str(tag));
 	struct key reverse = entry_key(repo, &c->digest, ENTRY_TAGGED);
-	struct tag_row old, now = { .digest = c->digest, .pushed_ms = c->at_ms };
+	struct tag_row old, now = { .digest = c->digest, .pushed_ms = pushed_ms(c) };
 	struct row v;
 	enum err_kind k = index_get_tag(t->kv, repo, tag, &old, e);
 	bool moved = k == ERR_OK && !digest_eq(&old.digest, &c->digest);
+	bool is_new = k == ERR_NOT_FOUND;
 
 	if (k != ERR_OK && k != ERR_NOT_FOUND)
 		return k;
 	if (k == ERR_OK)
 		now.pulled_ms = old.pulled_ms;
-	k = moved ? tag_drop(t, repo, tag_name_str(tag), &old.digest, e) : ERR_OK;
+	k = moved ? tag_drop(t, &c->repo, repo, tag_name_str(tag), &old.digest, e) : ERR_OK;
 	if (k == ERR_OK && moved)
 		k = review_update(t, c, repo, &old.digest, e);
+	if (k == ERR_OK && (moved || is_new))
+		k = usage_add(t, &c->repo, repo, &(struct quota_use){ .tags = 1 }, 0, e);
 	tag_row_pack(&v, &now);
 	if (k == ERR_OK)
 		k = row_put(t, KV_TAG, &key, row_str(&v), e);
@@ -155,9 +192,8 @@ static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, str
 		return err_set(e, k, __func__, "no tag %s in %.100s", c->tags[0].s, c->repo.s);
 	if (k != ERR_OK)
 		return k;
-	if (c->expected && (c->expected->pushed_ms != old.pushed_ms ||
-			    !digest_eq(&c->expected->digest, &old.digest)))
-		return err_set(e, ERR_IN_USE, __func__, "tag %s was pushed again", c->tags[0].s);
+	if (!is_as_expected(c, k, &old))
+		return not_as_expected(&c->tags[0], e);
 	c->digest = old.digest;
 	tag_pack(&tag, tag_name_str(&c->tags[0]));
 	gone.digest = old.digest;
@@ -165,7 +201,7 @@ static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, str
 	if (k == ERR_OK)
 		k = trash_put(t, c, &gone, (struct str){ tag.p, tag.n }, STR(""), e);
 	if (k == ERR_OK)
-		k = tag_drop(t, r.id, tag_name_str(&c->tags[0]), &old.digest, e);
+		k = tag_drop(t, &c->repo, r.id, tag_name_str(&c->tags[0]), &old.digest, e);
 	if (k == ERR_OK)
 		k = review_update(t, c, r.id, &old.digest, e);
 	return k == ERR_OK ? repo_drop_if_empty(t, &c->repo, r.id, e) : k;
@@ -175,7 +211,7 @@ static enum err_kind apply_tag_delete(struct index_txn *t, struct change *c, str
 
 /* ERR_NOT_FOUND, e untouched: the repository does not have it, or not whole. */
 static enum err_kind ref_size(struct index_txn *t, uint64_t repo, const struct manifest_ref *ref,
-			      uint64_t *ret, struct err *e)
+			      bool even_damaged, uint64_t *ret, struct err *e)
 {
 	struct object_row object = { 0 };
 	struct manifest_row row;
@@ -187,7 +223,7 @@ static enum err_kind ref_size(struct index_txn *t, uint64_t repo, const struct m
 		if (k == ERR_OK)
 			k = index_get_object(t->kv, &ref->digest, &object, e);
 		*ret = object.size_bytes;
-		return k == ERR_OK && object.damaged_ms ? ERR_NOT_FOUND : k;
+		return k == ERR_OK && object.damaged_ms && !even_damaged ? ERR_NOT_FOUND : k;
 	}
 	k = index_get_manifest(t->kv, repo, &ref->digest, &row, &refs, e);
 	if (k == ERR_OK)
@@ -213,7 +249,8 @@ static enum err_kind check_refs(struct index_txn *t, struct change *c, uint64_t 
 		bool optional = ref->may_be_absent || c->sparse == SPARSE_ALL ||
 				(ref->kind == REF_CHILD && c->sparse == SPARSE_INDEX);
 		uint64_t size;
-		enum err_kind k = repo ? ref_size(t, repo, ref, &size, e) : ERR_NOT_FOUND;
+		enum err_kind k =
+		    repo ? ref_size(t, repo, ref, c->from_trash, &size, e) : ERR_NOT_FOUND;
 
 		if (k == ERR_OK && size != ref->size_bytes)
 			return index_refuse(e, ERR_INVALID, "wrong size given for", &ref->digest,
@@ -275,7 +312,7 @@ static enum err_kind manifest_row_put(struct index_txn *t, const struct change *
 {
 	const struct manifest *m = c->manifest;
 	struct key key = entry_key(repo, &m->digest, ENTRY_MANIFEST);
-	struct manifest_row now = { .pushed_ms = c->at_ms,
+	struct manifest_row now = { .pushed_ms = pushed_ms(c),
 				    .size_bytes = m->size_bytes,
 				    .has_subject = m->has_subject,
 				    .subject = m->subject };
@@ -320,23 +357,33 @@ static enum err_kind manifest_put(struct index_txn *t, const struct change *c, u
 	return k == ERR_OK ? refs_put(t, m, repo, id, e) : k;
 }
 
-/* What whoever asks has seen of the tags still holds. */
-static enum err_kind check_kept_tags(struct index_txn *t, const struct change *c, uint64_t repo,
-				     struct err *e)
+static enum err_kind check_tag(struct index_txn *t, const struct change *c, uint64_t repo,
+			       const struct tag_name *tag, struct err *e)
 {
-	struct tag_row old;
+	struct tag_row row;
+	enum err_kind k = repo ? index_get_tag(t->kv, repo, tag, &row, e) : ERR_NOT_FOUND;
 
-	for (size_t i = 0; c->keep_tags && i < c->n_tags; i++) {
-		enum err_kind k = index_get_tag(t->kv, repo, &c->tags[i], &old, e);
-
-		if (k == ERR_OK && !digest_eq(&old.digest, &c->digest))
-			return err_set(e, ERR_IN_USE, __func__,
-				       "%.100s:%s points to something else", c->repo.s,
-				       c->tags[i].s);
-		if (k != ERR_OK && k != ERR_NOT_FOUND)
-			return k;
-	}
+	if (k != ERR_OK && k != ERR_NOT_FOUND)
+		return k;
+	if (!is_as_expected(c, k, &row))
+		return not_as_expected(tag, e);
+	if (k == ERR_OK && c->from_trash) /* what is restored takes no tag away */
+		return err_set(e, ERR_IN_USE, __func__, "tag %s was pushed meanwhile", tag->s);
+	if (k == ERR_OK && c->keep_tags && !digest_eq(&row.digest, &c->digest))
+		return err_set(e, ERR_IN_USE, __func__, "%.100s:%s points to something else",
+			       c->repo.s, tag->s);
 	return ERR_OK;
+}
+
+/* What whoever asks has seen of the tags still holds. */
+static enum err_kind check_tags(struct index_txn *t, const struct change *c, uint64_t repo,
+				struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	for (size_t i = 0; i < c->n_tags && k == ERR_OK; i++)
+		k = check_tag(t, c, repo, &c->tags[i], e);
+	return k;
 }
 
 static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, struct err *e)
@@ -348,9 +395,11 @@ static enum err_kind apply_manifest_put(struct index_txn *t, struct change *c, s
 	if (k == ERR_OK || k == ERR_NOT_FOUND)
 		k = check_refs(t, c, r.id, e);
 	if (k == ERR_OK)
-		k = check_kept_tags(t, c, r.id, e);
+		k = check_tags(t, c, r.id, e);
 	if (k == ERR_OK)
 		k = guard_moved_tags(t, c, r.id, e);
+	if (k == ERR_OK)
+		k = usage_check(t, c, r.id, c->manifest->size_bytes, e);
 	if (k == ERR_OK)
 		k = repo_get_or_make(t, c, &repo, e);
 	if (k == ERR_OK)
@@ -491,6 +540,7 @@ static enum err_kind (*const appliers[CHANGE_KIND_N])(struct index_txn *, struct
 	[CHANGE_CLOSED] = apply_closed,
 	[CHANGE_MEND] = apply_mend,
 	[CHANGE_DAMAGE] = apply_damage,
+	[CHANGE_FOUND] = apply_found,
 	[CHANGE_SCRUBBED] = apply_scrubbed,
 	[CHANGE_RULES] = apply_rules,
 };
@@ -502,6 +552,7 @@ enum err_kind index_begin(struct index *ix, struct index_txn **ret, struct err *
 
 	if (!t)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a transaction");
+	t->quotas = ix->quotas;
 	k = kv_write_begin(ix->kv, &t->kv, e);
 	if (k == ERR_OK)
 		k = index_get_totals(t->kv, &t->totals, e);
@@ -528,14 +579,16 @@ enum err_kind index_mark_put(struct index_txn *t, const struct reflog_mark *m, s
 enum err_kind index_commit(struct index_txn **t, struct err *e)
 {
 	struct index_txn *p = TAKE(*t);
-	enum err_kind k = ERR_OK;
 	struct row v;
+	enum err_kind k = usage_flush(p, e);
 
 	totals_pack(&v, &p->totals);
-	if (p->totals_changed)
+	if (k == ERR_OK && p->totals_changed)
 		k = kv_put(p->kv, KV_META, TOTALS_KEY, row_str(&v), e);
 	if (k == ERR_OK)
 		k = kv_write_commit(&p->kv, e);
+	if (k == ERR_OK && p->quotas)
+		quota_accept(p->quotas);
 	index_abort(&p);
 	return k;
 }
@@ -546,7 +599,10 @@ void index_abort(struct index_txn **t)
 
 	if (!p)
 		return;
+	if (p->quotas)
+		quota_drop(p->quotas);
 	kv_end(&p->kv);
+	free(p->usage);
 	free(p);
 }
 

@@ -192,20 +192,6 @@ enum err_kind index_manifest_look(struct index *ix, const struct repo_name *repo
 				: ERR_OK;
 }
 
-enum err_kind index_tag_find(struct index *ix, const struct repo_name *repo,
-			     const struct tag_name *tag, struct tag_row *ret, struct err *e)
-{
-	AUTO_KV_TXN *t = NULL;
-	struct repo_row r;
-	enum err_kind k = begin(ix, repo, &t, &r, e);
-
-	if (k != ERR_OK)
-		return k;
-	k = index_get_tag(t, r.id, tag, ret, e);
-	return k == ERR_NOT_FOUND ? err_set(e, k, __func__, "no tag %s in %.100s", tag->s, repo->s)
-				  : k;
-}
-
 enum err_kind index_referrer_page(struct index *ix, const struct repo_name *repo,
 				  const struct digest *subject, const struct referrer_mark *after,
 				  size_t n, struct referrer_mark *ret, size_t *ret_n, struct err *e)

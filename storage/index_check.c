@@ -56,6 +56,52 @@ static enum err_kind get(const struct checking *c, enum kv_table table, const st
 
 /* --- repositories and tags --- */
 
+/* I13.  All rows of the repository are counted. */
+static enum err_kind compare_usage(const struct checking *c, uint64_t repo,
+				   const struct usage_row *is, struct err *e)
+{
+	struct usage_row want;
+	struct key key = { 0 };
+	struct row v;
+	enum err_kind k = index_count_usage(c->t, repo, &want, e);
+
+	if (k != ERR_OK || memcmp(is, &want, sizeof(want)) == 0)
+		return k;
+	key_u64(&key, repo);
+	usage_row_pack(&v, &want);
+	return tell_put(c, "wrong-usage", KV_USAGE, &key, row_str(&v), e);
+}
+
+static enum err_kind check_usage(const struct checking *c, struct err *e)
+{
+	struct str rest = c->key;
+	struct usage_row row;
+	struct repo_name name;
+	uint64_t repo;
+	enum err_kind k;
+
+	if (!unpack_u64(&rest, &repo) || rest.n || !usage_row_unpack(c->value, &row))
+		return tell(c, "bad-value", e);
+	k = index_get_repo_name(c->t, repo, &name, e);
+	if (k == ERR_NOT_FOUND)
+		return tell_orphan(c, "orphan-usage", e);
+	return k == ERR_OK ? compare_usage(c, repo, &row, e) : k;
+}
+
+/* The rows that are there are checked by themselves, after whatever else may be mended. */
+static enum err_kind check_has_usage(const struct checking *c, uint64_t repo, struct err *e)
+{
+	const struct usage_row none = { 0 };
+	struct key key = { 0 };
+	struct str v;
+	bool found;
+	enum err_kind k;
+
+	key_u64(&key, repo);
+	k = get(c, KV_USAGE, &key, &v, &found, e);
+	return k == ERR_OK && !found ? compare_usage(c, repo, &none, e) : k;
+}
+
 static enum err_kind check_repo(const struct checking *c, struct err *e)
 {
 	struct repo_row row;
@@ -69,9 +115,30 @@ static enum err_kind check_repo(const struct checking *c, struct err *e)
 		return tell(c, "bad-value", e);
 	key_u64(&key, row.id);
 	k = get(c, KV_REPO_NAME, &key, &v, &found, e);
-	if (k != ERR_OK || (found && str_eq(v, c->key)))
-		return k;
-	return tell_put(c, "repository-without-name", KV_REPO_NAME, &key, repo_name_str(&name), e);
+	if (k == ERR_OK && !(found && str_eq(v, c->key)))
+		k = tell_put(c, "repository-without-name", KV_REPO_NAME, &key, repo_name_str(&name),
+			     e);
+	return k == ERR_OK ? check_has_usage(c, row.id, e) : k;
+}
+
+/* A name whose repository has no row, or another number.  What is in it must not be lost with the row. */
+static enum err_kind lost_repo(const struct checking *c, uint64_t id, const struct repo_name *name,
+			       bool is_taken, struct err *e)
+{
+	const struct repo_row row = { .id = id, .created_ms = c->now_ms };
+	struct key number = { 0 }, key = { 0 };
+	struct row v;
+	enum err_kind k;
+
+	key_u64(&number, id);
+	k = index_first(c->t, KV_ENTRY, &number, NULL, e);
+	if (k == ERR_NOT_FOUND)
+		return tell_orphan(c, "name-without-repository", e);
+	if (k != ERR_OK || is_taken)
+		return k == ERR_OK ? tell(c, "name-without-repository", e) : k;
+	repo_row_pack(&v, &row);
+	key_text(&key, repo_name_str(name));
+	return tell_put(c, "name-without-repository", KV_REPO, &key, row_str(&v), e);
 }
 
 static enum err_kind check_repo_name(const struct checking *c, struct err *e)
@@ -86,7 +153,7 @@ static enum err_kind check_repo_name(const struct checking *c, struct err *e)
 		return tell(c, "bad-value", e);
 	k = index_get_repo(c->t, &name, &row, e);
 	if (k == ERR_NOT_FOUND || (k == ERR_OK && row.id != id))
-		return tell_orphan(c, "name-without-repository", e);
+		return lost_repo(c, id, &name, k == ERR_OK, e);
 	return k;
 }
 
@@ -156,9 +223,23 @@ static uint8_t place_bit_of(uint8_t kind)
 	return kind == ENTRY_LINK ? PLACE_LINK : PLACE_MANIFEST;
 }
 
+/* The size of a manifest is known, and its file is looked at next; that of a blob only the file tells (fsck.c). */
+static enum err_kind lost_object(const struct checking *c, const struct entry *n,
+				 const struct manifest_row *m, struct err *e)
+{
+	const struct object_row row = { .size_bytes = m ? m->size_bytes : 0 };
+	struct key key = content_key(&n->digest, CONTENT_OBJECT);
+	struct row v;
+
+	if (!m)
+		return tell(c, "link-without-content", e);
+	object_row_pack(&v, &row);
+	return tell_put(c, "manifest-without-content", KV_CONTENT, &key, row_str(&v), e);
+}
+
 /* I5 and I6 for a link or a manifest. */
 static enum err_kind check_content_of(const struct checking *c, const struct entry *n,
-				      struct err *e)
+				      const struct manifest_row *m, struct err *e)
 {
 	struct key key = content_key(&n->digest, CONTENT_PLACE), value = { 0 };
 	struct repo_name name;
@@ -169,9 +250,7 @@ static enum err_kind check_content_of(const struct checking *c, const struct ent
 	enum err_kind k = index_get_object(c->t, &n->digest, &object, e);
 
 	if (k == ERR_NOT_FOUND)
-		return tell(
-		    c, n->kind == ENTRY_LINK ? "link-without-content" : "manifest-without-content",
-		    e);
+		return lost_object(c, n, m, e);
 	if (k == ERR_OK)
 		k = index_get_repo_name(c->t, n->repo, &name, e);
 	if (k == ERR_NOT_FOUND)
@@ -226,7 +305,7 @@ static enum err_kind check_link(const struct checking *c, const struct entry *n,
 
 	if (n->rest.n || !u64_unpack(c->value, &at))
 		return tell(c, "bad-value", e);
-	k = check_content_of(c, n, e);
+	k = check_content_of(c, n, NULL, e);
 	return k == ERR_OK ? check_review_of(c, n, NULL, e) : k;
 }
 
@@ -327,7 +406,7 @@ static enum err_kind check_manifest(const struct checking *c, const struct entry
 	if (copy.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for references");
 	refs = (struct str){ copy.p, copy.n };
-	k = check_content_of(c, n, e);
+	k = check_content_of(c, n, &row, e);
 	while (k == ERR_OK && refs_next(&refs, &ref))
 		k = check_ref(c, n, row.id, &ref, e);
 	if (k == ERR_OK && refs.n)
@@ -505,7 +584,26 @@ static enum err_kind check_place(const struct checking *c, const struct digest *
 	return tell_put(c, "wrong-place", KV_CONTENT, &self, key_str(&value), e);
 }
 
-static enum err_kind check_hold(const struct checking *c, struct str id, struct err *e)
+/* Does the row of the trash want the content back?  One that is spoilt may, and is told where it stands. */
+static bool wants(struct str key, struct str value, const struct digest *d)
+{
+	struct trash_row row;
+	struct manifest_ref ref;
+	struct str tags, refs;
+
+	if (!trash_row_unpack(key, value, &row, &tags, &refs))
+		return true;
+	if (row.kind != TRASH_TAG && digest_eq(&row.digest, d))
+		return true;
+	while (refs_next(&refs, &ref)) {
+		if (digest_eq(&ref.digest, d))
+			return true;
+	}
+	return false;
+}
+
+static enum err_kind check_hold(const struct checking *c, const struct digest *d, struct str id,
+				struct err *e)
 {
 	struct key key = { 0 };
 	struct str v;
@@ -514,7 +612,9 @@ static enum err_kind check_hold(const struct checking *c, struct str id, struct 
 
 	key_text(&key, id);
 	k = get(c, KV_TRASH, &key, &v, &found, e);
-	return k == ERR_OK && !found ? tell_orphan(c, "orphan-trash-hold", e) : k;
+	if (k != ERR_OK || (found && wants(id, v, d)))
+		return k;
+	return tell_orphan(c, "orphan-trash-hold", e);
 }
 
 static enum err_kind check_content(const struct checking *c, struct err *e)
@@ -537,7 +637,7 @@ static enum err_kind check_content(const struct checking *c, struct err *e)
 		return tell(c, "bad-value", e);
 	if (kind == CONTENT_PLACE)
 		return check_place(c, &d, number, e);
-	return kind == CONTENT_TRASH ? check_hold(c, id, e) : tell(c, "bad-value", e);
+	return kind == CONTENT_TRASH ? check_hold(c, &d, id, e) : tell(c, "bad-value", e);
 }
 
 /* --- the rest --- */
@@ -561,23 +661,35 @@ static enum err_kind check_review(const struct checking *c, struct err *e)
 	return k;
 }
 
+static enum err_kind check_held_by_trash(const struct checking *c, uint64_t id,
+					 const struct digest *d, struct err *e)
+{
+	struct key hold = content_key(d, CONTENT_TRASH);
+	struct str v;
+	bool found;
+	enum err_kind k;
+
+	key_u64(&hold, id);
+	k = get(c, KV_CONTENT, &hold, &v, &found, e);
+	return k == ERR_OK && !found
+		   ? tell_put(c, "missing-trash-hold", KV_CONTENT, &hold, STR(""), e)
+		   : k;
+}
+
 static enum err_kind check_trash(const struct checking *c, struct err *e)
 {
 	struct trash_row row;
-	struct str tags, refs, v;
-	struct key hold;
-	bool found = true;
+	struct manifest_ref ref;
+	struct str tags, refs;
 	enum err_kind k = ERR_OK;
 
 	if (!trash_row_unpack(c->key, c->value, &row, &tags, &refs))
 		return tell(c, "bad-value", e);
-	hold = content_key(&row.digest, CONTENT_TRASH);
-	key_u64(&hold, row.id);
 	if (row.kind != TRASH_TAG)
-		k = get(c, KV_CONTENT, &hold, &v, &found, e);
-	return k == ERR_OK && !found
-		   ? tell_put(c, "missing-trash-hold", KV_CONTENT, &hold, STR(""), e)
-		   : k;
+		k = check_held_by_trash(c, row.id, &row.digest, e);
+	while (k == ERR_OK && refs_next(&refs, &ref))
+		k = check_held_by_trash(c, row.id, &ref.digest, e);
+	return k == ERR_OK && refs.n ? tell(c, "bad-value", e) : k;
 }
 
 static enum err_kind check_upload(const struct checking *c, struct err *e)
@@ -607,7 +719,7 @@ enum err_kind index_check_row(struct kv_txn *t, enum kv_table table, struct str 
 		[KV_TAG] = check_tag,         [KV_ENTRY] = check_entry,
 		[KV_CONTENT] = check_content, [KV_REVIEW] = check_review,
 		[KV_TRASH] = check_trash,     [KV_UPLOAD] = check_upload,
-		[KV_DOOMED] = check_doomed,
+		[KV_DOOMED] = check_doomed,   [KV_USAGE] = check_usage,
 	};
 	const struct checking c = { .t = t,
 				    .table = table,
@@ -617,6 +729,15 @@ enum err_kind index_check_row(struct kv_txn *t, enum kv_table table, struct str 
 				    .due_ms = due_ms,
 				    .sink = sink,
 				    .arg = arg };
+	struct err failure;
+	enum err_kind k;
 
-	return checks[table] ? checks[table](&c, e) : ERR_OK; /* meta is read at every start */
+	if (!checks[table])
+		return ERR_OK; /* meta is read at every start */
+	k = checks[table](&c, &failure);
+	if (k == ERR_CORRUPT) /* what it refers to is spoilt, and may be told of where it stands */
+		return tell(&c, "leads-to-bad-value", e);
+	if (k != ERR_OK)
+		*e = failure;
+	return k;
 }

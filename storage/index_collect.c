@@ -221,6 +221,10 @@ enum err_kind apply_collect(struct index_txn *t, struct change *c, struct err *e
 	c->repo = d.repo;
 	c->digest = c->review.digest;
 	c->size_bytes = d.size_bytes;
+	if (c->stays && (d.verdict == VERDICT_LINK || d.verdict == VERDICT_MANIFEST)) {
+		c->verdict = VERDICT_LEASED; /* for the next batch or cycle that meets it */
+		return ERR_OK;
+	}
 	switch (d.verdict) {
 	case VERDICT_STALE:
 		return d.is_queued ? review_drop(t, c->review.repo, &c->review.digest, e) : ERR_OK;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "storage/index.h"
+#include "storage/quota.h"
 
 /* In the meta table. */
 #define REFLOG_MARK_KEY STR("reflog")
@@ -20,12 +21,16 @@ enum place_bit { PLACE_LINK = 1, PLACE_MANIFEST = 2 };
 
 struct index {
 	struct kv *kv;
+	struct quotas *quotas; /* NULL: none */
 };
 
 struct index_txn {
 	struct kv_txn *kv;
 	struct totals totals; /* as of this transaction */
 	bool totals_changed;
+	struct quotas *quotas;
+	struct usage_change *usage; /* index_usage.c: of repositories that it changed */
+	size_t n_usage, usage_room;
 };
 
 /* ERR_CORRUPT: a value that the codecs of index_key.h do not accept. */
@@ -104,8 +109,8 @@ MUST_CHECK enum err_kind review_update(struct index_txn *t, const struct change 
 MUST_CHECK enum err_kind link_put(struct index_txn *t, const struct change *c, struct err *e);
 MUST_CHECK enum err_kind link_drop(struct index_txn *t, const struct change *c, uint64_t repo,
 				   struct err *e);
-MUST_CHECK enum err_kind tag_drop(struct index_txn *t, uint64_t repo, struct str tag,
-				  const struct digest *d, struct err *e);
+MUST_CHECK enum err_kind tag_drop(struct index_txn *t, const struct repo_name *name, uint64_t repo,
+				  struct str tag, const struct digest *d, struct err *e);
 /* A manifest with all its tags; what it alone held goes to review, and what has it as its subject. */
 MUST_CHECK enum err_kind manifest_drop(struct index_txn *t, const struct change *c, uint64_t repo,
 				       const struct manifest_row *row, struct str refs,
@@ -125,6 +130,21 @@ MUST_CHECK enum err_kind guard_moved_tags(struct index_txn *t, const struct chan
 /* No tag of the change's manifest, which goes, is immutable. */
 MUST_CHECK enum err_kind guard_vanishing_tags(struct index_txn *t, const struct change *c,
 					      uint64_t repo, struct err *e);
+
+/* --- index_usage.c --- */
+
+MUST_CHECK enum err_kind index_get_usage(struct kv_txn *t, uint64_t repo, struct usage_row *ret,
+					 struct err *e);
+/* What it should be, by all rows of the repository. */
+MUST_CHECK enum err_kind index_count_usage(struct kv_txn *t, uint64_t repo, struct usage_row *ret,
+					   struct err *e);
+MUST_CHECK enum err_kind usage_add(struct index_txn *t, const struct repo_name *name, uint64_t repo,
+				   const struct quota_use *u, int64_t objects, struct err *e);
+/* Before a push changes anything: ERR_DENIED if a quota is in the way.  repo 0: it is not there yet. */
+MUST_CHECK enum err_kind usage_check(struct index_txn *t, const struct change *c, uint64_t repo,
+				     uint64_t size_bytes, struct err *e);
+/* Writes the rows of what was added. */
+MUST_CHECK enum err_kind usage_flush(struct index_txn *t, struct err *e);
 
 /*
  * index_check.c: what is wrong with one row, given all others; reported to a sink with what would mend it.  In a write
@@ -148,6 +168,7 @@ MUST_CHECK enum err_kind index_check_row(struct kv_txn *t, enum kv_table table, 
 
 MUST_CHECK enum err_kind apply_mend(struct index_txn *t, struct change *c, struct err *e);
 MUST_CHECK enum err_kind apply_damage(struct index_txn *t, struct change *c, struct err *e);
+MUST_CHECK enum err_kind apply_found(struct index_txn *t, struct change *c, struct err *e);
 MUST_CHECK enum err_kind apply_scrubbed(struct index_txn *t, struct change *c, struct err *e);
 
 /* --- index_collect.c: members of index_apply's table --- */

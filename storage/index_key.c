@@ -284,6 +284,24 @@ bool u64_unpack(struct str in, uint64_t *ret)
 	return true;
 }
 
+void usage_row_pack(struct row *r, const struct usage_row *v)
+{
+	r->n = u64_bytes(r->b, v->bytes);
+	r->n += u64_bytes(r->b + r->n, v->objects);
+	r->n += u64_bytes(r->b + r->n, v->tags);
+}
+
+bool usage_row_unpack(struct str in, struct usage_row *ret)
+{
+	struct usage_row v;
+
+	if (!unpack_u64(&in, &v.bytes) || !unpack_u64(&in, &v.objects) ||
+	    !unpack_u64(&in, &v.tags) || in.n)
+		return false;
+	*ret = v;
+	return true;
+}
+
 void totals_pack(struct row *r, const struct totals *v)
 {
 	r->n = u64_bytes(r->b, v->objects);

@@ -125,6 +125,11 @@ struct trash_row {
 	char media_type[MEDIA_TYPE_MAX + 1]; /* TRASH_MANIFEST */
 };
 
+/* What a repository holds: each digest once, blobs and manifests. */
+struct usage_row {
+	uint64_t bytes, objects, tags;
+};
+
 struct totals {
 	uint64_t objects, bytes;
 };
@@ -177,6 +182,8 @@ void scrub_row_pack(struct row *r, const struct scrub_row *v);
 bool scrub_row_unpack(struct str in, struct scrub_row *ret);
 void closed_row_pack(struct row *r, const struct closed_row *v);
 bool closed_row_unpack(struct str in, struct closed_row *ret);
+void usage_row_pack(struct row *r, const struct usage_row *v);
+bool usage_row_unpack(struct str in, struct usage_row *ret);
 void totals_pack(struct row *r, const struct totals *v);
 bool totals_unpack(struct str in, struct totals *ret);
 

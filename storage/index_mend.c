@@ -30,6 +30,9 @@ static void describe(const struct gathering *g, char buf[static INDEX_FAULT_TEXT
 
 	if (g->table == KV_REPO && repo_name_parse(&repo, rest)) {
 		(void)snprintf(buf, INDEX_FAULT_TEXT_MAX, "%s", repo.s);
+	} else if (g->table == KV_USAGE && unpack_u64(&rest, &id) &&
+		   index_get_repo_name(g->t, id, &repo, &ignored) == ERR_OK) {
+		(void)snprintf(buf, INDEX_FAULT_TEXT_MAX, "%s", repo.s);
 	} else if (g->table == KV_CONTENT && unpack_digest(&rest, &d)) {
 		(void)snprintf(buf, INDEX_FAULT_TEXT_MAX, "%s", digest_text(&d, text));
 	} else if ((g->table == KV_ENTRY || g->table == KV_TAG) && unpack_u64(&rest, &id)) {
@@ -173,13 +176,9 @@ enum err_kind index_object_page(struct index *ix, const struct digest *after, si
 		struct object_item *item = &ret[*ret_n];
 		uint8_t kind;
 
-		if (!unpack_digest(&key, &item->digest) || !unpack_u8(&key, &kind))
-			return index_bad_value(e, "content");
-		if (kind != CONTENT_OBJECT)
-			continue;
-		if (key.n || !object_row_unpack(value, &item->row))
-			return index_bad_value(e, "content");
-		(*ret_n)++;
+		if (unpack_digest(&key, &item->digest) && unpack_u8(&key, &kind) &&
+		    kind == CONTENT_OBJECT && key.n == 0 && object_row_unpack(value, &item->row))
+			(*ret_n)++;
 	}
 	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }
@@ -216,16 +215,63 @@ static enum err_kind mend_totals(struct index_txn *t, struct change *c, struct e
 }
 
 /* The row is looked at again, as it is now. */
+/* The number of the repository that a row is about, and its name; ERR_NOT_FOUND without one. */
+static enum err_kind repo_of_row(struct index_txn *t, const struct change *c, uint64_t *ret,
+				 struct repo_name *ret_name, struct err *e)
+{
+	struct str rest = key_str(&c->row_key);
+	struct repo_row row;
+	enum err_kind k;
+
+	if (c->row_table != KV_REPO)
+		return unpack_u64(&rest, ret) ? index_get_repo_name(t->kv, *ret, ret_name, e)
+					      : ERR_NOT_FOUND;
+	if (!repo_name_parse(ret_name, rest))
+		return ERR_NOT_FOUND;
+	k = index_get_repo(t->kv, ret_name, &row, e);
+	*ret = k == ERR_OK ? row.id : 0;
+	return k;
+}
+
+/* Counts a repository anew, as a difference, so that quotas hear of it. */
+static enum err_kind mend_usage(struct index_txn *t, const struct change *c, uint64_t *mended,
+				struct err *e)
+{
+	struct usage_row is, want;
+	struct quota_use u = { 0 };
+	struct repo_name name;
+	uint64_t repo;
+	enum err_kind k = repo_of_row(t, c, &repo, &name, e);
+
+	if (k == ERR_OK)
+		k = index_get_usage(t->kv, repo, &is, e);
+	if (k == ERR_OK)
+		k = index_count_usage(t->kv, repo, &want, e);
+	if (k != ERR_OK || memcmp(&is, &want, sizeof(is)) == 0)
+		return k == ERR_NOT_FOUND || k == ERR_CORRUPT ? ERR_OK : k;
+	*mended += 1;
+	u.bytes = (int64_t)(want.bytes - is.bytes);
+	u.tags = (int64_t)(want.tags - is.tags);
+	k = usage_add(t, &name, repo, &u, (int64_t)(want.objects - is.objects), e);
+	return k == ERR_OK ? usage_flush(t, e) : k;
+}
+
 enum err_kind apply_mend(struct index_txn *t, struct change *c, struct err *e)
 {
 	AUTO_SBUF copy = { .max = SBUF_MAX };
 	struct mending m = { .t = t };
 	struct str value;
-	enum err_kind k;
+	enum err_kind k =
+	    usage_flush(t, e); /* what was added so far is in the other rows already */
 
+	if (k != ERR_OK)
+		return k;
 	if (c->row_table == KV_META)
 		return mend_totals(t, c, e);
-	k = kv_get(t->kv, c->row_table, key_str(&c->row_key), &value, e);
+	if (c->row_table == KV_REPO || c->row_table == KV_USAGE)
+		k = mend_usage(t, c, &m.mended, e);
+	if (k == ERR_OK)
+		k = kv_get(t->kv, c->row_table, key_str(&c->row_key), &value, e);
 	if (k != ERR_OK)
 		return k == ERR_NOT_FOUND ? ERR_OK : k;
 	sbuf_add_str(&copy, value); /* what is mended moves the map's bytes */
@@ -234,6 +280,8 @@ enum err_kind apply_mend(struct index_txn *t, struct change *c, struct err *e)
 	k = index_check_row(t->kv, c->row_table, key_str(&c->row_key),
 			    (struct str){ copy.p, copy.n }, c->clock_ms, c->review_at_ms, mend, &m,
 			    e);
+	if (k == ERR_OK && m.mended && (c->row_table == KV_ENTRY || c->row_table == KV_TAG))
+		k = mend_usage(t, c, &m.mended, e);
 	c->n_mended = m.mended;
 	return k;
 }
@@ -250,6 +298,23 @@ enum err_kind apply_damage(struct index_txn *t, struct change *c, struct err *e)
 	row.damaged_ms = c->is_damaged ? c->at_ms : 0;
 	object_row_pack(&v, &row);
 	return row_put(t, KV_CONTENT, &key, row_str(&v), e);
+}
+
+enum err_kind index_has_place(struct index *ix, const struct digest *d, bool *ret, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct key prefix = content_key(d, CONTENT_PLACE);
+	enum err_kind k = kv_read_begin(ix->kv, &t, e);
+
+	if (k == ERR_OK)
+		k = index_first(t, KV_CONTENT, &prefix, NULL, e);
+	*ret = k == ERR_OK;
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
+}
+
+enum err_kind apply_found(struct index_txn *t, struct change *c, struct err *e)
+{
+	return object_put(t, &c->digest, c->size_bytes, e);
 }
 
 enum err_kind apply_scrubbed(struct index_txn *t, struct change *c, struct err *e)

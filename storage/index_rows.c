@@ -66,7 +66,8 @@ static enum err_kind repo_make(struct index_txn *t, const struct change *c, uint
 	if (k == ERR_OK)
 		k = row_put(t, KV_REPO_NAME, &key, repo_name_str(&c->repo), e);
 	*ret = r.id;
-	return k;
+	return k == ERR_OK ? usage_add(t, &c->repo, r.id, &(struct quota_use){ .repos = 1 }, 0, e)
+			   : k;
 }
 
 enum err_kind repo_get_or_make(struct index_txn *t, const struct change *c, uint64_t *ret,
@@ -95,6 +96,8 @@ enum err_kind repo_drop_if_empty(struct index_txn *t, const struct repo_name *na
 	k = row_drop(t, KV_REPO_NAME, &key, e);
 	if (k == ERR_OK)
 		k = kv_delete(t->kv, KV_REPO, repo_name_str(name), e);
+	if (k == ERR_OK)
+		k = usage_add(t, name, repo, &(struct quota_use){ .repos = -1 }, 0, e);
 	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }
 
@@ -149,12 +152,27 @@ enum err_kind review_content(struct index_txn *t, const struct change *c, const 
 	return k == ERR_NOT_FOUND ? review_put(t, &v, e) : k;
 }
 
+/* The repository has the content now, or no more: sign is 1 or -1. */
+static enum err_kind count_content(struct index_txn *t, const struct repo_name *name, uint64_t repo,
+				   const struct digest *d, int sign, struct err *e)
+{
+	struct object_row object = { 0 };
+	struct quota_use u = { 0 };
+	enum err_kind k = index_get_object(t->kv, d, &object, e);
+
+	if (k != ERR_OK)
+		return k == ERR_NOT_FOUND ? ERR_OK : k;
+	u.bytes = sign * (int64_t)object.size_bytes;
+	return usage_add(t, name, repo, &u, sign, e);
+}
+
 enum err_kind place_update(struct index_txn *t, const struct change *c, uint64_t repo,
 			   const struct repo_name *name, const struct digest *d, uint8_t set,
 			   uint8_t clear, struct err *e)
 {
 	struct key key = content_key(d, CONTENT_PLACE), value = { 0 };
 	uint8_t bits = 0;
+	bool was_there;
 	struct str v;
 	enum err_kind k;
 
@@ -164,7 +182,11 @@ enum err_kind place_update(struct index_txn *t, const struct change *c, uint64_t
 		return index_bad_value(e, "content");
 	if (k != ERR_OK && k != ERR_NOT_FOUND)
 		return k;
+	was_there = k == ERR_OK;
 	bits = (uint8_t)((bits | set) & ~clear);
+	k = was_there == (bits != 0) ? ERR_OK : count_content(t, name, repo, d, bits ? 1 : -1, e);
+	if (k != ERR_OK)
+		return k;
 	if (bits == 0) {
 		k = row_drop(t, KV_CONTENT, &key, e);
 		return k == ERR_OK ? review_content(t, c, d, e) : k;
@@ -291,8 +313,8 @@ enum err_kind link_drop(struct index_txn *t, const struct change *c, uint64_t re
 	return k == ERR_OK ? review_update(t, c, repo, &c->digest, e) : k;
 }
 
-enum err_kind tag_drop(struct index_txn *t, uint64_t repo, struct str tag, const struct digest *d,
-		       struct err *e)
+enum err_kind tag_drop(struct index_txn *t, const struct repo_name *name, uint64_t repo,
+		       struct str tag, const struct digest *d, struct err *e)
 {
 	struct key key = repo_key(repo), reverse = entry_key(repo, d, ENTRY_TAGGED);
 	enum err_kind k;
@@ -300,12 +322,14 @@ enum err_kind tag_drop(struct index_txn *t, uint64_t repo, struct str tag, const
 	key_text(&key, tag);
 	key_text(&reverse, tag);
 	k = row_drop(t, KV_TAG, &key, e);
+	if (k == ERR_OK)
+		k = usage_add(t, name, repo, &(struct quota_use){ .tags = -1 }, 0, e);
 	return k == ERR_OK ? row_drop(t, KV_ENTRY, &reverse, e) : k;
 }
 
 /* All tags of a manifest; their names are appended to ret. */
-static enum err_kind tags_drop(struct index_txn *t, uint64_t repo, const struct digest *d,
-			       struct sbuf *ret, struct err *e)
+static enum err_kind tags_drop(struct index_txn *t, const struct repo_name *name, uint64_t repo,
+			       const struct digest *d, struct sbuf *ret, struct err *e)
 {
 	struct key prefix = entry_key(repo, d, ENTRY_TAGGED), found;
 
@@ -319,7 +343,7 @@ static enum err_kind tags_drop(struct index_txn *t, uint64_t repo, const struct 
 		if (tag.n > TAG_NAME_MAX)
 			return index_bad_value(e, "entry");
 		tag_pack(ret, tag);
-		k = tag_drop(t, repo, tag, d, e);
+		k = tag_drop(t, name, repo, tag, d, e);
 		if (k != ERR_OK)
 			return k;
 	}
@@ -411,7 +435,7 @@ enum err_kind manifest_drop(struct index_txn *t, const struct change *c, uint64_
 
 	memcpy(gone.media_type, m.media_type, sizeof(gone.media_type));
 	sbuf_add_str(&held, refs); /* the deletes below move what refs points to */
-	k = tags_drop(t, repo, d, &tags, e);
+	k = tags_drop(t, &c->repo, repo, d, &tags, e);
 	if (held.failed || tags.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for references");
 	if (k == ERR_OK)

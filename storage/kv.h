@@ -24,7 +24,8 @@
 	X(REVIEW, "review")                                                                        \
 	X(REPO_NAME, "repo-name")                                                                  \
 	X(TRASH, "trash")                                                                          \
-	X(DOOMED, "doomed")
+	X(DOOMED, "doomed")                                                                        \
+	X(USAGE, "usage")
 #define X(id, name) KV_##id,
 enum kv_table { KV_TABLES(X) KV_TABLE_N };
 #undef X

@@ -263,6 +263,26 @@ enum err_kind manifest_parse(struct str body, struct str media_type, const struc
 	return ERR_OK;
 }
 
+enum err_kind manifest_type_of(struct str body, unsigned depth_max,
+			       char ret[static MEDIA_TYPE_MAX + 1], struct err *e)
+{
+	AUTO_JV *doc = NULL;
+	struct str type = { "", 0 };
+	enum err_kind k = jv_parse_object(body, depth_max, &doc, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (!jv_text(jv_member(doc, "mediaType"), &type) && jv_member(doc, "fsLayers"))
+		type = STR(MEDIA_DOCKER_SCHEMA1);
+	else if (type.n == 0 && jv_is_array(jv_member(doc, "manifests")))
+		type = STR(MEDIA_OCI_INDEX);
+	else if (type.n == 0 && jv_is_array(jv_member(doc, "layers")))
+		type = STR(MEDIA_OCI_MANIFEST);
+	return type.n && str_copy(type, ret, MEDIA_TYPE_MAX + 1)
+		   ? ERR_OK
+		   : err_set(e, ERR_INVALID, __func__, "it is no manifest");
+}
+
 void manifest_clear(struct manifest *m)
 {
 	free(m->refs);

@@ -46,5 +46,11 @@ struct manifest {
 MUST_CHECK enum err_kind manifest_parse(struct str body, struct str media_type,
 					const struct digest *d, unsigned depth_max,
 					struct manifest *ret, struct err *e);
+/*
+ * The media type of a manifest that came without one: what the document says, or else what it must be by the members it
+ * has.  ERR_INVALID for a document that is no manifest.
+ */
+MUST_CHECK enum err_kind manifest_type_of(struct str body, unsigned depth_max,
+					  char ret[static MEDIA_TYPE_MAX + 1], struct err *e);
 void manifest_clear(struct manifest *m);
 #define AUTO_MANIFEST CLEANUP(manifest_clear) struct manifest

@@ -247,26 +247,71 @@ static enum err_kind redo_link(struct rebuild *b, const struct reflog_record *r,
 	return k == ERR_OK ? redo(b, r, e) : k;
 }
 
+/* A manifest that was read, before it has its place in a batch. */
+struct found {
+	struct sbuf body;
+	struct manifest manifest;
+};
+
+static void found_clear(struct found *f)
+{
+	sbuf_clear(&f->body);
+	manifest_clear(&f->manifest);
+}
+
 /* ERR_CORRUPT if the file is not the manifest that it was. */
 static enum err_kind read_manifest(struct rebuild *b, const struct reflog_record *r,
-				   struct item *it, struct err *e)
+				   struct found *ret, struct err *e)
 {
 	struct str body;
 	struct digest got;
-	enum err_kind k = blob_read(b->st, &r->digest, r->size_bytes, &it->body, e);
+	enum err_kind k = blob_read(b->st, &r->digest, r->size_bytes, &ret->body, e);
 
 	if (k != ERR_OK)
 		return k;
-	body = (struct str){ it->body.p, it->body.n };
+	body = (struct str){ ret->body.p, ret->body.n };
 	k = hash_bytes((enum digest_alg)r->digest.alg, body.p, body.n, &got, e);
 	if (k == ERR_OK && !digest_eq(&got, &r->digest))
 		return err_set(e, ERR_CORRUPT, __func__, "a manifest is not what it was");
 	if (k == ERR_OK)
 		k = manifest_parse(body, str_of(r->media_type), &r->digest, MANIFEST_DEPTH_MAX,
-				   &it->manifest, e);
+				   &ret->manifest, e);
 	return k == ERR_INVALID || k == ERR_UNSUPPORTED
 		   ? err_set(e, ERR_CORRUPT, __func__, "a manifest is none")
 		   : k;
+}
+
+/*
+ * Where records are lost, those of a manifest's blobs may be among them.  It was accepted, so they were there, and are
+ * linked again if their files are.
+ */
+static enum err_kind link_refs(struct rebuild *b, const struct reflog_record *r,
+			       const struct manifest *m, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	if (b->result.log.missing == 0)
+		return ERR_OK;
+	for (size_t i = 0; i < m->n_refs && k == ERR_OK; i++) {
+		const struct manifest_ref *ref = &m->refs[i];
+		AUTO_CLOSE fd = -1;
+		struct item *it;
+
+		if (ref->kind == REF_CHILD)
+			continue;
+		k = blob_open(b->st, &ref->digest, ref->size_bytes, &fd, e);
+		if (k == ERR_OK)
+			k = next_item(b, &it, e);
+		if (k == ERR_OK) {
+			it->c = change_of(b, r);
+			it->c.kind = CHANGE_BLOB_LINK;
+			it->c.digest = ref->digest;
+			it->c.size_bytes = ref->size_bytes;
+		}
+		if (k == ERR_CORRUPT)
+			k = ERR_OK; /* its own record, or nobody, tells of it */
+	}
+	return k;
 }
 
 /* U2 */
@@ -325,32 +370,45 @@ static enum err_kind copy_tags(const struct reflog_record *r, struct item *it, s
 	return ERR_OK;
 }
 
-static enum err_kind redo_put(struct rebuild *b, const struct reflog_record *r, struct err *e)
+/* The batch takes over what was found. */
+static enum err_kind put_item(struct rebuild *b, const struct reflog_record *r, struct found *f,
+			      struct err *e)
 {
-	char text[DIGEST_TEXT_MAX];
 	struct item *it;
 	enum err_kind k = next_item(b, &it, e);
 
-	if (k != ERR_OK)
-		return k;
-	k = read_manifest(b, r, it, e);
-	if (k == ERR_CORRUPT) {
-		sbuf_clear(&it->body);
-		b->n_items--;
-		return lose_manifest(b, r, e);
-	}
 	if (k == ERR_OK)
 		k = copy_tags(r, it, e);
 	if (k != ERR_OK)
 		return k;
+	it->body = f->body;
+	it->manifest = f->manifest;
+	*f = (struct found){ .body = { .max = 1 } };
 	it->c = change_of(b, r);
 	it->c.tags = it->tags;
 	it->c.n_tags = r->n_tags;
 	it->c.manifest = &it->manifest;
 	it->c.bytes = (struct str){ it->body.p, it->body.n };
+	it->c.pushed_ms = r->pushed_ms;
 	it->c.sparse = SPARSE_ALL; /* as it was accepted then */
 	b->item_bytes += it->body.n;
-	k = find_again(b, &r->repo, '@', digest_text(&r->digest, text), e);
+	return ERR_OK;
+}
+
+static enum err_kind redo_put(struct rebuild *b, const struct reflog_record *r, struct err *e)
+{
+	CLEANUP(found_clear) struct found f = { .body = { .max = SBUF_MAX } };
+	char text[DIGEST_TEXT_MAX];
+	enum err_kind k = read_manifest(b, r, &f, e);
+
+	if (k == ERR_CORRUPT)
+		return lose_manifest(b, r, e);
+	if (k == ERR_OK)
+		k = link_refs(b, r, &f.manifest, e);
+	if (k == ERR_OK)
+		k = put_item(b, r, &f, e);
+	if (k == ERR_OK)
+		k = find_again(b, &r->repo, '@', digest_text(&r->digest, text), e);
 	return k == ERR_OK ? tags_found_again(b, r, e) : k;
 }
 

@@ -3,7 +3,8 @@
  *
  * U1  What the reflog says is done again in its order, with its times: repositories, tags, manifests, referrers, links.
  * U2  A manifest or blob is there again only if its file is: manifests have to hash to their digests, blobs to have their
- *     size.  A tag whose manifest is lost is not left at an older one.
+ *     size.  A tag whose manifest is lost is not left at an older one.  Where records are lost, blobs of manifests are
+ *     linked again without one.
  * U3  Not in the reflog, and so not back: times of pulls, upload sessions, and how long something has been without a
  *     holder; nothing is collected before a whole lease has passed.
  * Threads  no other process may use the root; blocks for long.

@@ -3,6 +3,7 @@
 #include "base/fd.h"
 #include "storage/blob.h"
 #include "storage/store_impl.h"
+#include "storage/upload.h"
 
 /* A row without its file, after a power cut or a commit that the unlink outran, is removed when it has idled. */
 static enum err_kind keeps_session(struct store *st, const struct upload_id *id, bool *ret,
@@ -16,8 +17,20 @@ static enum err_kind keeps_session(struct store *st, const struct upload_id *id,
 }
 
 /*
- * A file that was on its way into blobs/.  The index tells how far it got: committed, then only this name is left to
- * remove; not committed, then nobody was told of the blob, and its session, if it has one, goes on.
+ * The content is known, so its file may be the one that the session would go on writing to: it ends.  It is still there
+ * if the content was known before, and this push of it was not committed.
+ */
+static enum err_kind end_session(struct store *st, const struct upload_id *id, struct err *e)
+{
+	bool open;
+	enum err_kind k = keeps_session(st, id, &open, e);
+
+	return k == ERR_OK && open ? upload_forget(st, id, e) : k;
+}
+
+/*
+ * A file that was on its way into blobs/.  The index tells how far it got: known, then only this name is left to remove;
+ * not known, then nobody was told of the blob, and its session, if it has one, goes on.
  */
 static enum err_kind settle_pending(struct store *st, const char *name, const struct digest *d,
 				    const struct upload_id *id, bool *ret_kept, struct err *e)
@@ -27,6 +40,8 @@ static enum err_kind settle_pending(struct store *st, const char *name, const st
 	enum err_kind k = index_object_find(st->index, d, &object, NULL, e);
 
 	*ret_kept = false;
+	if (k == ERR_OK)
+		return end_session(st, id, e);
 	if (k == ERR_NOT_FOUND) {
 		k = blob_discard(st, d, e);
 		if (k == ERR_OK)

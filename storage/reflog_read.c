@@ -132,7 +132,10 @@ static enum err_kind read_line(struct reading *r, struct str line, struct err *e
  */
 static bool is_over(const struct reading *r)
 {
-	return r->seq >= r->last_seq || segments_has(r->segments, r->seq + 1);
+	uint64_t next = r->seq + 1;
+	bool is_this = next == r->segment; /* whose first line was no record */
+
+	return r->seq >= r->last_seq || (!is_this && segments_has(r->segments, next));
 }
 
 /* From r->offset of the file r->segment on. */

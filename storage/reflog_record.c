@@ -62,6 +62,8 @@ enum err_kind reflog_record_write(const struct change *c, uint64_t seq, struct s
 								 : c->size_bytes)));
 	if (ok && kind == CHANGE_MANIFEST_PUT)
 		ok = jv_set(v, "mediaType", jv_pack("s", c->manifest->media_type));
+	if (ok && kind == CHANGE_MANIFEST_PUT && c->pushed_ms)
+		ok = jv_set(v, "pushed", jv_pack("I", (long long)c->pushed_ms));
 	if (ok && ops[kind].has_tags)
 		ok = jv_set(v, "tags", tags_value(c));
 	if (ok && (c->by_gc || (c->guard && c->guard->by_admin)))
@@ -134,6 +136,9 @@ static enum err_kind parse_members(const struct jv *v, struct reflog_record *r, 
 	    (!jv_text(jv_member(v, "mediaType"), &text) || media_kind_of(text) == MEDIA_OTHER ||
 	     !str_copy(text, r->media_type, sizeof(r->media_type))))
 		return bad(e, "invalid mediaType");
+	if (r->kind == CHANGE_MANIFEST_PUT && jv_member(v, "pushed") &&
+	    !jv_uint(jv_member(v, "pushed"), &r->pushed_ms))
+		return bad(e, "invalid pushed");
 	r->by_gc = jv_text(jv_member(v, "by"), &text) && str_eq(text, STR("gc"));
 	r->by_admin = jv_text(jv_member(v, "by"), &text) && str_eq(text, STR("admin"));
 	if (!jv_text(jv_member(v, "who"), &text) || !str_copy(text, r->who, sizeof(r->who)))

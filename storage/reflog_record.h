@@ -20,6 +20,7 @@ struct reflog_record {
 	char media_type[MEDIA_TYPE_MAX + 1]; /* MANIFEST_PUT */
 	struct tag_name *tags;               /* MANIFEST_PUT, TAG_DELETE */
 	size_t n_tags;
+	uint64_t pushed_ms;           /* MANIFEST_PUT: when it was pushed, elsewhere; 0: at_ms */
 	bool by_gc, by_admin;         /* not by a client */
 	char who[CHANGE_WHO_MAX + 1]; /* "" if that is not known */
 };

@@ -38,6 +38,7 @@ enum err_kind repo_blob_find(struct store *st, const struct repo_name *repo, con
 {
 	enum err_kind k = index_blob_find(st->index, repo, d, ret, e);
 
+	st->looked++;
 	if (k != ERR_OK || ret->held || st->options.lease_ms == 0)
 		return k;
 	if (!lease(st, ret->repo, d))
@@ -51,6 +52,7 @@ enum err_kind repo_manifest_find(struct store *st, const struct repo_name *repo,
 {
 	enum err_kind k = index_manifest_find(st->index, repo, tag, d, ret, e);
 
+	st->looked++;
 	if (k != ERR_OK || ret->held || st->options.lease_ms == 0)
 		return k;
 	free(TAKE(ret->bytes));
@@ -84,16 +86,16 @@ enum err_kind repo_blob_delete(struct store *st, const struct repo_name *repo,
 }
 
 /* What the index holds the bytes of is durable with it, so its file may follow (store_settle). */
-static enum err_kind put_durably(struct store *st, const struct manifest_push *push,
-				 struct change *c, struct err *e)
+enum err_kind store_put_manifest(struct store *st, struct change *c, struct err *e)
 {
 	struct publisher p;
-	enum publish_how how = push->body.n <= INDEX_INLINE_MAX ? PUBLISH_LATER : PUBLISH_SYNCED;
-	enum err_kind k = blob_publish_bytes(st, &push->digest, push->body, how, &p, e);
+	enum publish_how how = c->bytes.n <= INDEX_INLINE_MAX ? PUBLISH_LATER : PUBLISH_SYNCED;
+	enum err_kind k = blob_publish_bytes(st, &c->digest, c->bytes, how, &p, e);
 
 	if (k != ERR_OK)
 		return k;
 	k = commit_change(st->committer, c, e);
+	STEP("publish.committed");
 	if (how == PUBLISH_LATER)
 		st->unsettled = true; /* after the commit, or settling could miss its record */
 	blob_settle(st, &p, k == ERR_OK ? BLOB_COMMITTED : BLOB_DROPPED);
@@ -118,8 +120,10 @@ enum err_kind repo_manifest_put(struct store *st, const struct repo_name *repo,
 	c.tags = push->tags;
 	c.n_tags = push->n_tags;
 	c.guard = push->guard;
+	c.pushed_ms = push->pushed_ms;
+	c.expected = push->expected;
 	c.keep_tags = push->keep_tags;
-	k = put_durably(st, push, &c, e);
+	k = store_put_manifest(st, &c, e);
 	*ret = (struct manifest_pushed){ .has_subject = m.has_subject,
 					 .subject = m.subject,
 					 .missing = c.missing,

@@ -42,7 +42,9 @@ struct manifest_push {
 	const struct tag_name *tags;
 	size_t n_tags;
 	const struct change_guard *guard;
-	bool keep_tags; /* ERR_IN_USE if one of them points to something else */
+	uint64_t pushed_ms;             /* when it was pushed, elsewhere; 0: now */
+	const struct tag_row *expected; /* of the tags; see change.h */
+	bool keep_tags;                 /* ERR_IN_USE if one of them points to something else */
 };
 
 struct manifest_pushed {

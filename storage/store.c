@@ -1,6 +1,7 @@
 #include "storage/store_impl.h"
 
 #include <errno.h>
+#include <sys/statvfs.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -198,6 +199,8 @@ static enum err_kind open_index(struct store *st, struct err *e)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a path");
 	k = index_open(dir, st->options.map_bytes, &st->index, e);
 	if (k == ERR_OK)
+		k = index_set_quotas(st->index, st->options.quotas, e);
+	if (k == ERR_OK)
 		k = index_mark_read(st->index, &mark, e);
 	if (k == ERR_OK)
 		k = reflog_open(st->reflog_fd, &mark, &log, e);
@@ -386,6 +389,11 @@ struct index *store_index(struct store *st)
 	return st->index;
 }
 
+uint64_t store_client_work(struct store *st)
+{
+	return st->looked + committer_stats(st->committer).for_clients;
+}
+
 struct commit_stats store_commit_stats(struct store *st)
 {
 	return committer_stats(st->committer);
@@ -399,4 +407,29 @@ void store_note_pull(struct store *st, uint64_t repo, const struct tag_name *tag
 enum err_kind store_flush_pulls(struct store *st, struct err *e)
 {
 	return pulls_flush(st, st->pulls, e);
+}
+
+void store_expire_leases(struct store *st)
+{
+	leases_expire(st->leases);
+}
+
+uint64_t store_leases(struct store *st)
+{
+	return leases_count(st->leases);
+}
+
+enum err_kind store_free_bytes(struct store *st, uint64_t *ret, struct err *e)
+{
+	struct statvfs s;
+
+	if (fstatvfs(st->root_fd, &s) < 0)
+		return err_sys(e, __func__, "look for free space");
+	*ret = (uint64_t)s.f_bavail * s.f_frsize;
+	return ERR_OK;
+}
+
+struct quotas *store_quotas(struct store *st)
+{
+	return st->options.quotas;
 }

@@ -26,6 +26,7 @@ struct store_options {
 	uint64_t uploads_max;     /* open upload sessions */
 	uint64_t uploads_idle_ms; /* after which a session is given up */
 	uint64_t lease_ms;        /* how long unreferenced content is safe from gc */
+	struct quotas *quotas;    /* borrowed; NULL: none */
 	uint64_t trash_keep_ms;   /* how long what was removed can be restored; 0: not at all */
 	unsigned json_depth_max;
 	enum sparse sparse; /* which manifests may name what is absent */
@@ -52,6 +53,18 @@ MUST_CHECK enum err_kind store_settle(struct store *st, struct err *e);
 /* A tag was pulled; its time reaches the index with the next store_flush_pulls.  Never blocks for long. */
 void store_note_pull(struct store *st, uint64_t repo, const struct tag_name *tag);
 MUST_CHECK enum err_kind store_flush_pulls(struct store *st, struct err *e);
+
+/* Forgets leases that are over; to be called now and then. */
+void store_expire_leases(struct store *st);
+uint64_t store_leases(struct store *st);
+/* Bytes that the file system has left for us. */
+MUST_CHECK enum err_kind store_free_bytes(struct store *st, uint64_t *ret, struct err *e);
+
+/* NULL: none. */
+struct quotas *store_quotas(struct store *st);
+
+/* Grows with each look-up and change for a client: background work gives way while it does. */
+uint64_t store_client_work(struct store *st);
 
 struct index *store_index(struct store *st);
 struct commit_stats store_commit_stats(struct store *st);

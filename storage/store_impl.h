@@ -18,7 +18,8 @@ struct store {
 	struct committer *committer;
 	struct leases *leases;
 	struct pulls *pulls;
-	_Atomic bool unsettled; /* a manifest was put whose file is not synced */
+	_Atomic bool unsettled;  /* a manifest was put whose file is not synced */
+	_Atomic uint64_t looked; /* look-ups of content for clients */
 	uint64_t opened_mono_ms;
 	bool making; /* the root has no version yet: store_made */
 	bool opened; /* store_open came to its end */
@@ -34,6 +35,9 @@ struct store {
 /* A change that is to happen now, by the rules of the store. */
 struct change store_change(const struct store *st, enum change_kind kind,
 			   const struct repo_name *repo);
+
+/* repo.c: the file of what CHANGE_MANIFEST_PUT is about, and the change. */
+MUST_CHECK enum err_kind store_put_manifest(struct store *st, struct change *c, struct err *e);
 
 /*
  * The root locked, with its directories but without its index: for who makes one.  A root that is new is no store before

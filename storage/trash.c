@@ -3,12 +3,14 @@
 #include <errno.h>
 
 #include "base/fd.h"
+#include "base/step.h"
 #include "storage/blob.h"
 #include "storage/repo.h"
 #include "storage/store_impl.h"
 
 #define DEPTH_MAX 32 /* of indexes within indexes */
 #define BATCH_MAX 256
+#define TRIES_MAX 16 /* of tags that clients take one after another */
 
 enum err_kind trash_expire(struct store *st, uint64_t before_ms, size_t n, size_t *ret,
 			   struct err *e)
@@ -77,12 +79,15 @@ struct restoring {
 
 static enum err_kind restore(struct restoring *r, uint64_t id, struct err *e);
 
+/* What it held has a place again; so it does no harm if it expired meanwhile. */
 static enum err_kind drop_row(struct store *st, const struct trash_row *row, struct err *e)
 {
 	struct change c = store_change(st, CHANGE_TRASH_DROP, &row->repo);
+	enum err_kind k;
 
 	c.trash_id = row->id;
-	return commit_change(st->committer, &c, e);
+	k = commit_change(st->committer, &c, e);
+	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }
 
 /* The repository has the blob again, if its content is still there. */
@@ -164,6 +169,38 @@ static enum err_kind free_tags(struct store *st, const struct trash_item *item,
 	return ERR_OK;
 }
 
+/* ERR_NOT_FOUND if the row has expired meanwhile, and the content went. */
+static enum err_kind read_again(struct store *st, const struct trash_row *row, struct sbuf *ret,
+				struct err *e)
+{
+	struct object_row object;
+	struct err gone;
+	enum err_kind k = blob_read(st, &row->digest, row->size_bytes, ret, e);
+
+	if (k == ERR_CORRUPT &&
+	    index_object_find(st->index, &row->digest, &object, NULL, &gone) == ERR_NOT_FOUND)
+		return err_set(e, ERR_NOT_FOUND, __func__, "the manifest in %s is gone",
+			       row->repo.s);
+	return k;
+}
+
+/* What was absent when the manifest was accepted may still be. */
+static void allow_absent(struct manifest *m, struct str refs)
+{
+	struct manifest_ref ref;
+
+	for (size_t i = 0; i < m->n_refs && refs_next(&refs, &ref); i++)
+		m->refs[i].may_be_absent = m->refs[i].may_be_absent || ref.was_absent;
+}
+
+/* A child may be deleted by itself.  A tag's row does not tell what was absent: it is put as a client would put it. */
+static enum sparse sparse_of(const struct store *st, const struct trash_row *row)
+{
+	return row->kind == TRASH_TAG && st->options.sparse == SPARSE_ALL ? SPARSE_ALL
+									  : SPARSE_INDEX;
+}
+
+/* Like a push: while its content is being collected it waits, and then places a file of its own. */
 static enum err_kind put_again(struct restoring *r, const struct trash_item *item,
 			       const struct tag_name *tags, size_t n_tags, struct err *e)
 {
@@ -172,35 +209,62 @@ static enum err_kind put_again(struct restoring *r, const struct trash_item *ite
 	AUTO_SBUF body = { .max = SBUF_MAX };
 	AUTO_MANIFEST m = { 0 };
 	struct change c = store_change(st, CHANGE_MANIFEST_PUT, &row->repo);
-	enum err_kind k = blob_read(st, &row->digest, row->size_bytes, &body, e);
+	enum err_kind k = read_again(st, row, &body, e);
 
 	if (k == ERR_OK)
 		k = manifest_parse((struct str){ body.p, body.n }, str_of(row->media_type),
 				   &row->digest, st->options.json_depth_max, &m, e);
+	STEP("restore.bytes");
 	if (k != ERR_OK)
 		return k;
 	c.guard = r->guard;
+	allow_absent(&m, (struct str){ item->refs.p, item->refs.n });
 	c.digest = row->digest;
 	c.manifest = &m;
 	c.bytes = (struct str){ body.p, body.n };
-	c.sparse = SPARSE_ALL; /* as it was accepted then */
+	c.from_trash = true;
+	c.sparse = sparse_of(st, row);
 	c.tags = tags;
 	c.n_tags = n_tags;
-	k = commit_change(st->committer, &c, e);
+	k = store_put_manifest(st, &c, e);
+	STEP("restore.put");
 	free(c.missing);
+	return k == ERR_REFS ? err_set(e, ERR_NOT_FOUND, __func__,
+				       "what the manifest in %s refers to is gone", row->repo.s)
+			     : k;
+}
+
+static enum err_kind tag_taken(struct err *e)
+{
+	return err_set(e, ERR_EXISTS, "trash_restore", "the tag points to something else by now");
+}
+
+/* With those of its tags that are free; again if one was taken between the look and the put. */
+static enum err_kind put_with_tags(struct restoring *r, const struct trash_item *item,
+				   bool need_tag, struct err *e)
+{
+	enum err_kind k = ERR_IN_USE;
+
+	for (unsigned i = 0; i < TRIES_MAX && k == ERR_IN_USE; i++) {
+		AUTO_FREE struct tag_name *tags = NULL;
+		size_t n_tags = 0;
+
+		k = free_tags(r->st, item, &tags, &n_tags, e);
+		if (k == ERR_OK && need_tag && n_tags == 0)
+			return tag_taken(e);
+		if (k == ERR_OK)
+			k = put_again(r, item, tags, n_tags, e);
+	}
 	return k;
 }
 
 static enum err_kind restore_manifest(struct restoring *r, const struct trash_item *item,
 				      struct err *e)
 {
-	AUTO_FREE struct tag_name *tags = NULL;
-	size_t n_tags = 0;
 	enum err_kind k = refs_again(r, item, e);
 
-	if (k == ERR_OK)
-		k = free_tags(r->st, item, &tags, &n_tags, e);
-	return k == ERR_OK ? put_again(r, item, tags, n_tags, e) : k;
+	STEP("restore.linked");
+	return k == ERR_OK ? put_with_tags(r, item, false, e) : k;
 }
 
 /* The manifest may have gone to the trash after its tag. */
@@ -213,7 +277,7 @@ static enum err_kind restore_tag(struct restoring *r, const struct trash_item *i
 	enum err_kind k = free_tags(r->st, item, &tags, &n_tags, e);
 
 	if (k == ERR_OK && n_tags == 0)
-		return err_set(e, ERR_EXISTS, __func__, "the tag points to something else by now");
+		return tag_taken(e);
 	if (k == ERR_OK)
 		k = child_again(r, &item->row.repo, &item->row.digest, e);
 	if (k == ERR_OK)
@@ -224,7 +288,7 @@ static enum err_kind restore_tag(struct restoring *r, const struct trash_item *i
 		return k;
 	manifest.row.size_bytes = there.size_bytes;
 	memcpy(manifest.row.media_type, there.media_type, sizeof(manifest.row.media_type));
-	return put_again(r, &manifest, tags, n_tags, e);
+	return put_with_tags(r, &manifest, true, e);
 }
 
 static enum err_kind restore(struct restoring *r, uint64_t id, struct err *e)
@@ -232,6 +296,7 @@ static enum err_kind restore(struct restoring *r, uint64_t id, struct err *e)
 	AUTO_TRASH_ITEM item = { 0 };
 	enum err_kind k = index_trash_next(r->st->index, id, &item, e);
 
+	STEP("restore.read");
 	if (k == ERR_NOT_FOUND || (k == ERR_OK && item.row.id != id))
 		return err_set(e, ERR_NOT_FOUND, __func__, "nothing in the trash has number %llu",
 			       (unsigned long long)id);

@@ -1,6 +1,10 @@
 #include "storage/upload.h"
 
+#include <errno.h>
+#include <linux/fs.h>
 #include <search.h>
+#include <signal.h>
+#include <sys/ioctl.h>
 
 #include "base/clock.h"
 #include "base/fd.h"
@@ -10,6 +14,8 @@
 #define REHASH_BYTES (1024u * 1024)
 #define WRITEBACK_BYTES (8u * 1024 * 1024) /* handed to the disk while more arrives */
 #define REAP_PAGE 256
+#define TAKE_BYTES (1024u * 1024)      /* of a file at a time */
+#define PACE_BYTES (16u * 1024 * 1024) /* hashed between two calls of pace */
 
 /* What is remembered of an open session between its requests. */
 struct session {
@@ -340,6 +346,136 @@ enum err_kind upload_write(struct upload *u, const void *p, size_t n, struct err
 	return ERR_OK;
 }
 
+/* --- bytes of a file --- */
+
+/* What is wrong with the file that bytes come from is not our disk's fault. */
+static enum err_kind fault_of_source(enum err_kind k, struct err *e)
+{
+	if (k == ERR_CORRUPT)
+		return err_set(e, ERR_SIZE, "upload_begin_from", "the file became shorter");
+	if (k == ERR_IO)
+		return err_set(e, ERR_DIGEST, "upload_begin_from", "the file cannot be read");
+	return k;
+}
+
+static enum err_kind keep_pace(const struct upload_source *from, size_t n, struct err *e)
+{
+	if (!from->pace || from->pace(from->arg, n))
+		return ERR_OK;
+	return err_set(e, ERR_IN_USE, __func__, "stopped");
+}
+
+/*
+ * U5.  A lease for reading is given only while nobody has the file open for writing.  Should somebody open it in the
+ * moment that the lease is held, the signal is one that does nothing.
+ */
+static bool may_be_shared(const struct store *st, int fd)
+{
+	struct stat s, ours;
+
+	if (fstat(fd, &s) < 0 || fstat(st->uploads_fd, &ours) < 0 || s.st_dev != ours.st_dev ||
+	    s.st_uid != geteuid() || sys_fchmod(fd, 0444) < 0)
+		return false;
+	if (fcntl(fd, F_SETSIG, SIGURG) < 0 || fcntl(fd, F_SETLEASE, F_RDLCK) < 0)
+		return false;
+	(void)fcntl(fd, F_SETLEASE, F_UNLCK);
+	return true;
+}
+
+/* The upload's file becomes another name of that one; false, with no file, if it does not. */
+static bool share_file(struct upload *u, int from)
+{
+	char name[UPLOAD_ID_TEXT_MAX], self[sizeof("/proc/self/fd/") + 3 * sizeof(int)];
+	int fd;
+
+	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", from);
+	upload_id_text(&u->id, name);
+	if (sys_linkat(AT_FDCWD, self, u->st->uploads_fd, name, AT_SYMLINK_FOLLOW) < 0)
+		return false;
+	fd = fcntl(from, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0) {
+		remove_file(u->st, &u->id);
+		return false;
+	}
+	u->fd = fd;
+	return true;
+}
+
+static enum err_kind hash_all(struct upload *u, const struct upload_source *from, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	while (u->offset < from->size_bytes && k == ERR_OK) {
+		size_t n = (size_t)MIN(from->size_bytes - u->offset, (uint64_t)PACE_BYTES);
+
+		u->offset += n;
+		k = fault_of_source(catch_up(u, u->alg, e), e);
+		if (k == ERR_OK)
+			k = keep_pace(from, n, e);
+	}
+	return k;
+}
+
+static enum err_kind copy_all(struct upload *u, const struct upload_source *from, struct err *e)
+{
+	AUTO_FREE uint8_t *buf = malloc(TAKE_BYTES);
+	enum err_kind k = ERR_OK;
+
+	if (!buf)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory to copy");
+	while (u->offset < from->size_bytes && k == ERR_OK) {
+		size_t n = (size_t)MIN(from->size_bytes - u->offset, (uint64_t)TAKE_BYTES);
+
+		k = fault_of_source(
+		    fd_pread_exact(from->fd, buf, n, u->offset, "what is copied", e), e);
+		if (k == ERR_OK)
+			k = upload_write(u, buf, n, e);
+		if (k == ERR_OK)
+			k = keep_pace(from, n, e);
+	}
+	return k;
+}
+
+/* Shares what can be shared; else the upload has an empty file of its own, to copy to. */
+static enum err_kind share(struct upload *u, const struct upload_source *from,
+			   enum upload_took *ret_took, struct err *e)
+{
+	struct stat s;
+
+	*ret_took = UPLOAD_COPIED;
+	if (!from->may_share)
+		return ERR_OK;
+	if (ioctl(u->fd, FICLONE, from->fd) == 0) {
+		*ret_took = UPLOAD_CLONED;
+	} else if (may_be_shared(u->st, from->fd)) {
+		remove_file(u->st, &u->id);
+		fd_close(&u->fd);
+		if (!share_file(u, from->fd))
+			return make_file(u->st, &u->id, &u->fd, e);
+		*ret_took = UPLOAD_LINKED;
+	}
+	if (*ret_took != UPLOAD_COPIED &&
+	    (fstat(u->fd, &s) < 0 || (uint64_t)s.st_size != from->size_bytes))
+		return err_set(e, ERR_SIZE, __func__, "the file changed its size");
+	return ERR_OK;
+}
+
+enum err_kind upload_begin_from(struct store *st, const struct repo_name *repo, enum digest_alg alg,
+				const struct upload_source *from, struct upload **ret,
+				enum upload_took *ret_took, struct err *e)
+{
+	AUTO_UPLOAD *u = NULL;
+	enum err_kind k = upload_begin(st, repo, alg, &u, e);
+
+	if (k == ERR_OK)
+		k = share(u, from, ret_took, e);
+	if (k == ERR_OK)
+		k = *ret_took == UPLOAD_COPIED ? copy_all(u, from, e) : hash_all(u, from, e);
+	if (k == ERR_OK)
+		*ret = TAKE(u);
+	return k;
+}
+
 static enum err_kind verify(struct upload *u, const struct digest *want, struct err *e)
 {
 	struct digest got;
@@ -391,6 +527,36 @@ enum err_kind upload_finish(struct upload **take, const struct digest *want, str
 		return ERR_OK;
 	}
 	blob_settle(u->st, &p, u->session ? BLOB_KEPT : BLOB_DROPPED);
+	return k;
+}
+
+/* The file gets a name in uploads/ beside the one that it has, which the next start removes if this one is cut off. */
+enum err_kind upload_adopt(struct store *st, const struct repo_name *repo, int dir,
+			   const char *name, const struct digest *d, struct err *e)
+{
+	AUTO_CLOSE fd = -1;
+	char open_name[UPLOAD_ID_TEXT_MAX];
+	struct upload_id id;
+	struct publisher p;
+	struct stat s;
+	struct change c = store_change(st, CHANGE_BLOB_LINK, repo);
+	enum err_kind k = fd_open_at(dir, name, O_RDONLY, 0, &fd, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (fstat(fd, &s) < 0)
+		return err_sys(e, __func__, "stat %s", name);
+	upload_id_new(&id);
+	if (sys_linkat(dir, name, st->uploads_fd, upload_id_text(&id, open_name), 0) < 0)
+		return err_sys(e, __func__, "adopt %s", name);
+	c.digest = *d;
+	c.size_bytes = (uint64_t)s.st_size;
+	k = blob_publish(st, fd, &id, d, &p, e);
+	if (k == ERR_OK)
+		k = commit_change(st->committer, &c, e);
+	blob_settle(st, &p, k == ERR_OK ? BLOB_COMMITTED : BLOB_DROPPED);
+	if (k == ERR_OK)
+		(void)sys_unlinkat(dir, name, 0); /* a second name of a blob does no harm */
 	return k;
 }
 

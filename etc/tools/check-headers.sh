@@ -5,7 +5,8 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 bad=0
-for h in base/*.h storage/*.h gc/*.h auth/*.h server/*.h; do
+for h in base/*.h storage/*.h gc/*.h auth/*.h server/*.h runtime/*/*.h runtime/*/*/*.h; do
+	[ -e "$h" ] || continue
 	printf '#include "%s"\n' "$h" | "$@" -fsyntax-only -x c - || bad=1
 done
 exit $bad

@@ -16,6 +16,7 @@ import registry  # noqa: E402
 TOP = registry.TOP
 TOOLS = TOP / "build/tools/bin"
 LOAD = TOP / "build/release/tests/bench/load"
+IDLE_WAIT_S = float(os.environ.get("BENCH_IDLE_WAIT_S", "120"))  # less where the machine never is
 
 
 def free_port():
@@ -95,12 +96,21 @@ def output(command):
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def wrk(address, connections, seconds):
+def wrk(address, connections, seconds, *headers):
     """Requests per second; an answer other than 2xx is an error."""
-    text = output(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", address])
+    text = output(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", *(x for h in headers for x in ("-H", h)), address])
     if "Non-2xx" in text:
         raise AssertionError(f"wrk {address}: {text}")
     return float(re.search(r"Requests/sec:\s*([\d.]+)", text)[1])
+
+
+def cpu_us(server, connections, seconds, address, *headers):
+    """Microseconds of the server's processor time that a request takes, which others' work on the machine changes little."""
+    def used():
+        fields = open(f"/proc/{server.process.pid}/stat").read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    before = used()
+    return (lambda rate: (used() - before) / (rate * seconds) * 1e6)(wrk(address, connections, seconds, *headers))
 
 
 def load(*args):
@@ -126,7 +136,7 @@ def busy():
     return 1 - (idle_now - idle) / max(total_now - total, 1)
 
 
-def wait_idle(limit_s=120):
+def wait_idle(limit_s=IDLE_WAIT_S):
     """Others' work on the machine would be measured as ours."""
     end = time.monotonic() + limit_s
     while busy() > 0.1:

@@ -5,8 +5,9 @@
  *   load get [options] http://HOST:PORT/PATH         GET one URL, or one of -k URLs, again and again
  *
  * put first pushes a config and a layer (POST and PUT), then PUTs manifests that differ in one
- * annotation, manifest i under the tag PREFIX%07i or by its digest.  get replaces a "{}" in the path
- * by a number below -k in the same seven digits, in random order.
+ * annotation, manifest i under the tag PREFIX%07i or by its digest; with -l each after a layer of its
+ * own, and the three or two requests of an image count one by one.  get replaces a "{}" in the path by a
+ * number below -k in the same seven digits, in random order.
  *
  * One thread and one epoll set drive -c keep-alive connections with one request in flight on each.
  * The result is one line of key=value pairs.  Exit status: 0 if every answer was 2xx, 1 if not, 2 for
@@ -36,6 +37,8 @@
 #define BROKEN_MAX 100
 #define ANSWER_MS_MAX 60000
 #define REQUEST_MAX 4096
+#define LOCATION_MAX 2048
+#define LAYER_MAX 64 /* bytes of a layer of one's own */
 #define NS_PER_S UINT64_C(1000000000)
 
 static const char config_json[] = "{\"architecture\":\"amd64\",\"os\":\"linux\","
@@ -46,7 +49,7 @@ static const char accept_types[] = "application/vnd.oci.image.manifest.v1+json, 
 				   "application/vnd.oci.image.index.v1+json, */*";
 
 struct options {
-	bool put, by_digest;
+	bool put, by_digest, own_layers;
 	unsigned conns;
 	uint64_t requests_max, time_ns_max; /* 0: no such limit */
 	uint64_t first, keys;
@@ -120,11 +123,35 @@ static void exchange(const struct options *o, const char *request, size_t n, str
 	(void)close(fd);
 }
 
+/* Where an upload goes on, without the server's name. */
+static const char *location_of(const struct answer *a, char buf[static LOCATION_MAX])
+{
+	const char *path = buf;
+
+	answer_header(a, "Location", buf, LOCATION_MAX);
+	if (strncmp(path, "http://", 7) == 0 && (path = strchr(path + 7, '/')) == NULL)
+		fail(1, "cannot use Location %s", buf);
+	return path;
+}
+
+static size_t request_upload_end(const struct options *o, const char *path, const char *digest,
+				 const void *data, size_t n, char buf[static REQUEST_MAX])
+{
+	int head_n = snprintf(buf, REQUEST_MAX,
+			      "PUT %s%cdigest=%s HTTP/1.1\r\nHost: %s:%s\r\n"
+			      "Content-Type: application/octet-stream\r\nContent-Length: %zu\r\n\r\n",
+			      path, strchr(path, '?') ? '&' : '?', digest, o->host, o->port, n);
+
+	if ((size_t)head_n + n > REQUEST_MAX)
+		fail(1, "Location is too long");
+	memcpy(buf + head_n, data, n);
+	return (size_t)head_n + n;
+}
+
 static void push_blob(const struct options *o, const void *data, size_t n, const char *digest)
 {
-	char buf[REQUEST_MAX], location[2048];
+	char buf[REQUEST_MAX], location[LOCATION_MAX];
 	struct answer a;
-	char *path = location;
 	int head_n;
 
 	head_n = snprintf(buf, sizeof(buf),
@@ -132,55 +159,81 @@ static void push_blob(const struct options *o, const void *data, size_t n, const
 			  "Content-Length: 0\r\n\r\n",
 			  o->repo, o->host, o->port);
 	exchange(o, buf, (size_t)head_n, &a);
-	answer_header(&a, "Location", location, sizeof(location));
-	if (a.status != 202 || location[0] == '\0')
+	if (a.status != 202)
 		fail(1, "POST of an upload was answered %u", a.status);
-	if (strncmp(path, "http://", 7) == 0 && (path = strchr(path + 7, '/')) == NULL)
-		fail(1, "cannot use Location %s", location);
-	head_n = snprintf(buf, sizeof(buf),
-			  "PUT %s%cdigest=%s HTTP/1.1\r\nHost: %s:%s\r\n"
-			  "Content-Type: application/octet-stream\r\nContent-Length: %zu\r\n\r\n",
-			  path, strchr(path, '?') ? '&' : '?', digest, o->host, o->port, n);
-	if ((size_t)head_n + n > sizeof(buf))
-		fail(1, "Location is too long");
-	memcpy(buf + head_n, data, n);
-	exchange(o, buf, (size_t)head_n + n, &a);
+	exchange(o, buf, request_upload_end(o, location_of(&a, location), digest, data, n, buf), &a);
 	if (a.status != 201)
 		fail(1, "PUT of a blob was answered %u", a.status);
 }
 
 /* What is the same in every manifest, made once. */
 struct image {
-	char before[1024]; /* up to the annotation's value */
-	char run[17];      /* this run's share of the annotation, so that digests are new */
+	char before[1024]; /* up to the layer's digest */
+	char layer[DIGEST_N];
+	char run[17]; /* this run's share of annotations and layers, so that digests are new */
 };
 
 static void image_push(const struct options *o, struct image *ret)
 {
-	char config[DIGEST_N], layer[DIGEST_N];
+	char config[DIGEST_N];
 
 	sha256_digest(config_json, sizeof(config_json) - 1, config);
-	sha256_digest(layer_tar, sizeof(layer_tar), layer);
+	sha256_digest(layer_tar, sizeof(layer_tar), ret->layer);
 	push_blob(o, config_json, sizeof(config_json) - 1, config);
-	push_blob(o, layer_tar, sizeof(layer_tar), layer);
+	push_blob(o, layer_tar, sizeof(layer_tar), ret->layer);
 	(void)snprintf(ret->before, sizeof(ret->before),
 		       "{\"schemaVersion\":2,"
 		       "\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\","
 		       "\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\","
 		       "\"digest\":\"%s\",\"size\":%zu},"
 		       "\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\","
-		       "\"digest\":\"%s\",\"size\":%zu}],"
-		       "\"annotations\":{\"org.opencontainers.image.version\":\"",
-		       config, sizeof(config_json) - 1, layer, sizeof(layer_tar));
+		       "\"digest\":\"",
+		       config, sizeof(config_json) - 1);
 	(void)snprintf(ret->run, sizeof(ret->run), "%016" PRIx64,
 		       mono_ns() ^ (uint64_t)getpid() << 40);
+}
+
+/* The layer that only manifest i has. */
+static size_t layer_of(const struct image *im, uint64_t i, char layer[static LAYER_MAX],
+		       char digest[static DIGEST_N])
+{
+	size_t n = (size_t)snprintf(layer, LAYER_MAX, "%s-%" PRIu64 "\n", im->run, i);
+
+	sha256_digest(layer, n, digest);
+	return n;
+}
+
+static size_t request_layer(const struct options *o, const struct image *im, uint64_t i,
+			    char buf[static REQUEST_MAX])
+{
+	char layer[LAYER_MAX], digest[DIGEST_N];
+	size_t n = layer_of(im, i, layer, digest);
+
+	return (size_t)snprintf(buf, REQUEST_MAX,
+				"POST /v2/%.255s/blobs/uploads/?digest=%s HTTP/1.1\r\nHost: %s:%s\r\n"
+				"Content-Type: application/octet-stream\r\nContent-Length: %zu\r\n\r\n%s",
+				o->repo, digest, o->host, o->port, n, layer);
+}
+
+static size_t request_layer_end(const struct options *o, const struct image *im, uint64_t i,
+				const struct answer *a, char buf[static REQUEST_MAX])
+{
+	char layer[LAYER_MAX], digest[DIGEST_N], location[LOCATION_MAX];
+	size_t n = layer_of(im, i, layer, digest);
+
+	return request_upload_end(o, location_of(a, location), digest, layer, n, buf);
 }
 
 static size_t request_put(const struct options *o, const struct image *im, uint64_t i,
 			  char buf[static REQUEST_MAX])
 {
-	char body[sizeof(im->before) + 64], reference[DIGEST_N + 64];
-	int body_n = snprintf(body, sizeof(body), "%s%s-%" PRIu64 "\"}}", im->before, im->run, i);
+	char body[sizeof(im->before) + 256], reference[DIGEST_N + 64];
+	char layer[LAYER_MAX], digest[DIGEST_N];
+	size_t layer_n = o->own_layers ? layer_of(im, i, layer, digest) : sizeof(layer_tar);
+	int body_n = snprintf(body, sizeof(body),
+			      "%s%s\",\"size\":%zu}],"
+			      "\"annotations\":{\"org.opencontainers.image.version\":\"%s-%" PRIu64 "\"}}",
+			      im->before, o->own_layers ? digest : im->layer, layer_n, im->run, i);
 
 	if (o->by_digest)
 		sha256_digest(body, (size_t)body_n, reference);
@@ -201,9 +254,9 @@ static size_t request_get(const struct options *o, uint64_t key, char buf[static
 
 	if (hole)
 		(void)snprintf(digits, sizeof(digits), "%07" PRIu64, key);
-	return (size_t)snprintf(
-	    buf, REQUEST_MAX, "GET %.*s%s%s HTTP/1.1\r\nHost: %s:%s\r\nAccept: %s\r\n\r\n", before,
-	    o->path, digits, hole ? hole + 2 : "", o->host, o->port, accept_types);
+	return (size_t)snprintf(buf, REQUEST_MAX,
+				"GET %.*s%s%s HTTP/1.1\r\nHost: %s:%s\r\nAccept: %s\r\n\r\n", before,
+				o->path, digits, hole ? hole + 2 : "", o->host, o->port, accept_types);
 }
 
 /* ---- the load ---- */
@@ -237,7 +290,8 @@ static uint64_t histogram_quantile(const struct histogram *h, double q)
 struct conn {
 	int fd;
 	bool in_flight, is_fresh; /* is_fresh: no answer came over this socket yet */
-	uint64_t start_ns;
+	enum { AT_LAYER, AT_LAYER_END, AT_LAST } at; /* of an image's requests */
+	uint64_t number, start_ns;
 	size_t sent, request_n;
 	char request[REQUEST_MAX];
 	struct answer answer;
@@ -287,6 +341,18 @@ static void conn_send(struct load *l, struct conn *c)
 		conn_watch(l, c, EPOLL_CTL_MOD, EPOLLIN);
 }
 
+static void conn_issue(struct load *l, struct conn *c)
+{
+	if (c->request_n >= REQUEST_MAX)
+		fail(2, "the request is longer than %d bytes", REQUEST_MAX);
+	c->start_ns = mono_ns();
+	l->in_flight++;
+	c->in_flight = true;
+	c->sent = 0;
+	answer_init(&c->answer);
+	conn_send(l, c);
+}
+
 static void conn_start(struct load *l, struct conn *c)
 {
 	const struct options *o = l->o;
@@ -298,17 +364,30 @@ static void conn_start(struct load *l, struct conn *c)
 		l->is_over = true;
 	if (l->is_over)
 		return;
-	c->request_n = o->put ? request_put(o, &l->image, o->first + i, c->request)
-			      : request_get(o, o->keys > 0 ? random_next(&l->random) % o->keys : 0,
-					    c->request);
-	if (c->request_n >= REQUEST_MAX)
-		fail(2, "the request is longer than %d bytes", REQUEST_MAX);
+	c->number = o->first + i;
+	c->at = o->own_layers ? AT_LAYER : AT_LAST;
+	if (o->own_layers)
+		c->request_n = request_layer(o, &l->image, c->number, c->request);
+	else if (o->put)
+		c->request_n = request_put(o, &l->image, c->number, c->request);
+	else
+		c->request_n = request_get(
+		    o, o->keys > 0 ? random_next(&l->random) % o->keys : 0, c->request);
 	l->issued++;
-	l->in_flight++;
-	c->in_flight = true;
-	c->sent = 0;
-	answer_init(&c->answer);
-	conn_send(l, c);
+	conn_issue(l, c);
+}
+
+/* The next request of an image; a registry may take a layer in one request, or want a second one. */
+static void conn_go_on(struct load *l, struct conn *c)
+{
+	if (c->at == AT_LAYER && c->answer.status == 202) {
+		c->at = AT_LAYER_END;
+		c->request_n = request_layer_end(l->o, &l->image, c->number, &c->answer, c->request);
+	} else {
+		c->at = AT_LAST;
+		c->request_n = request_put(l->o, &l->image, c->number, c->request);
+	}
+	conn_issue(l, c);
 }
 
 static void conn_done(struct load *l, struct conn *c)
@@ -326,7 +405,10 @@ static void conn_done(struct load *l, struct conn *c)
 		l->reconnects++;
 		conn_open(l, c);
 	}
-	conn_start(l, c);
+	if (c->at == AT_LAST)
+		conn_start(l, c);
+	else
+		conn_go_on(l, c);
 }
 
 /*
@@ -425,11 +507,11 @@ static bool load_report(const struct load *l)
 
 _Noreturn static void usage(void)
 {
-	fail(2,
-	     "usage: load put|get [-c CONNECTIONS] [-n REQUESTS] [-t SECONDS]\n"
-	     "  put [-f FIRST] [-p TAG-PREFIX | -d] http://HOST:PORT REPOSITORY\n"
-	     "      tags are PREFIX%%07u from FIRST on (default: t from 0); -d: by digest, no tag\n"
-	     "  get [-k KEYS] http://HOST:PORT/PATH     {} in PATH: a number below KEYS");
+	fail(2, "usage: load put|get [-c CONNECTIONS] [-n REQUESTS] [-t SECONDS]\n"
+		"  put [-f FIRST] [-p TAG-PREFIX | -d] [-l] http://HOST:PORT REPOSITORY\n"
+		"      tags are PREFIX%%07u from FIRST on (default: t from 0); -d: by digest, no tag\n"
+		"      -l: each with a layer of its own; -n counts images\n"
+		"  get [-k KEYS] http://HOST:PORT/PATH     {} in PATH: a number below KEYS");
 }
 
 static uint64_t option_number(const char *text, uint64_t max)
@@ -461,34 +543,20 @@ static void options_parse(struct options *o, int argc, char **argv)
 	if (argc < 2 || (strcmp(argv[1], "put") != 0 && strcmp(argv[1], "get") != 0))
 		usage();
 	*o = (struct options){ .put = argv[1][0] == 'p', .conns = 4, .prefix = "t" };
-	for (optind = 2; (c = getopt(argc, argv, "c:n:t:f:k:p:d")) != -1;) {
+	for (optind = 2; (c = getopt(argc, argv, "c:n:t:f:k:p:dl")) != -1;) {
 		switch (c) {
-		case 'c':
-			o->conns = (unsigned)option_number(optarg, CONNS_MAX);
-			break;
-		case 'n':
-			o->requests_max = option_number(optarg, UINT64_MAX);
-			break;
-		case 't':
-			o->time_ns_max = option_number(optarg, 86400) * NS_PER_S;
-			break;
-		case 'f':
-			o->first = option_number(optarg, UINT64_MAX / 2);
-			break;
-		case 'k':
-			o->keys = option_number(optarg, UINT64_MAX);
-			break;
-		case 'p':
-			o->prefix = optarg;
-			break;
-		case 'd':
-			o->by_digest = true;
-			break;
-		default:
-			usage();
+		case 'c': o->conns = (unsigned)option_number(optarg, CONNS_MAX); break;
+		case 'n': o->requests_max = option_number(optarg, UINT64_MAX); break;
+		case 't': o->time_ns_max = option_number(optarg, 86400) * NS_PER_S; break;
+		case 'f': o->first = option_number(optarg, UINT64_MAX / 2); break;
+		case 'k': o->keys = option_number(optarg, UINT64_MAX); break;
+		case 'p': o->prefix = optarg; break;
+		case 'd': o->by_digest = true; break;
+		case 'l': o->own_layers = true; break;
+		default: usage();
 		}
 	}
-	if (argc - optind != (o->put ? 2 : 1) || o->conns == 0)
+	if (argc - optind != (o->put ? 2 : 1) || o->conns == 0 || (o->own_layers && !o->put))
 		usage();
 	options_parse_url(o, argv[optind]);
 	o->repo = o->put ? argv[optind + 1] : NULL;

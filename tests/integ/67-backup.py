@@ -14,6 +14,8 @@ import registry as r  # noqa: E402
 import tap  # noqa: E402
 from tap import case, same  # noqa: E402
 
+OPEN = f'--process.writable=["{tempfile.gettempdir()}"]'  # copies go there
+
 
 def restored(copy):
     """A daemon, not started, on a root that was restored from the copy."""
@@ -27,7 +29,7 @@ def restored(copy):
 def copies():
     rng = random.Random(21)
     work = history.History(rng)
-    with r.Daemon("--gc.lease=0s", "--gc.untagged_keep=0s", "--trash.keep=0s", "--gc.interval=1h", "--gc.max_share=100") as s:
+    with r.Daemon(OPEN, "--gc.lease=0s", "--gc.untagged_keep=0s", "--trash.keep=0s", "--gc.interval=1h", "--gc.max_share=100") as s:
         copy = s.work / "copy"
         work.run(s, 200)
         first = s.admin("backup", str(copy))[-1]
@@ -53,7 +55,7 @@ def copies():
 def across():
     if os.geteuid() != 0:
         raise tap.Skip("needs root to mount a file system")
-    with r.Daemon("--gc.interval=1h") as s:
+    with r.Daemon(OPEN, "--gc.interval=1h") as s:
         disk = pathlib.Path(tempfile.mkdtemp(prefix="berth-copy-"))
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512M", "tmpfs", disk], check=True)
         try:
@@ -89,7 +91,7 @@ def across():
 
 @case("a damaged copy is told of and not installed; on request the rest is, and the damaged blob is never served")
 def damaged():
-    with r.Daemon("--gc.interval=1h") as s:
+    with r.Daemon(OPEN, "--gc.interval=1h") as s:
         bad, good = b"x" * 5000, b"y" * 5000
         for data in (bad, good):
             s.push_blob("d", data)
@@ -114,7 +116,7 @@ def damaged():
 
 @case("refused: into the registry's own root, a directory of somebody else, a root that is a store; without a daemon it works")
 def refused():
-    with r.Daemon() as s:
+    with r.Daemon(OPEN) as s:
         s.push_blob("x", b"{}")
         s.admin("backup", str(s.root), want=1)
         other = s.work / "other"

@@ -84,7 +84,7 @@ def scrub():
 
 @case("backup onto a full disk, first and again, and restore onto one")
 def backup():
-    with smalldisk.SmallDisk(DISK) as disk, r.Daemon(*OPTIONS) as s:
+    with smalldisk.SmallDisk(DISK) as disk, r.Daemon(*OPTIONS, f'--process.writable=["{disk.path}"]') as s:
         copy = disk.path / "copy"
         tagged = fill(s, 40)
         first = at_levels(disk, s, "backup", str(copy))

@@ -1,4 +1,4 @@
-/* The invariants I1 to I7 of FORMAT.md section 4, but for those that depend on how a manifest was accepted. */
+/* The invariants I1 to I7 and I13 of FORMAT.md section 4, but for those that depend on how a manifest was accepted. */
 #include "tests/lib/index_fixture.h"
 
 typedef void row_fn(struct kv_txn *t, struct str key, struct str value);
@@ -230,6 +230,20 @@ static void check_review(struct kv_txn *t, struct str key, struct str value)
 	MUST(u64_unpack(value, &due) && due == row.due_ms);
 }
 
+/* I13 */
+static void check_usage(struct kv_txn *t, struct str key, struct str value)
+{
+	struct usage_row is, want;
+	struct repo_row repo;
+	struct err e;
+
+	(void)key;
+	MUST(repo_row_unpack(value, &repo));
+	MUST(index_get_usage(t, repo.id, &is, &e) == ERR_OK);
+	MUST(index_count_usage(t, repo.id, &want, &e) == ERR_OK);
+	MUST(is.bytes == want.bytes && is.objects == want.objects && is.tags == want.tags);
+}
+
 void index_check(struct index *ix)
 {
 	AUTO_KV_TXN *t = NULL;
@@ -240,4 +254,5 @@ void index_check(struct index *ix)
 	each_row(t, KV_ENTRY, check_entry);
 	each_row(t, KV_CONTENT, check_place);
 	each_row(t, KV_REVIEW, check_review);
+	each_row(t, KV_REPO, check_usage);
 }

@@ -35,9 +35,11 @@ def main(*args, after_each=None):
     print(f"1..{len(_cases)}", flush=True)
     for number, (name, function) in enumerate(_cases, 1):
         try:
-            function(*args)
-            if after_each:
-                after_each(*args)
+            try:
+                function(*args)
+            finally:
+                if after_each:
+                    after_each(*args)
             print(f"ok {number} - {name}", flush=True)
         except Skip as why:
             print(f"ok {number} - {name} # SKIP {why}", flush=True)

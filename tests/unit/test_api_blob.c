@@ -20,7 +20,7 @@ static void begin(struct test_server *s, void **state)
 	test_server_start(s, unit_dir(), m ? m->workers : 0);
 }
 
-static const char *file_of(const char *repo, const struct digest *d, char buf[static 300])
+static const char *blob_target(const char *repo, const struct digest *d, char buf[static 300])
 {
 	char text[DIGEST_TEXT_MAX];
 
@@ -91,7 +91,7 @@ static void test_chunks(void **state)
 		     "DIGEST_INVALID"); /* not all there: it stays open */
 	exchange(&x, &s, "PUT", target, "Content-Range: 15-18\n", STR("blob"));
 	assert_status(&x, 201, "");
-	assert_string_equal(reply_field(&x, "Location"), file_of("a", &d, path));
+	assert_string_equal(reply_field(&x, "Location"), blob_target("a", &d, path));
 	assert_string_equal(reply_field(&x, "Docker-Content-Digest"), dt);
 	exchange_end(&x);
 	expect_reply(&s, "GET", location, NULL, NOTHING, 404, "BLOB_UPLOAD_UNKNOWN");
@@ -108,9 +108,9 @@ static void test_single(void **state)
 
 	begin(&s, state);
 	push(&s, "a", TEXT);
-	expect_reply(&s, "GET", file_of("a", &d, path), NULL, NOTHING, 200, TEXT);
+	expect_reply(&s, "GET", blob_target("a", &d, path), NULL, NOTHING, 200, TEXT);
 	push(&s, "a", ""); /* no byte at all */
-	expect_reply(&s, "GET", file_of("a", &empty, path), NULL, NOTHING, 200, "");
+	expect_reply(&s, "GET", blob_target("a", &empty, path), NULL, NOTHING, 200, "");
 	(void)snprintf(target, sizeof(target), "/v2/a/blobs/uploads/?digest=%s",
 		       digest_text(&d, dt));
 	expect_reply(&s, "POST", target, NULL, STR("other bytes"), 400, "DIGEST_INVALID");
@@ -134,7 +134,7 @@ static void test_algorithm(void **state)
 	expect_reply(&s, "PATCH", location, NULL, STR(TEXT), 202, "");
 	(void)snprintf(target, sizeof(target), "%s?digest=%s", location, digest_text(&d, dt));
 	expect_reply(&s, "PUT", target, NULL, NOTHING, 201, "");
-	expect_reply(&s, "GET", file_of("a", &d, path), NULL, NOTHING, 200, TEXT);
+	expect_reply(&s, "GET", blob_target("a", &d, path), NULL, NOTHING, 200, TEXT);
 	test_server_stop(&s);
 }
 
@@ -151,7 +151,7 @@ static void test_mount(void **state)
 		       digest_text(&d, dt));
 	exchange(&x, &s, "POST", target, NULL, NOTHING);
 	assert_status(&x, 201, "");
-	assert_string_equal(reply_field(&x, "Location"), file_of("b", &d, path));
+	assert_string_equal(reply_field(&x, "Location"), blob_target("b", &d, path));
 	exchange_end(&x);
 	expect_reply(&s, "GET", path, NULL, NOTHING, 200, TEXT);
 	(void)snprintf(target, sizeof(target), "/v2/c/blobs/uploads/?mount=%s",
@@ -247,7 +247,7 @@ static void test_get(void **state)
 
 	test_server_start(&s, unit_dir(), 0);
 	push(&s, "a", TEXT);
-	exchange(&x, &s, c->method, file_of("a", &d, path), c->headers, NOTHING);
+	exchange(&x, &s, c->method, blob_target("a", &d, path), c->headers, NOTHING);
 	assert_status(&x, c->status, c->body);
 	if (c->range)
 		assert_string_equal(reply_field(&x, "Content-Range"), c->range);
@@ -267,14 +267,15 @@ static void test_validators(void **state)
 
 	begin(&s, state);
 	push(&s, "a", TEXT);
-	file_of("a", &d, path);
+	blob_target("a", &d, path);
 	(void)snprintf(headers, sizeof(headers), "Range: bytes=4-8\nIf-Range: \"%s\"\n",
 		       digest_text(&d, dt));
 	expect_reply(&s, "GET", path, headers, NOTHING, 206, "bytes");
 	(void)snprintf(headers, sizeof(headers), "If-None-Match: W/\"%s\"\n", dt);
 	expect_reply(&s, "GET", path, headers, NOTHING, 304, "");
-	expect_reply(&s, "GET", file_of("a", &unknown, path), NULL, NOTHING, 404, "BLOB_UNKNOWN");
-	expect_reply(&s, "GET", file_of("b", &d, path), NULL, NOTHING, 404, "BLOB_UNKNOWN");
+	expect_reply(&s, "GET", blob_target("a", &unknown, path), NULL, NOTHING, 404,
+		     "BLOB_UNKNOWN");
+	expect_reply(&s, "GET", blob_target("b", &d, path), NULL, NOTHING, 404, "BLOB_UNKNOWN");
 	test_server_stop(&s);
 }
 
@@ -286,7 +287,7 @@ static void test_delete(void **state)
 
 	begin(&s, state);
 	push(&s, "a", TEXT);
-	expect_reply(&s, "DELETE", file_of("a", &d, path), NULL, NOTHING, 202, "");
+	expect_reply(&s, "DELETE", blob_target("a", &d, path), NULL, NOTHING, 202, "");
 	expect_reply(&s, "DELETE", path, NULL, NOTHING, 404, "BLOB_UNKNOWN");
 	expect_reply(&s, "GET", path, NULL, NOTHING, 404, "BLOB_UNKNOWN");
 	test_server_stop(&s);
@@ -307,7 +308,7 @@ static void test_damaged(void **state)
 	(void)snprintf(name, sizeof(name), "%s/blobs/sha256/%.2s/%s", root, hex, hex);
 	MUST(chmod(name, 0600) == 0 && truncate(name, 3) == 0);
 	log_set_level(LOG_ERROR);
-	expect_reply(&s, "GET", file_of("a", &d, path), NULL, NOTHING, 500, "CORRUPT");
+	expect_reply(&s, "GET", blob_target("a", &d, path), NULL, NOTHING, 500, "CORRUPT");
 	log_set_level(LOG_INFO);
 	test_server_stop(&s);
 }
@@ -319,7 +320,7 @@ static void test_ping(void **state)
 	begin(&s, state);
 	expect_reply(&s, "GET", "/v2/", NULL, NOTHING, 200, "{}");
 	expect_reply(&s, "HEAD", "/v2", NULL, NOTHING, 200, "{}");
-	expect_reply(&s, "GET", "/healthz", NULL, NOTHING, 200, "{}");
+	expect_reply(&s, "GET", "/healthz", NULL, NOTHING, 200, "ok\n");
 	test_server_stop(&s);
 }
 

@@ -280,6 +280,7 @@ static void test_replace_file(void **state)
 	(void)state;
 	assert_ok(fd_open_at(AT_FDCWD, root, O_RDONLY | O_DIRECTORY, 0, &dir, &e), &e);
 	assert_ok(fd_replace_file(dir, "f", STR("one"), 0640, &e), &e);
+	assert_ok(fd_swap_file(dir, "f", STR("between"), 0644, &e), &e);
 	assert_ok(fd_replace_file(dir, "f", STR("second"), 0600, &e), &e);
 	b = file_read(root, "f");
 	assert_string_equal(b.p, "second");

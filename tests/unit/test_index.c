@@ -147,9 +147,9 @@ static void test_find(void **state)
 	assert_err(index_manifest_find(ix, &none, &v1, NULL, &m, &e), ERR_NOT_FOUND, &e,
 		   "repository none is not known");
 	assert_err(index_manifest_find(ix, &a, &v2, NULL, &m, &e), ERR_NOT_FOUND, &e,
-		   "tag v2 is not in a");
+		   "no tag v2 in a");
 	assert_err(index_manifest_find(ix, &b, &v1, NULL, &m, &e), ERR_NOT_FOUND, &e,
-		   "tag v1 is not in b");
+		   "no tag v1 in b");
 	assert_err(index_manifest_find(ix, &a, NULL, &unknown, &m, &e), ERR_NOT_FOUND, &e,
 		   "no such manifest in a");
 	assert_err(index_manifest_find(ix, &b, NULL, &d, &m, &e), ERR_NOT_FOUND, &e,

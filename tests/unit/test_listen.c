@@ -12,14 +12,7 @@
 static enum err_kind listen_at(const char *text, bool insecure, int *ret_fd,
 			       char address[static ADDRESS_TEXT_MAX], struct err *e)
 {
-	struct conf c = { .http_insecure = insecure };
-	enum err_kind k;
-
-	sbuf_init(&c.listen, 4097);
-	sbuf_add_str(&c.listen, str_of(text));
-	k = listen_open(&c, ret_fd, address, e);
-	conf_clear(&c);
-	return k;
+	return listen_open(text, !insecure, ret_fd, address, e);
 }
 
 /* True if a client gets through to the address that was told. */

@@ -362,8 +362,46 @@ static void test_clear(void **state)
 	manifest_clear(&m);
 }
 
+static const struct {
+	const char *name, *body, *type; /* type NULL: refused */
+} types[] = {
+	{ "says so", "{\"mediaType\":\"" MEDIA_DOCKER_LIST "\",\"layers\":[]}", MEDIA_DOCKER_LIST },
+	{ "says something else", "{\"mediaType\":\"a/b\"}", "a/b" },
+	{ "an image", "{\"config\":{},\"layers\":[]}", MEDIA_OCI_MANIFEST },
+	{ "an index", "{\"manifests\":[]}", MEDIA_OCI_INDEX },
+	{ "schema 1", "{\"schemaVersion\":1,\"fsLayers\":[]}", MEDIA_DOCKER_SCHEMA1 },
+	{ "neither", "{\"schemaVersion\":2}", NULL },
+	{ "an empty type", "{\"mediaType\":\"\"}", NULL },
+	{ "a list", "[]", NULL },
+	{ "nested too deep", "{\"manifests\":[[[[[[[[1]]]]]]]]}", NULL },
+};
+
+static void test_type_of(void **state)
+{
+	__typeof__(&types[0]) c = *state;
+	char type[MEDIA_TYPE_MAX + 1];
+	struct err e;
+	enum err_kind k = manifest_type_of(str_of(c->body), 8, type, &e);
+
+	assert_int_equal(k, c->type ? ERR_OK : ERR_INVALID);
+	if (c->type)
+		assert_string_equal(type, c->type);
+}
+
+static void test_type_too_long(void **state)
+{
+	char type[MEDIA_TYPE_MAX + 1], body[MEDIA_TYPE_MAX + 64];
+	struct err e;
+
+	(void)state;
+	(void)snprintf(body, sizeof(body), "{\"mediaType\":\"a/%0*d\"}", MEDIA_TYPE_MAX - 1, 0);
+	assert_err(manifest_type_of(str_of(body), 8, type, &e), ERR_INVALID, &e, "no manifest");
+}
+
 int main(void)
 {
+	UNIT_TABLE("the type of one that", test_type_of, types);
+	unit_case("a type that is too long", test_type_too_long);
 	UNIT_TABLE("refused", test_refused, refused);
 	UNIT_TABLE("taken", test_taken, taken);
 	unit_case("references", test_refs);

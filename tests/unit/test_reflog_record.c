@@ -128,6 +128,7 @@ static const struct {
 	  "invalid mediaType" },
 	{ "no tags", HEAD PUT "}", "tags is not an array" },
 	{ "tags as text", HEAD PUT ",\"tags\":\"v1\"}", "tags is not an array" },
+	{ "pushed as text", HEAD PUT ",\"pushed\":\"5\",\"tags\":[]}", "invalid pushed" },
 	{ "bad tag", HEAD PUT ",\"tags\":[\"v1\",\"-\"]}", "invalid tag" },
 	{ "tag that is no text", HEAD PUT ",\"tags\":[\"v1\",1]}", "invalid tag" },
 	{ "tag delete without tags", HEAD "\"op\":\"tag.delete\",\"repo\":\"a\"}",
@@ -206,6 +207,28 @@ static void test_strange_who(void **state)
 	assert_string_equal(longer.who, "");
 }
 
+static void test_pushed_elsewhere(void **state)
+{
+	struct manifest m = { .size_bytes = 6, .media_type = MEDIA_OCI_INDEX };
+	struct change ch = { .kind = CHANGE_MANIFEST_PUT,
+			     .repo = repo_of("a"),
+			     .at_ms = 9,
+			     .pushed_ms = 5,
+			     .digest = digest_a(),
+			     .manifest = &m };
+	AUTO_REFLOG_RECORD r = { 0 };
+	AUTO_SBUF b;
+	struct err e;
+
+	(void)state;
+	sbuf_init(&b, REFLOG_LINE_MAX);
+	assert_ok(reflog_record_write(&ch, 7, &b, &e), &e);
+	assert_non_null(strstr(b.p, "\"ts\":9,"));
+	assert_non_null(strstr(b.p, "\"pushed\":5,"));
+	assert_ok(reflog_record_parse((struct str){ b.p, b.n - 1 }, &r, &e), &e);
+	assert_true(r.at_ms == 9 && r.pushed_ms == 5);
+}
+
 static void test_longest(void **state)
 {
 	struct tag_name tags[1000];
@@ -251,6 +274,7 @@ static void test_write_fails(void **state)
 int main(void)
 {
 	UNIT_TABLE("round trip", test_round_trip, kinds);
+	unit_case("pushed elsewhere", test_pushed_elsewhere);
 	unit_case("upload sessions are not recorded", test_not_recorded);
 	UNIT_TABLE("refused", test_refused, refused);
 	unit_case("members that are not known are let be", test_more_members);

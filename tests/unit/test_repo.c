@@ -79,6 +79,43 @@ static void test_put(void **state)
 	rig_end(&r);
 }
 
+/* A tag is moved only from what was seen, and has the time that it had elsewhere. */
+static void test_put_expected(void **state)
+{
+	struct rig r = rig_new();
+	AUTO_SBUF one = small_image("one"), two = small_image("two");
+	struct tag_name v1 = tag_of("v1");
+	struct tag_row none = { .pushed_ms = 0 }, row;
+	struct manifest_push push = { .body = text_of(&one),
+				      .media_type = STR(MEDIA_OCI_MANIFEST),
+				      .digest = digest_of(one.p),
+				      .tags = &v1,
+				      .n_tags = 1,
+				      .pushed_ms = 1234,
+				      .expected = &none };
+	struct manifest_pushed pushed;
+	struct digest d = digest_of(two.p);
+	struct err e;
+
+	(void)state;
+	assert_ok(repo_manifest_put(r.st, &r.repo, &push, &pushed, &e), &e);
+	assert_ok(index_tag_find(store_index(r.st), &r.repo, &v1, &row, &e), &e);
+	assert_int_equal(row.pushed_ms, 1234);
+	push.body = text_of(&two);
+	push.digest = d;
+	push.pushed_ms = 0;
+	assert_err(repo_manifest_put(r.st, &r.repo, &push, &pushed, &e), ERR_IN_USE, &e,
+		   "tag v1 was pushed again");
+	assert_false(blob_file_exists(&r, &d));
+	push.expected = &row;
+	assert_ok(repo_manifest_put(r.st, &r.repo, &push, &pushed, &e), &e);
+	assert_ok(index_tag_find(store_index(r.st), &r.repo, &v1, &none, &e), &e);
+	assert_true(digest_eq(&none.digest, &d) && none.pushed_ms > 1234);
+	assert_err(repo_manifest_put(r.st, &r.repo, &push, &pushed, &e), ERR_IN_USE, &e,
+		   "tag v1 was pushed again");
+	rig_end(&r);
+}
+
 static void test_put_refers(void **state)
 {
 	struct rig r = rig_new();
@@ -279,6 +316,7 @@ static void test_lease(void **state)
 
 int main(void)
 {
+	unit_case("put, if the tag is as it was seen", test_put_expected);
 	unit_case("put", test_put);
 	unit_case("put of a referrer", test_put_refers);
 	unit_case("put with missing references", test_put_missing);

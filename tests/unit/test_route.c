@@ -19,8 +19,32 @@ static const struct path_case {
 	{ "health",
 	  PATH_HEALTH,
 	  "GET, HEAD",
-	  { { METHOD_GET, SCOPE_NONE, 0, api_ping }, { METHOD_HEAD, SCOPE_NONE, 0, api_ping } },
+	  { { METHOD_GET, SCOPE_NONE, ROUTE_WATCH, api_live },
+	    { METHOD_HEAD, SCOPE_NONE, ROUTE_WATCH, api_live } },
 	  2 },
+	{ "live",
+	  PATH_LIVE,
+	  "GET, HEAD",
+	  { { METHOD_GET, SCOPE_NONE, ROUTE_WATCH, api_live },
+	    { METHOD_HEAD, SCOPE_NONE, ROUTE_WATCH, api_live } },
+	  2 },
+	{ "started",
+	  PATH_STARTUP,
+	  "GET, HEAD",
+	  { { METHOD_GET, SCOPE_NONE, ROUTE_WATCH, api_live },
+	    { METHOD_HEAD, SCOPE_NONE, ROUTE_WATCH, api_live } },
+	  2 },
+	{ "ready",
+	  PATH_READY,
+	  "GET, HEAD",
+	  { { METHOD_GET, SCOPE_NONE, ROUTE_WATCH | ROUTE_MAY_BLOCK, api_ready },
+	    { METHOD_HEAD, SCOPE_NONE, ROUTE_WATCH | ROUTE_MAY_BLOCK, api_ready } },
+	  2 },
+	{ "metrics",
+	  PATH_METRICS,
+	  "GET",
+	  { { METHOD_GET, SCOPE_LOGIN, ROUTE_WATCH | ROUTE_MAY_BLOCK, api_metrics } },
+	  1 },
 	{ "ping",
 	  PATH_PING,
 	  "GET, HEAD",
@@ -166,19 +190,21 @@ static void test_rules(void **state)
 			const struct route *r =
 			    route_find((enum method)m, (enum path_kind)kind, &methods);
 			bool reads = m == METHOD_GET || m == METHOD_HEAD;
+			bool looks_at_disk = kind == PATH_READY || kind == PATH_METRICS;
+			bool is_open = r && r->flags & ROUTE_WATCH && kind != PATH_METRICS;
 
 			if (!r)
 				continue;
 			n++;
 			assert_int_equal((r->flags & ROUTE_MAY_BLOCK) != 0,
-					 (!reads && kind != PATH_TOKEN) || r->scope == SCOPE_ADMIN);
-			assert_int_equal(r->scope == SCOPE_NONE, kind == PATH_HEALTH ||
-								     kind == PATH_TOKEN ||
-								     kind == PATH_JWKS);
+					 looks_at_disk || (!reads && kind != PATH_TOKEN) ||
+					     r->scope == SCOPE_ADMIN);
+			assert_int_equal(r->scope == SCOPE_NONE,
+					 is_open || kind == PATH_TOKEN || kind == PATH_JWKS);
 			assert_false((r->flags & ROUTE_BODY) && (r->flags & ROUTE_STREAM));
 		}
 	}
-	assert_int_equal(n, 36);
+	assert_int_equal(n, 43);
 }
 
 static void test_methods(void **state)

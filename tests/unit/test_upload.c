@@ -716,8 +716,121 @@ static void test_race(void **state)
 	store_close(&r.st);
 }
 
+/* A file beside the store with TEXT in it, open for reading. */
+static int source_file(struct rig *r)
+{
+	AUTO_CLOSE fd = -1;
+	AUTO_CLOSE dir = open(r->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct err e;
+
+	file_write(r->root, "source", STR(TEXT));
+	assert_ok(fd_open_at(dir, "source", O_RDONLY, 0, &fd, &e), &e);
+	return TAKE_FD(fd);
+}
+
+static const struct {
+	const char *name;
+	bool may_share, is_open_for_writing;
+	enum upload_took took;
+} takes[] = {
+	{ "is nobody's to change", true, false, UPLOAD_LINKED },
+	{ "is open for writing", true, true, UPLOAD_COPIED },
+	{ "is not to be shared", false, false, UPLOAD_COPIED },
+};
+
+/* Where the file system clones that comes first. */
+static void test_from_file(void **state)
+{
+	__typeof__(&takes[0]) c = *state;
+	struct rig r = rig_new();
+	AUTO_CLOSE fd = source_file(&r);
+	AUTO_CLOSE writer = -1;
+	struct upload_source from = { .fd = fd,
+				      .size_bytes = strlen(TEXT),
+				      .may_share = c->may_share };
+	struct digest d = digest_of(TEXT);
+	struct upload *u = NULL;
+	enum upload_took took;
+	struct stat s;
+	struct err e;
+
+	if (c->is_open_for_writing) {
+		char path[64];
+
+		(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		writer = open(path, O_WRONLY | O_CLOEXEC);
+		assert_int_not_equal(writer, -1);
+	}
+	assert_ok(upload_begin_from(r.st, &r.repo, DIGEST_SHA256, &from, &u, &took, &e), &e);
+	assert_true(took == c->took || (c->may_share && took == UPLOAD_CLONED));
+	finish_ok(u, &d);
+	assert_int_equal(fstat(fd, &s), 0);
+	assert_int_equal(s.st_nlink, took == UPLOAD_LINKED ? 2 : 1);
+	if (took == UPLOAD_LINKED)
+		assert_int_equal(s.st_mode & 0777, 0444);
+	assert_blob(&r, &d, TEXT);
+	assert_int_equal(dir_count(r.root, "uploads"), 0);
+	store_close(&r.st);
+}
+
+static void test_from_file_wrong(void **state)
+{
+	struct rig r = rig_new();
+	AUTO_CLOSE fd = source_file(&r);
+	struct upload_source from = { .fd = fd, .size_bytes = strlen(TEXT), .may_share = true };
+	struct digest d = digest_of("something else");
+	struct upload *u = NULL;
+	enum upload_took took;
+	struct err e;
+
+	(void)state;
+	assert_ok(upload_begin_from(r.st, &r.repo, DIGEST_SHA256, &from, &u, &took, &e), &e);
+	assert_err(upload_finish(&u, &d, &e), ERR_DIGEST, &e, "19 bytes hash to");
+	assert_true(file_exists(r.root, "source"));
+	for (int share = 0; share < 2; share++) {
+		from.may_share = share;
+		from.size_bytes = strlen(TEXT) + 1;
+		assert_int_equal(
+		    upload_begin_from(r.st, &r.repo, DIGEST_SHA256, &from, &u, &took, &e),
+		    ERR_SIZE);
+	}
+	assert_int_equal(dir_count(r.root, "uploads"), 0);
+	store_close(&r.st);
+}
+
+static bool stop_at_once(void *arg, size_t n)
+{
+	*(size_t *)arg += n;
+	return false;
+}
+
+static void test_from_file_stopped(void **state)
+{
+	struct rig r = rig_new();
+	AUTO_CLOSE fd = source_file(&r);
+	size_t paced = 0;
+	struct upload_source from = { .fd = fd,
+				      .size_bytes = strlen(TEXT),
+				      .may_share = true,
+				      .pace = stop_at_once,
+				      .arg = &paced };
+	struct upload *u = NULL;
+	enum upload_took took;
+	struct err e;
+
+	(void)state;
+	assert_err(upload_begin_from(r.st, &r.repo, DIGEST_SHA256, &from, &u, &took, &e),
+		   ERR_IN_USE, &e, "stopped");
+	assert_int_equal(paced, strlen(TEXT));
+	assert_int_equal(dir_count(r.root, "uploads"), 0);
+	store_close(&r.st);
+}
+
 int main(void)
 {
+	UNIT_TABLE("from a file that", test_from_file, takes);
+	unit_case("from a file that is another, or shorter", test_from_file_wrong);
+	unit_case("from a file, stopped", test_from_file_stopped);
 	unit_case("a session", test_session);
 	unit_case("a single request", test_single);
 	unit_case("a single request with a wrong digest", test_single_wrong);

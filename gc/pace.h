@@ -1,0 +1,22 @@
+/*
+ * pace - how much a collection does at once, and how it gives way to clients.
+ *
+ * While a client reads or writes, batches are small, since a push may wait behind one, and each is followed by a rest
+ * several times as long as it took.  While nobody does, batches grow without a rest, as most of what a small one takes is
+ * fsyncs, until one takes so long that whoever comes would notice.
+ */
+#pragma once
+
+#include "storage/store.h"
+
+struct pace {
+	struct store *st;
+	size_t batch;         /* rows of the next one */
+	uint64_t client_work; /* as of the last one */
+	uint64_t began_us;
+};
+
+void pace_init(struct pace *p, struct store *st);
+/* Around each batch; pace_end may rest. */
+void pace_begin(struct pace *p);
+void pace_end(struct pace *p);

@@ -1,0 +1,48 @@
+/*
+ * bundle_impl - what the files of a bundle share; each makes one part of config.json.
+ */
+#pragma once
+
+#include "runtime/bundle/bundle.h"
+
+struct making {
+	const struct bundle_options *o;
+	const struct image_config *image; /* NULL: none */
+	const struct bundle_place *place;
+	struct arena *arena;
+	struct text_list command, env;
+	const char *hostname;
+	uint64_t caps, caps_added; /* bits by number */
+	bool no_new_privs, unconfined;
+	const char *seccomp_file;
+	/* results of user.c */
+	uint64_t uid, gid;
+	struct text_list groups; /* decimal */
+	const char *home;
+};
+
+enum err_kind making_no_memory(struct err *e);
+/* The value of "KEY=VALUE"; NULL without "=". */
+const char *making_value(const char *pair);
+
+/* user.c: options.user or the image's, by the root's /etc/passwd and /etc/group. */
+MUST_CHECK enum err_kind user_resolve(struct making *m, struct err *e);
+
+/* caps.c */
+MUST_CHECK enum err_kind caps_resolve(struct making *m, struct err *e);
+MUST_CHECK bool caps_has(const struct making *m, const char *name);
+struct jv *caps_json(const struct making *m);
+
+/* process.c */
+MUST_CHECK enum err_kind process_resolve(struct making *m, struct err *e);
+MUST_CHECK enum err_kind process_json(struct making *m, struct jv **ret, struct err *e);
+
+/* mounts.c */
+MUST_CHECK enum err_kind mounts_json(struct making *m, struct jv **ret, struct err *e);
+
+/* limits.c: linux.resources and linux.devices. */
+MUST_CHECK enum err_kind limits_json(struct making *m, struct jv **ret, struct err *e);
+MUST_CHECK enum err_kind devices_json(struct making *m, struct jv **ret, struct err *e);
+
+/* seccomp.c; *ret NULL: none. */
+MUST_CHECK enum err_kind seccomp_json(const struct making *m, struct jv **ret, struct err *e);

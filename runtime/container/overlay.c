@@ -1,0 +1,88 @@
+#include "runtime/container/overlay.h"
+
+#include <errno.h>
+#include <linux/mount.h>
+
+#include "base/fd.h"
+
+#define FD_PATH_MAX sizeof("/proc/self/fd/-2147483648")
+#define LOG_BYTES 200
+#define LOWERS_TEXT_MAX 256 /* what fsconfig(2) takes */
+
+/* The C library's <sys/mount.h> and the kernel's header exclude each other, and Debian 12 has no other wrappers. */
+static int set(int fs, const char *key, const char *value)
+{
+	return (int)syscall(SYS_fsconfig, fs, value ? FSCONFIG_SET_STRING : FSCONFIG_SET_FLAG, key,
+			    value, 0);
+}
+
+static int set_fd(int fs, const char *key, int fd)
+{
+	char path[FD_PATH_MAX];
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return set(fs, key, path);
+}
+
+/* What the kernel has to say of a failure: "e text", one message a read. */
+static enum err_kind fail(int fs, const char *what, struct err *e)
+{
+	char text[LOG_BYTES];
+	enum err_kind k = err_sys(e, __func__, "overlayfs: %s", what);
+	ssize_t n = read(fs, text, sizeof(text) - 1);
+
+	if (n <= 2)
+		return k;
+	text[n] = '\0';
+	return err_wrap(e, "%s", text + 2);
+}
+
+/* Before Linux 6.5 all lower directories are one text, of limited length. */
+static enum err_kind set_lowers_at_once(int fs, const struct overlay *o, struct err *e)
+{
+	char all[LOWERS_TEXT_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; i < o->n_lowers && n < sizeof(all); i++)
+		n += (size_t)snprintf(all + n, sizeof(all) - n, "%s/proc/self/fd/%d", i ? ":" : "",
+				      o->lowers[i]);
+	if (n >= sizeof(all))
+		return err_set(e, ERR_UNSUPPORTED, __func__,
+			       "an image of %zu layers needs Linux 6.5", o->n_lowers);
+	return set(fs, "lowerdir", all) < 0 ? fail(fs, "lower directories", e) : ERR_OK;
+}
+
+static enum err_kind set_lowers(int fs, const struct overlay *o, struct err *e)
+{
+	for (size_t i = 0; i < o->n_lowers; i++) {
+		if (set_fd(fs, "lowerdir+", o->lowers[i]) == 0)
+			continue;
+		return i == 0 && errno == EINVAL ? set_lowers_at_once(fs, o, e)
+						 : fail(fs, "lower directory", e);
+	}
+	return ERR_OK;
+}
+
+enum err_kind overlay_mount(const struct overlay *o, int *ret, struct err *e)
+{
+	AUTO_CLOSE fs = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
+	enum err_kind k;
+
+	if (fs < 0)
+		return err_sys(e, __func__, "open overlayfs");
+	(void)set(fs, "source", "berth");
+	if (o->in_userns && set(fs, "userxattr", NULL) < 0)
+		return fail(fs, "userxattr", e);
+	k = set_lowers(fs, o, e);
+	if (k == ERR_OK && o->upper >= 0 &&
+	    (set_fd(fs, "upperdir", o->upper) < 0 || set_fd(fs, "workdir", o->work) < 0))
+		k = fail(fs, "upper directory", e);
+	if (k == ERR_OK && o->is_volatile && set(fs, "volatile", NULL) < 0)
+		k = fail(fs, "volatile", e);
+	if (k == ERR_OK && syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		k = fail(fs, "mount", e);
+	if (k != ERR_OK)
+		return k;
+	*ret = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
+	return *ret < 0 ? err_sys(e, __func__, "mount overlayfs") : ERR_OK;
+}

@@ -1,0 +1,21 @@
+/*
+ * overlay - a container's root: its layers stacked by overlayfs, as a mount that no directory shows.
+ *
+ * O1  What is mounted exists as long as a descriptor or a mount namespace holds it: a crash leaves no mount behind.
+ * Threads  no shared state.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct overlay {
+	const int *lowers; /* directories, topmost first */
+	size_t n_lowers;
+	int upper, work; /* -1: nothing can be written */
+	bool in_userns;
+	bool is_volatile; /* nothing of it needs to outlast a power cut */
+};
+
+MUST_CHECK enum err_kind overlay_mount(const struct overlay *o, int *ret, struct err *e);

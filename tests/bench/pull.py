@@ -1,0 +1,170 @@
+#!/usr/bin/env python3
+"""berth pull beside its peers: an image of six layers made from this machine's /usr, from a registry on loopback.
+
+usage: tests/bench/pull.py [-n ROUNDS] [-d DIR] [berth podman docker umoci]...     as root; DIR keeps the layers for the next time
+"""
+import argparse
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zlib
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import registry  # noqa: E402
+import runner  # noqa: E402
+
+LAYERS, BYTES, FILES = 6, 1_200_000_000, 50_000
+
+
+def choose():
+    """Files of /usr in order, until there are enough; dealt out to the layers by size."""
+    piles = [[0, []] for _ in range(LAYERS)]
+    total = count = 0
+    for top, dirs, names in os.walk("/usr"):
+        dirs.sort()
+        for name in sorted(names):
+            path = os.path.join(top, name)
+            s = os.lstat(path)
+            if not (os.path.isfile(path) or os.path.islink(path)) or s.st_size > 100_000_000:
+                continue
+            pile = min(piles, key=lambda p: p[0])
+            pile[0] += s.st_size + 2048
+            pile[1].append(path)
+            total += s.st_size
+            count += 1
+            if total >= BYTES or count >= FILES:
+                return [p[1] for p in piles]
+    return [p[1] for p in piles]
+
+
+def make_layers(keep):
+    if not (keep / "layers.json").exists():
+        made = []
+        for n, paths in enumerate(choose()):
+            diff = hashlib.sha256()
+            packed = keep / f"{n}.gz"
+
+            class Both(io.RawIOBase):
+                def __init__(self, out):
+                    self.out = out
+
+                def write(self, data):
+                    diff.update(data)
+                    self.out.write(data)
+                    return len(data)
+
+            with gzip.GzipFile(packed, "wb", compresslevel=6, mtime=0) as z, \
+                    tarfile.open(fileobj=Both(z), mode="w|", format=tarfile.PAX_FORMAT) as tar:
+                for path in paths:
+                    tar.add(path, recursive=False)
+            made.append("sha256:" + diff.hexdigest())
+        (keep / "layers.json").write_text(json.dumps(made))
+    return [(d, (keep / f"{n}.gz").read_bytes()) for n, d in enumerate(json.loads((keep / "layers.json").read_text()))]
+
+
+def push(daemon, repo, layers):
+    body = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": ["/bin/true"]},
+                       "rootfs": {"type": "layers", "diff_ids": [d for d, _ in layers]}}).encode()
+    for blob in [body, *(b for _, b in layers)]:
+        daemon.push_blob(repo, blob)
+    doc = {"schemaVersion": 2, "mediaType": registry.OCI_MANIFEST, "config": registry.descriptor(registry.OCI_CONFIG, body),
+           "layers": [registry.descriptor(registry.OCI_LAYER + "+gzip", b) for _, b in layers]}
+    assert daemon.put_manifest(repo, "v1", doc).status == 201
+
+
+def peak_mb(pid):
+    """Of the process alone: what wait(2) tells includes the one that it was forked from."""
+    with contextlib.suppress(OSError, StopIteration):
+        return next(int(x.split()[1]) for x in open(f"/proc/{pid}/status") if x.startswith("VmHWM")) >> 10
+    return 0
+
+
+def timed(command):
+    """Seconds on the clock, seconds of processors (user, system), and megabytes of memory at most."""
+    subprocess.run(["sync"])
+    began = time.monotonic()
+    p = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    peak = 0
+    while True:
+        pid, status, used = os.wait4(p.pid, os.WNOHANG)
+        if pid:
+            break
+        peak = max(peak, peak_mb(p.pid))
+        time.sleep(0.02)
+    took = time.monotonic() - began
+    p.returncode = status
+    if status:
+        raise SystemExit(f"{' '.join(command)} failed")
+    return took, used.ru_utime, used.ru_stime, peak
+
+
+def pull_berth(host, repo, work):
+    root = work / "berth"
+    out = timed([runner.BERTH, "--root", str(root), "pull", "-q", f"{host}/{repo}:v1"])
+    return out, lambda: shutil.rmtree(root)
+
+
+def pull_podman(host, repo, work):
+    at = ["podman", "--root", str(work / "podman"), "--runroot", str(work / "podman-run"), "--storage-driver", "overlay"]
+    out = timed([*at, "pull", "-q", "--tls-verify=false", f"{host}/{repo}:v1"])
+    return out, lambda: subprocess.run([*at, "rmi", "-a", "-f"], stdout=subprocess.DEVNULL, check=True)
+
+
+def pull_docker(host, repo, _work):
+    out = timed(["docker", "pull", "-q", f"{host}/{repo}:v1"])
+    return out, lambda: subprocess.run(["docker", "rmi", f"{host}/{repo}:v1"], stdout=subprocess.DEVNULL, check=True)
+
+
+def pull_umoci(host, repo, work):
+    script = (f"skopeo copy -q --src-tls-verify=false docker://{host}/{repo}:v1 oci:{work}/oci:v1 && "
+              f"umoci unpack --image {work}/oci:v1 {work}/bundle")
+    return timed(["sh", "-ec", script]), lambda: subprocess.run(["rm", "-rf", f"{work}/oci", f"{work}/bundle"], check=True)
+
+
+PEERS = {"berth": pull_berth, "podman": pull_podman, "docker": pull_docker, "umoci": pull_umoci}
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("-n", type=int, default=3)
+    options.add_argument("-d", type=pathlib.Path)
+    options.add_argument("peers", nargs="*", default=["berth", "podman"])
+    o = options.parse_args()
+    os.environ["PATH"] = f"{runner.TOP / 'build/tools/bin'}:{os.environ['PATH']}"
+    work = pathlib.Path(tempfile.mkdtemp(prefix="berth-bench-"))
+    keep = o.d or work
+    keep.mkdir(exist_ok=True)
+    layers = make_layers(keep)
+    size = sum(len(b) for _, b in layers)
+    began = time.thread_time()
+    inflate = sum(len(zlib.decompress(b, 31)) for _, b in layers)
+    print(f"{LAYERS} layers, {size / 1e6:.0f} MB, {inflate / 1e6:.0f} MB unpacked; zlib alone {time.thread_time() - began:.2f} s")
+    best = {}
+    with registry.Daemon(root=work / "registry") as daemon:
+        host = f"{daemon.host}:{daemon.port}"
+        push(daemon, "usr", layers)
+        del layers
+        for n in range(o.n):
+            for peer in o.peers:
+                (took, user, system, peak), undo = PEERS[peer](host, "usr", work)
+                undo()
+                best[peer] = min(best.get(peer, took), took)
+                print(f"round {n} {peer:8} {took:6.2f} s; of processors {user:6.2f} s user, {system:5.2f} s system; {peak} MB at most",
+                      flush=True)
+    for peer, took in best.items():
+        print(f"best {peer:8} {took:6.2f} s  {took / best['berth']:.2f} of berth" if "berth" in best else f"best {peer} {took:.2f}")
+    shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    main()

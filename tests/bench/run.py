@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""berth run --rm of a small image beside podman and docker, and many containers at once.
+
+usage: tests/bench/run.py [-n ROUNDS] [-m CONTAINERS] [berth podman docker]...     as root
+"""
+import argparse
+import concurrent.futures
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import registry  # noqa: E402
+import runner  # noqa: E402
+
+
+def commands(r, ref):
+    # podman's default limits cannot be raised everywhere, and its default cgroup manager is systemd.
+    conf = r.work / "containers.conf"
+    conf.write_text("[containers]\ndefault_ulimits = []\n[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n")
+    os.environ["CONTAINERS_CONF"] = str(conf)
+    return {
+        "berth": r.command("run", "--rm", ref, "true"),
+        "podman": ["podman", "--root", str(r.work / "podman"), "--runroot", str(r.work / "podman-run"), "--storage-driver",
+                   "overlay", "--runtime", "runc", "run", "--rm", "--network", "none", "--tls-verify=false", ref, "true"],
+        "docker": ["docker", "run", "--rm", "--network", "none", ref, "true"],
+    }
+
+
+def compare(r, ref, peers, rounds):
+    took = {p: [] for p in peers}
+    for n in range(rounds + 1):
+        for peer in peers:
+            began = time.monotonic()
+            subprocess.run(commands(r, ref)[peer], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            if n:  # the first one pulls
+                took[peer].append(time.monotonic() - began)
+    for peer, times in took.items():
+        print(f"{peer:8} best {min(times) * 1000:6.0f} ms  median {statistics.median(times) * 1000:6.0f} ms  "
+              f"{min(times) / min(took['berth']):.2f} of berth", flush=True)
+
+
+def shims(r):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{pid}/exe").endswith("/berth-shim") and str(r.work) in open(f"/proc/{pid}/cmdline").read():
+                found.append(int(pid))
+        except OSError:
+            continue
+    return found
+
+
+def field(pid, name):
+    return next((int(x.split()[1]) for x in open(f"/proc/{pid}/smaps_rollup") if x.startswith(name)), 0)
+
+
+def many(r, ref, count):
+    began = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda n: r.berth("run", "-d", "--name", f"many{n}", ref, "sleep", "1000"), range(count)))
+    started = time.monotonic() - began
+    states = [c["status"] for c in json.loads(r.berth("ps", "--json"))]
+    assert states == ["running"] * count, states
+    pids = shims(r)
+    assert len(pids) == count, len(pids)
+    rss = [field(p, "Rss:") for p in pids]
+    pss = [field(p, "Pss:") for p in pids]
+    began = time.monotonic()
+    r.berth("ps")
+    listed = time.monotonic() - began
+    began = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda n: r.berth("rm", "-f", f"many{n}"), range(count)))
+    stopped = time.monotonic() - began
+    print(f"{count} containers: started in {started:.1f} s ({started / count * 1000:.0f} ms each), listed in {listed * 1000:.0f} ms, "
+          f"removed in {stopped:.1f} s; a shim has {max(rss)} kB resident at most, {sum(pss) / count:.0f} kB of its own share")
+    assert not shims(r)
+
+
+def main():
+    options = argparse.ArgumentParser()
+    options.add_argument("-n", type=int, default=10)
+    options.add_argument("-m", type=int, default=200)
+    options.add_argument("peers", nargs="*", default=["berth", "podman"])
+    o = options.parse_args()
+    with runner.Runner() as r:
+        ref = r.push_busybox()
+        r.berth("pull", ref)
+        compare(r, ref, o.peers, o.n)
+        if o.m:
+            many(r, ref, o.m)
+        subprocess.run([*commands(r, ref)["podman"][:7], "rmi", "-a", "-f"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+"""What is left when something is killed: berth at any moment, the shim, the container's process, the whole machine."""
+import glob
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import registry  # noqa: E402
+import runner  # noqa: E402
+import tap  # noqa: E402
+
+LOOP = "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.05; done"
+
+
+def ps(r):
+    return json.loads(r.berth("ps", "-a", "--json"))
+
+
+def one(r, name):
+    return next(c for c in ps(r) if c["name"] == name)
+
+
+def up(r, name, *args, command=LOOP):
+    r.berth("run", "-d", "--name", name, *args, r.box, "sh", "-c", command)
+    registry.wait_until("it is up", lambda: "up" in r.run("logs", name).stdout)
+    return one(r, name)
+
+
+def traces(r):
+    """All that containers of this berth leave on the machine: mounts, cgroups, processes, directories."""
+    found = [line for line in open("/proc/self/mounts") if str(r.work) in line]
+    found += [g for g in glob.glob("/sys/fs/cgroup/*/berth/*/") if re.fullmatch("[0-9a-f]{64}", g.split("/")[-2])
+              and g.split("/")[-2] in r.ids]
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            line = open(f"/proc/{pid}/cmdline").read()
+            root = os.readlink(f"/proc/{pid}/root")
+            groups = open(f"/proc/{pid}/cgroup").read()
+        except OSError:
+            continue
+        if str(r.work) in line and "berthd" not in line or any(i in groups for i in r.ids):
+            found.append(f"process {pid}: {line!r} root {root}")
+    found += [str(p) for p in (r.root / "containers").glob("*") if p.name != "names"]
+    found += [str(p) for p in (r.root / "containers/names").iterdir()]
+    found += [str(p) for p in (r.state / "runtime").glob("[0-9a-f]*")]
+    return found
+
+
+def gone(r):
+    end = time.monotonic() + 20
+    while left := traces(r):
+        if time.monotonic() > end:
+            raise AssertionError(f"left: {left}")
+        time.sleep(0.02)
+
+
+def forget_nothing(r, *names):
+    """rm -f must leave nothing of these."""
+    r.ids |= {c["id"] for c in ps(r)}
+    r.berth("rm", "-f", *names)
+    gone(r)
+
+
+def shim_of(c):
+    return int(next(x for x in open(f"/proc/{c['pid']}/status") if x.startswith("PPid")).split()[1])
+
+
+@tap.case("kill -9 of berth while it waits: the container runs on, under its shim")
+def kill_waiting(r):
+    p = subprocess.Popen(r.command("run", "--name", "w", r.box, "sh", "-c", LOOP), stdout=subprocess.PIPE, text=True)
+    tap.same("it is up", "up\n", p.stdout.readline())
+    p.kill()
+    p.communicate()
+    tap.same("it runs", ("running", True), (one(r, "w")["status"], one(r, "w")["supervised"]))
+    r.berth("stop", "w")
+    tap.same("exit status", 3, one(r, "w")["exit_code"])
+    tap.same("log", "up\nbye\n", r.berth("logs", "w"))
+    forget_nothing(r, "w")
+
+
+@tap.case("kill -9 of berth at any moment of run: what is there is told, and rm -f removes all of it")
+def kill_starting(r):
+    for n in range(40):
+        p = subprocess.Popen(r.command("run", "--name", f"k{n}", r.box, "sh", "-c", LOOP), stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+        time.sleep(0.003 * n)  # where it hits does not matter: every moment must do
+        p.kill()
+        p.wait()
+    # A shim that was just started goes on to running by itself.
+    registry.wait_until("nothing is starting", lambda: all(c["status"] not in ("starting",) for c in ps(r)))
+    names = [c["name"] for c in ps(r)]
+    r.ids |= {c["id"] for c in ps(r)}
+    if names:
+        r.berth("rm", "-f", *names)
+    r.berth("prune")
+    gone(r)
+    tap.same("the image can be used", "fine\n", r.berth("run", "--rm", r.box, "echo", "fine"))
+
+
+@tap.case("kill -9 of berth run --rm: the shim removes the container when it has ended")
+def kill_rm(r):
+    p = subprocess.Popen(r.command("run", "--rm", "--name", "rm", r.box, "sh", "-c", "echo up; sleep 0.3"),
+                         stdout=subprocess.PIPE, text=True)
+    tap.same("it is up", "up\n", p.stdout.readline())
+    r.ids.add(one(r, "rm")["id"])
+    p.kill()
+    p.communicate()
+    registry.wait_until("it is gone", lambda: not ps(r) and not traces(r))
+
+
+@tap.case("kill -9 of the shim: ps, logs, stop and rm stay right")
+def kill_shim(r):
+    c = up(r, "s")
+    os.kill(shim_of(c), signal.SIGKILL)
+    registry.wait_until("the shim is gone", lambda: not one(r, "s")["supervised"])
+    tap.same("it runs", "running", one(r, "s")["status"])
+    assert "without its shim" in r.berth("ps"), r.berth("ps")
+    tap.same("log", "up\n", r.berth("logs", "s"))
+    p = r.run("start", "s", check=False)
+    assert p.returncode == 1 and "running" in p.stderr, p
+    p = r.run("exec", "s", "true", check=False)
+    assert p.returncode == 1, p
+    r.berth("stop", "-t", "5", "s")
+    after = one(r, "s")
+    tap.same("stopped, and nobody saw how", ("exited", False), (after["status"], after["exit_is_known"]))
+    registry.wait_until("the process is gone", lambda: not os.path.exists(f"/proc/{c['pid']}"))
+    r.berth("start", "s")
+    registry.wait_until("it is up again", lambda: r.berth("logs", "s").count("up\n") == 2)
+    forget_nothing(r, "s")
+
+
+@tap.case("kill -9 of the shim, then rm -f: nothing is left")
+def kill_shim_rm(r):
+    c = up(r, "s", "-m", "64m")
+    os.kill(shim_of(c), signal.SIGKILL)
+    forget_nothing(r, "s")
+
+
+@tap.case("kill -9 of shim and process at once")
+def kill_both(r):
+    c = up(r, "b")
+    shim = shim_of(c)
+    os.kill(shim, signal.SIGSTOP)
+    os.kill(c["pid"], signal.SIGKILL)
+    os.kill(shim, signal.SIGKILL)
+    registry.wait_until("it is seen to be over", lambda: one(r, "b")["status"] == "exited")
+    forget_nothing(r, "b")
+
+
+@tap.case("kill -9 of the container's process: status 137, restarted if that is the policy")
+def kill_process(r):
+    c = up(r, "p")
+    os.kill(c["pid"], signal.SIGKILL)
+    registry.wait_until("the end", lambda: one(r, "p")["status"] == "exited")
+    tap.same("exit status", (137, True), (one(r, "p")["exit_code"], one(r, "p")["exit_is_known"]))
+    again = up(r, "q", "--restart", "always")
+    os.kill(again["pid"], signal.SIGKILL)
+    registry.wait_until("it runs again", lambda: one(r, "q")["restarts"] == 1 and one(r, "q")["status"] == "running")
+    forget_nothing(r, "p", "q")
+
+
+@tap.case("kill -9 of the shim while it starts a container")
+def kill_shim_starting(r):
+    for n in range(30):
+        p = subprocess.Popen(r.command("run", "-d", "--name", f"t{n}", r.box, "sh", "-c", LOOP),
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        end = time.monotonic() + runner.WAIT_S
+        while p.poll() is None and time.monotonic() < end:
+            for pid in filter(str.isdigit, os.listdir("/proc")):
+                try:
+                    if str(r.work) in open(f"/proc/{pid}/cmdline").read() and os.readlink(f"/proc/{pid}/exe").endswith("berth-shim"):
+                        parent = next(x for x in open(f"/proc/{pid}/status") if x.startswith("PPid")).split()[1]
+                        if int(parent) == p.pid:
+                            time.sleep(0.001 * n)
+                            os.kill(int(pid), signal.SIGKILL)
+                            end = 0
+                except (OSError, StopIteration):
+                    continue
+        p.wait(timeout=runner.WAIT_S)
+    names = [c["name"] for c in ps(r)]
+    r.ids |= {c["id"] for c in ps(r)}
+    r.berth("rm", "-f", *names)
+    gone(r)
+
+
+@tap.case("a reboot: what ran is seen to be over, and can be started again")
+def reboot(r):
+    c = up(r, "boot", command="echo up; echo $(($(cat /n 2>/dev/null || echo 0) + 1)) >/n; cat /n; while :; do sleep 0.05; done")
+    os.kill(shim_of(c), signal.SIGKILL)
+    os.kill(c["pid"], signal.SIGKILL)
+    registry.wait_until("all is dead", lambda: one(r, "boot")["status"] == "exited")
+    subprocess.run(["sh", "-c", f"rmdir /sys/fs/cgroup/*/berth/{c['id']}"], stderr=subprocess.DEVNULL)
+    shutil.rmtree(r.state)
+    tap.same("nobody saw the end", False, one(r, "boot")["exit_is_known"])
+    tap.same("the log is there", "up\n1\n", r.berth("logs", "boot"))
+    r.berth("start", "boot")
+    registry.wait_until("it has its files", lambda: "2" in r.berth("logs", "boot"))
+    forget_nothing(r, "boot")
+
+
+@tap.case("a recycled pid is not the container")
+def recycled(r):
+    c = up(r, "old")
+    os.kill(shim_of(c), signal.SIGKILL)
+    os.kill(c["pid"], signal.SIGKILL)
+    registry.wait_until("it is over", lambda: one(r, "old")["status"] == "exited")
+    stranger = subprocess.Popen(["sleep", "100"])
+    state = r.root / "containers" / c["id"] / "state.json"
+    doc = json.loads(state.read_text())
+    doc["pid"] = stranger.pid
+    doc["status"] = "running"
+    state.write_text(json.dumps(doc))
+    tap.same("the stranger is not taken for it", "exited", one(r, "old")["status"])
+    forget_nothing(r, "old")
+    tap.same("nor killed", None, stranger.poll())
+    stranger.kill()
+    stranger.wait()
+
+
+if __name__ == "__main__":
+    if os.geteuid() != 0:
+        print("1..0 # SKIP namespaces and mounts need root")
+        sys.exit(0)
+    with runner.Runner() as r:
+        r.ids = set()
+        r.box = r.push_busybox()
+        r.berth("pull", r.box)
+        tap.main(r, after_each=runner.Runner.sweep)
