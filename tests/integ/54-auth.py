@@ -10,6 +10,7 @@ import pathlib
 import pwd
 import random
 import re
+import select
 import shutil
 import signal
 import stat
@@ -218,21 +219,29 @@ def defaults(w):
 @case("a password that is typed is asked for twice and not shown; one from stdin is a line")
 def typed(w):
     def talk(*lines, user="dora"):
-        pid, fd = os.forkpty()
+        fd, end = os.openpty()  # our end of the other side stays open, so that nothing is lost when the program ends
+        pid = os.fork()
         if pid == 0:
+            os.login_tty(end)
             os.execv(r.BERTHD, [r.BERTHD, "user", "add", user, f"--auth.htpasswd={w.users}", "--cost=5"])
+
+        def read_to(what, seen=b""):
+            while not seen.endswith(what):
+                if not select.select([fd], [], [], 30)[0]:
+                    raise AssertionError(f"{what!r} did not come after {seen!r}")
+                seen += os.read(fd, 1024)
+            return seen
+
         seen = b""
-        with contextlib.suppress(OSError):  # how a terminal ends
-            for line in (*lines, None):
-                while not seen.endswith(b": ") if line is not None else True:
-                    if not (got := os.read(fd, 1024)):
-                        break
-                    seen += got
-                if line is not None:
-                    os.write(fd, line.encode() + b"\n")
-                    seen += b"|"
+        for line in lines:
+            seen += read_to(b": ") + b"|"
+            os.write(fd, line.encode() + b"\n")
+        status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        os.write(end, b"<end>")
+        seen += read_to(b"<end>")
         os.close(fd)
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen
+        os.close(end)
+        return status, seen
 
     status, seen = talk("typed secret", "typed secret")
     same("added", (0, False, True), (status, b"typed" in seen, b"again" in seen))
