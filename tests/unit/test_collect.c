@@ -459,6 +459,31 @@ static void test_not_unlinked(void **state)
 	end();
 }
 
+/* What clients may be told of meanwhile does not go, though it is garbage by now. */
+static void test_let_be(void **state)
+{
+	struct collect_item items[COLLECT_MAX];
+	struct change ch;
+	struct err e;
+
+	(void)state;
+	st = gc_store_of(unit_dir(), 0);
+	push_blob(st, "a", "loose");
+	assert_int_equal(gc_due(st, items), 1);
+	ch = store_change(st, CHANGE_COLLECT, &(struct repo_name){ 0 });
+	ch.review = items[0].row;
+	ch.policy = items[0].policy;
+	ch.stays = true;
+	assert_ok(commit_change(st->committer, &ch, &e), &e);
+	assert_int_equal(ch.verdict, VERDICT_LEASED);
+	assert_true(gc_has_blob(st, "a", "loose"));
+	ch.stays = false;
+	assert_ok(commit_change(st->committer, &ch, &e), &e);
+	assert_int_equal(ch.verdict, VERDICT_LINK);
+	assert_false(gc_has_blob(st, "a", "loose"));
+	end();
+}
+
 /* Rows of one batch each, both under way. */
 static void test_overlapping(void **state)
 {
@@ -539,6 +564,7 @@ int main(void)
 	unit_case("tags that were not pushed again", test_tags);
 	unit_case("tombstones at a start", test_doomed_but_known);
 	unit_case("a file that cannot be removed", test_not_unlinked);
+	unit_case("let be", test_let_be);
 	unit_case("two batches at once", test_overlapping);
 	unit_case("many files", test_many_files);
 	return unit_run();
