@@ -35,6 +35,9 @@ struct auth_options {
 
 MUST_CHECK enum err_kind auth_open(const struct auth_options *o, struct auth **ret, struct err *e);
 void auth_close(struct auth **take);
+/* Are these lists good?  NULL is; files: what they name is read as well. */
+MUST_CHECK enum err_kind auth_check_outsiders(const struct jv *issuers, const struct jv *oidc,
+					      bool files, struct err *e);
 
 /* --- who --- */
 

@@ -13,6 +13,12 @@ enum exit_status { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 /* Prints "berthd: message" and returns status. */
 int cli_complain(enum exit_status status, const struct err *e);
 
+/*
+ * What berthd would serve with: reads it, checks it (conf_check.h), and says all that is wrong.  False, and nothing to clear,
+ * if anything is.
+ */
+MUST_CHECK bool cli_load_config(int n_args, char *const *args, struct conf *ret);
+
 /* One way to call a command. */
 struct cli_usage {
 	const char *word; /* the first one after the command, NULL if there is none */
@@ -44,6 +50,7 @@ const char *cli_bytes(unsigned long long v, char buf[static CLI_BYTES_MAX]);
 
 /* The commands. */
 int cli_backup(int n_args, char *const *args);
+int cli_check_config(int n_args, char *const *args);
 int cli_check_access(int n_args, char *const *args);
 int cli_cp(int n_args, char *const *args);
 int cli_export(int n_args, char *const *args);
@@ -60,6 +67,7 @@ int cli_restore(int n_args, char *const *args);
 int cli_rm(int n_args, char *const *args);
 int cli_rollback(int n_args, char *const *args);
 int cli_scrub(int n_args, char *const *args);
+int cli_show_config(int n_args, char *const *args);
 int cli_stats(int n_args, char *const *args);
 int cli_tags(int n_args, char *const *args);
 int cli_trash(int n_args, char *const *args);

@@ -3,7 +3,7 @@
 #include "auth/auth.h"
 #include "base/fd.h"
 #include "server/audit.h"
-#include "server/tls.h"
+#include "server/conf_check.h"
 
 #define FAILURES_REMEMBERED 65536
 
@@ -32,8 +32,7 @@ const char *guard_path(const struct conf *c, const char *file, char buf[static G
 	return buf;
 }
 
-/* Those that can do only what rules of access let them. */
-static bool has_names(const struct conf *c)
+bool guard_has_names(const struct conf *c)
 {
 	return c->auth_htpasswd.n > 0 || c->tls_client_ca.n > 0 || c->auth_ldap_url.n > 0 ||
 	       jv_count(c->auth_oidc) > 0;
@@ -48,7 +47,7 @@ static bool has_keys(const struct conf *c)
 
 bool guard_has_accounts(const struct conf *c)
 {
-	return has_names(c) || has_keys(c) || jv_count(c->auth_issuers) > 0;
+	return guard_has_names(c) || has_keys(c) || jv_count(c->auth_issuers) > 0;
 }
 
 bool guard_is_closed(const struct conf *c)
@@ -75,50 +74,9 @@ enum err_kind guard_make_directory(const struct conf *c, struct err *e)
 
 /* --- options --- */
 
-/* Accounts that nothing is allowed to are a mistake that would look like wrong passwords. */
-static enum err_kind check_rules(const struct conf *c, struct err *e)
+bool guard_ldap_options(const struct conf *c, struct directory_options *ret)
 {
-	AUTO_RULES *r = NULL;
-
-	if (!has_names(c) || jv_count(c->access) > 0)
-		return rules_parse(c->access, c->auth_groups, &r, e);
-	return err_set(
-	    e, ERR_INVALID, __func__,
-	    "there are accounts, but no rule of access lets them do anything; for example "
-	    "access: [{who: authenticated, repositories: \"**\", allow: [pull, push, delete]}]");
-}
-
-static enum err_kind check_service(const struct conf *c, struct err *e)
-{
-	if (name_is_valid(str_of(c->auth_tokens_service.p)))
-		return ERR_OK;
-	return err_set(e, ERR_INVALID, __func__,
-		       "auth.tokens.service must be a word of up to %d bytes", NAME_BYTES_MAX);
-}
-
-static enum err_kind check_realm(const struct conf *c, struct err *e)
-{
-	const struct sbuf *realm = &c->auth_tokens_realm;
-
-	if (realm->n == 0)
-		return ERR_OK;
-	for (size_t i = 0; i < realm->n; i++) {
-		if (realm->p[i] <= ' ' || realm->p[i] >= 0x7f || strchr("\"\\", realm->p[i]))
-			return err_set(e, ERR_INVALID, __func__,
-				       "auth.tokens.realm must be an address");
-	}
-	return jv_count(c->auth_issuers) > 0
-		   ? ERR_OK
-		   : err_set(e, ERR_INVALID, __func__,
-			     "auth.tokens.realm sends clients to another token server: "
-			     "auth.issuers must say how its tokens are checked");
-}
-
-static const struct directory_options *ldap_of(struct guard *g)
-{
-	const struct conf *c = g->conf;
-
-	g->ldap = (struct directory_options){
+	*ret = (struct directory_options){
 		.url = c->auth_ldap_url.p,
 		.start_tls = c->auth_ldap_start_tls,
 		.ca = or_null(&c->auth_ldap_ca),
@@ -132,7 +90,15 @@ static const struct directory_options *ldap_of(struct guard *g)
 		.group_name = c->auth_ldap_group_name.p,
 		.timeout_ms = c->auth_ldap_timeout_ms,
 	};
-	return c->auth_ldap_url.n ? &g->ldap : NULL;
+	return c->auth_ldap_url.n > 0;
+}
+
+struct tls_options guard_tls_options(const struct conf *c)
+{
+	return (struct tls_options){ .certificates = c->tls_certificates,
+				     .client_ca = or_null(&c->tls_client_ca),
+				     .client_crl = or_null(&c->tls_client_crl),
+				     .client_name = (enum tls_name)c->tls_client_name };
 }
 
 static struct auth_options options_of(struct guard *g)
@@ -146,7 +112,7 @@ static struct auth_options options_of(struct guard *g)
 		.keys = guard_path(c, GUARD_KEYS, g->keys),
 		.issuers = c->auth_issuers,
 		.oidc = c->auth_oidc,
-		.ldap = ldap_of(g),
+		.ldap = guard_ldap_options(c, &g->ldap) ? &g->ldap : NULL,
 		.password_cache_ms = c->auth_password_cache_ms,
 		.throttle = { .entries_max = FAILURES_REMEMBERED,
 			      .free_account = failures,
@@ -170,18 +136,9 @@ static struct auth_options options_of(struct guard *g)
 
 static enum err_kind open_tls(const struct conf *c, struct guard *g, struct err *e)
 {
-	const struct tls_options o = { .certificates = c->tls_certificates,
-				       .client_ca = or_null(&c->tls_client_ca),
-				       .client_crl = or_null(&c->tls_client_crl),
-				       .client_name = (enum tls_name)c->tls_client_name };
+	const struct tls_options o = guard_tls_options(c);
 
-	if (jv_count(c->tls_certificates) == 0) {
-		if (!o.client_ca && !o.client_crl)
-			return ERR_OK;
-		return err_set(e, ERR_INVALID, __func__,
-			       "tls.client_ca and tls.client_crl need tls.certificates");
-	}
-	return tls_open(&o, &g->tls, e);
+	return jv_count(c->tls_certificates) ? tls_open(&o, &g->tls, e) : ERR_OK;
 }
 
 /* --- the module --- */
@@ -223,12 +180,6 @@ enum err_kind guard_open(const struct conf *c, struct server *s, struct guard **
 		k = proxies_parse(str_of(c->http_trusted_proxies.p), &s->proxies, e);
 	if (k == ERR_OK)
 		k = open_tls(c, g, e);
-	if (k == ERR_OK && is_guarded(c))
-		k = check_rules(c, e);
-	if (k == ERR_OK)
-		k = check_service(c, e);
-	if (k == ERR_OK)
-		k = check_realm(c, e);
 	s->tls = g->tls;
 	if (k == ERR_OK)
 		*ret = TAKE(g);
@@ -287,7 +238,7 @@ enum err_kind guard_set_rules(struct guard *g, const struct conf *c, struct err 
 
 	if (!g->auth)
 		return ERR_OK;
-	k = check_rules(c, e);
+	k = conf_check_rules(c, e);
 	if (k == ERR_OK)
 		k = auth_set_rules(g->auth, c->access, c->auth_groups, e);
 	if (k == ERR_OK) {

@@ -7,11 +7,13 @@
  */
 #pragma once
 
+#include "auth/directory.h"
 #include "server/request.h"
+#include "server/tls.h"
 
 struct guard;
 
-/* Certificates, and what else of the options can be wrong.  Without any of it in them nothing is guarded, and *ret works. */
+/* Certificates.  c is good (conf_check.h); without any of it in c nothing is guarded, and *ret works. */
 MUST_CHECK enum err_kind guard_open(const struct conf *c, struct server *s, struct guard **ret,
 				    struct err *e);
 /* Accounts and keys, which may be made now. */
@@ -22,10 +24,16 @@ void guard_tend(struct guard *g, bool reload);
 /* Other rules, of options read anew; anything else in them waits for a restart. */
 MUST_CHECK enum err_kind guard_set_rules(struct guard *g, const struct conf *c, struct err *e);
 
+/* Are there accounts that can do only what rules of access let them? */
+bool guard_has_names(const struct conf *c);
 /* Are there accounts of any kind? */
 bool guard_has_accounts(const struct conf *c);
 /* Accounts, and nobody on the way reads or changes anything: fit for any network. */
 bool guard_is_closed(const struct conf *c);
+
+/* False if no directory is asked. */
+bool guard_ldap_options(const struct conf *c, struct directory_options *ret);
+struct tls_options guard_tls_options(const struct conf *c);
 
 /* Where keys are kept: a file in auth.directory. */
 #define GUARD_KEYS "keys"

@@ -12,6 +12,9 @@
 MUST_CHECK enum err_kind listen_open(const char *text, bool loopback_only, int *ret_fd,
 				     char ret_address[static ADDRESS_TEXT_MAX], struct err *e);
 
+/* Could it be bound?  Names are looked up. */
+MUST_CHECK enum err_kind listen_check(const char *text, bool loopback_only, struct err *e);
+
 struct sockaddr;
 /* The address without its port. */
 void address_text(const struct sockaddr *a, char *buf, size_t cap);

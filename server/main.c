@@ -238,10 +238,10 @@ static int serve(int n_args, char *const *args)
 	struct conf c;
 	struct err e = { 0 };
 	struct command_line line = { .n_args = n_args, .args = args };
-	enum err_kind k = conf_load(n_args, args, &c, &e);
+	enum err_kind k;
 
-	if (k != ERR_OK)
-		return cli_complain(EXIT_USAGE, &e);
+	if (!cli_load_config(n_args, args, &c))
+		return EXIT_USAGE;
 	(void)sigemptyset(&line.signals);
 	(void)sigaddset(&line.signals, SIGTERM);
 	(void)sigaddset(&line.signals, SIGINT);
@@ -255,22 +255,6 @@ static int serve(int n_args, char *const *args)
 	log_stop();
 	conf_clear(&c);
 	return k == ERR_OK ? EXIT_FINE : cli_complain(EXIT_FAILED, &e);
-}
-
-static int check_config(int n_args, char *const *args)
-{
-	struct conf c;
-	struct err e = { 0 };
-	AUTO_SBUF text;
-
-	sbuf_init(&text, 1024 * 1024);
-	if (conf_load(n_args, args, &c, &e) != ERR_OK)
-		return cli_complain(EXIT_USAGE, &e);
-	conf_dump(&c, &text);
-	conf_clear(&c);
-	if (text.failed || fputs(text.p, stdout) == EOF || fflush(stdout) == EOF)
-		return EXIT_FAILED;
-	return EXIT_FINE;
 }
 
 static int version(int n_args, char *const *args)
@@ -288,9 +272,12 @@ static const struct command {
 	const char *doc;
 } commands[] = {
 	{ "serve", serve, "[--config FILE] [--OPTION=VALUE]...   run the registry" },
-	{ "check-config", check_config,
-	  "[--config FILE] [--OPTION=VALUE]...   check the options and print them all, with what "
-	  "they mean" },
+	{ "check-config", cli_check_config,
+	  "[--config FILE] [--OPTION=VALUE]...   check the options and what they name, and print "
+	  "them all with what they mean" },
+	{ "show-config", cli_show_config,
+	  "[--config FILE] [--OPTION=VALUE]... [--json]   print each option's value, and where it "
+	  "comes from" },
 	{ "user", cli_user,
 	  "add NAME | passwd NAME | rm NAME | ls [--cost=10]   edit the accounts of "
 	  "auth.htpasswd" },

@@ -274,7 +274,7 @@ static enum err_kind load_set(const struct tls *t, struct set **ret, struct err 
 
 	if (s) {
 		s->refs = 1;
-		s->leaves = calloc(t->n_pairs, sizeof(s->leaves[0]));
+		s->leaves = calloc(t->n_pairs + 1, sizeof(s->leaves[0]));
 	}
 	if (!s || !s->leaves || gnutls_certificate_allocate_credentials(&s->credentials) < 0)
 		k = err_set(e, ERR_NO_MEMORY, __func__, "no memory for certificates");
@@ -347,7 +347,7 @@ static enum err_kind read_pairs(struct tls *t, struct err *e)
 	return k;
 }
 
-enum err_kind tls_open(const struct tls_options *o, struct tls **ret, struct err *e)
+static enum err_kind make(const struct tls_options *o, bool files, struct tls **ret, struct err *e)
 {
 	struct tls *t = calloc(1, sizeof(*t));
 	enum err_kind k;
@@ -358,10 +358,24 @@ enum err_kind tls_open(const struct tls_options *o, struct tls **ret, struct err
 	t->o = *o;
 	lock_init(&t->mu, LOCK_AUTH);
 	k = read_pairs(t, e);
-	if (k == ERR_OK)
+	if (k == ERR_OK && files)
 		k = load(t, e);
 	if (k == ERR_OK)
 		*ret = TAKE(t);
+	tls_close(&t);
+	return k;
+}
+
+enum err_kind tls_open(const struct tls_options *o, struct tls **ret, struct err *e)
+{
+	return make(o, true, ret, e);
+}
+
+enum err_kind tls_check(const struct tls_options *o, bool files, struct err *e)
+{
+	struct tls *t;
+	enum err_kind k = make(o, files, &t, e);
+
 	tls_close(&t);
 	return k;
 }

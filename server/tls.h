@@ -26,6 +26,8 @@ struct tls_options {
 };
 
 MUST_CHECK enum err_kind tls_open(const struct tls_options *o, struct tls **ret, struct err *e);
+/* Could it be opened?  files: they are read as well. */
+MUST_CHECK enum err_kind tls_check(const struct tls_options *o, bool files, struct err *e);
 void tls_close(struct tls **t);
 void tls_tend(struct tls *t, bool at_once, auth_note_fn *note, void *arg);
 
