@@ -27,6 +27,7 @@ struct cli_usage {
 	    alone; /* instead of op: by this process, without ops' store; ERR_INVALID is a mistake of the caller */
 	const char *arguments; /* the operation's names for those that must follow, or NULL */
 	bool makes_store;      /* a root that is no store yet becomes one */
+	bool only_daemon;      /* nothing is done without one */
 	bool is_path;          /* the last argument: made absolute, as the daemon runs elsewhere */
 	void (*print)(const struct jv *item);             /* for people */
 	enum exit_status (*judge)(const struct jv *item); /* NULL: all is well with each */
@@ -63,6 +64,7 @@ int cli_key(int n_args, char *const *args);
 int cli_mv(int n_args, char *const *args);
 int cli_rebuild(int n_args, char *const *args);
 int cli_repos(int n_args, char *const *args);
+int cli_reload(int n_args, char *const *args);
 int cli_restore(int n_args, char *const *args);
 int cli_rm(int n_args, char *const *args);
 int cli_rollback(int n_args, char *const *args);

@@ -82,3 +82,29 @@ int cli_show_config(int n_args, char *const *args)
 	conf_clear(&c);
 	return print(&text);
 }
+
+static void print_change(const struct jv *item)
+{
+	if (jv_member(item, "fault")) {
+		(void)printf("fault: ");
+		cli_put(stdout, cli_text(item, "fault"));
+	} else {
+		bool restart = jv_member(item, "restart") != NULL;
+
+		(void)printf("%s: ", cli_text(item, restart ? "restart" : "option"));
+		cli_put(stdout, cli_text(item, "old"));
+		(void)printf(" -> ");
+		cli_put(stdout, cli_text(item, "new"));
+		(void)printf("%s", restart ? "  (needs a restart)" : "");
+	}
+	(void)printf("\n");
+}
+
+int cli_reload(int n_args, char *const *args)
+{
+	static const struct cli_usage usages[] = {
+		{ .op = "reload", .print = print_change, .only_daemon = true },
+	};
+
+	return cli_run("reload", usages, ARRAY_LEN(usages), "", n_args, args);
+}

@@ -256,6 +256,73 @@ enum err_kind conf_set(struct conf *c, struct str key, struct str value, const c
 	return o ? option_set(o, c, str_of(text), where, e) : no_option(key, where, e);
 }
 
+static enum err_kind copy_list(const struct jv *from, struct jv **to, struct err *e)
+{
+	struct jv *shared = from ? jv_share(from) : NULL;
+
+	jv_free(to);
+	*to = shared;
+	return from && !shared ? no_memory(e) : ERR_OK;
+}
+
+static enum err_kind copy_text(const struct sbuf *from, struct sbuf *to, struct err *e)
+{
+	sbuf_clear(to);
+	sbuf_init(to, OPTION_TEXT_MAX + 1);
+	sbuf_add_str(to, str_of(from->p));
+	return to->failed ? no_memory(e) : ERR_OK;
+}
+
+enum err_kind option_copy(const struct option *o, const struct conf *from, struct conf *to,
+			  struct err *e)
+{
+	const void *source = option_value(o, from);
+	void *target = option_field(o, to);
+	enum err_kind k = ERR_OK;
+
+	switch (o->type) {
+	case CONF_TEXT:
+		k = copy_text(source, target, e);
+		break;
+	case CONF_COUNT:
+	case CONF_PERCENT:
+	case CONF_SIZE:
+	case CONF_DURATION:
+	case CONF_KEEP:
+		*(uint64_t *)target = *(const uint64_t *)source;
+		break;
+	case CONF_FLAG:
+		*(bool *)target = *(const bool *)source;
+		break;
+	case CONF_CHOICE:
+		*(unsigned *)target = *(const unsigned *)source;
+		break;
+	case CONF_LIST:
+		k = copy_list(*(struct jv *const *)source, target, e);
+		break;
+	}
+	return k == ERR_OK ? note_place(to, o, conf_place(from, o->key), e) : k;
+}
+
+enum err_kind conf_copy(const struct conf *c, struct conf *ret, struct err *e)
+{
+	struct conf copy = { 0 };
+	enum err_kind k = ERR_OK;
+
+	if (c->file.p) {
+		sbuf_init(&copy.file, SBUF_MAX);
+		sbuf_add_str(&copy.file, str_of(c->file.p));
+		k = copy.file.failed ? no_memory(e) : ERR_OK;
+	}
+	for (size_t i = 0; i < conf_options_n && k == ERR_OK; i++)
+		k = option_copy(&conf_options[i], c, &copy, e);
+	if (k == ERR_OK)
+		*ret = copy;
+	else
+		conf_clear(&copy);
+	return k;
+}
+
 void conf_clear(struct conf *c)
 {
 	sbuf_clear(&c->file);

@@ -84,6 +84,7 @@ struct conf {
 MUST_CHECK enum err_kind conf_load(int n_args, char *const *args, struct conf *ret, struct err *e);
 /* The same with all faults told; *ret is to be cleared whatever they are, and has what could be taken. */
 void conf_load_all(int n_args, char *const *args, struct conf *ret, struct faults *f);
+MUST_CHECK enum err_kind conf_copy(const struct conf *c, struct conf *ret, struct err *e);
 void conf_clear(struct conf *c);
 /* Is "--name" an option that the next argument belongs to? */
 bool conf_takes_value(struct str name);

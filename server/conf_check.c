@@ -93,7 +93,7 @@ static enum err_kind check_retention(struct check *ch, const struct jv *list, st
 	enum err_kind k = retention_new(list, &r, e);
 
 	(void)ch;
-	retention_free(&r);
+	retention_put(&r);
 	return k;
 }
 

@@ -172,6 +172,16 @@ void option_show(const struct option *o, const struct conf *c, struct sbuf *b)
 	dump_value(c, o, true, b);
 }
 
+bool option_same(const struct option *o, const struct conf *a, const struct conf *b)
+{
+	AUTO_SBUF of_a = { .max = SBUF_MAX }, of_b = { .max = SBUF_MAX };
+
+	dump_value(a, o, false, &of_a);
+	dump_value(b, o, false, &of_b);
+	return !of_a.failed && !of_b.failed &&
+	       str_eq((struct str){ of_a.p, of_a.n }, (struct str){ of_b.p, of_b.n });
+}
+
 void conf_show(const struct conf *c, struct sbuf *b)
 {
 	for (size_t i = 0; i < conf_options_n; i++) {

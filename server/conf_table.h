@@ -44,6 +44,11 @@ const void *option_value(const struct option *o, const struct conf *c);
 /* Sets it; where is where it was given. */
 MUST_CHECK enum err_kind option_set(const struct option *o, struct conf *c, struct str value,
 				    const char *where, struct err *e);
+/* Has it the same value in both?  Where that comes from does not matter. */
+bool option_same(const struct option *o, const struct conf *a, const struct conf *b);
+/* The value of from, and its place, in the place of to's. */
+MUST_CHECK enum err_kind option_copy(const struct option *o, const struct conf *from,
+				     struct conf *to, struct err *e);
 /* The i'th word of the choices; false beyond the last. */
 bool option_choice(const struct option *o, unsigned i, struct str *ret);
 /* A number as it would have to be written. */

@@ -1,9 +1,12 @@
 #include "server/guard.h"
 
+#include <poll.h>
+
 #include "auth/auth.h"
 #include "base/fd.h"
 #include "server/audit.h"
 #include "server/conf_check.h"
+#include "server/conf_table.h"
 
 #define FAILURES_REMEMBERED 65536
 
@@ -231,20 +234,76 @@ void guard_tend(struct guard *g, bool reload)
 	work_submit(g->work, &g->job);
 }
 
-enum err_kind guard_set_rules(struct guard *g, const struct conf *c, struct err *e)
+/* --- other options --- */
+
+static bool is_any(const char *key, const char *a, const char *b)
+{
+	return strcmp(key, a) == 0 || strcmp(key, b) == 0;
+}
+
+bool guard_can_take(const struct guard *g, const char *key, const struct conf *c)
+{
+	if (is_any(key, "access", "auth.groups"))
+		return g->auth != NULL;
+	if (strcmp(key, "tls.certificates") == 0)
+		return g->tls && jv_count(c->tls_certificates) > 0;
+	return true;
+}
+
+static bool same_list(const char *key, const struct conf *a, const struct conf *b)
+{
+	return option_same(option_find(str_of(key)), a, b);
+}
+
+static enum err_kind prepare_tls(const struct guard *g, const struct conf *new, struct tls **ret,
+				 struct err *e)
+{
+	struct tls_options o = guard_tls_options(g->conf);
+
+	o.certificates = new->tls_certificates;
+	return tls_open(&o, ret, e);
+}
+
+enum err_kind guard_prepare(const struct guard *g, const struct conf *old, const struct conf *new,
+			    struct guard_change *ret, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	if (g->auth && !(same_list("access", old, new) && same_list("auth.groups", old, new))) {
+		k = conf_check_rules(new, e);
+		if (k == ERR_OK)
+			k = rules_parse(new->access, new->auth_groups, &ret->rules, e);
+	}
+	if (k == ERR_OK && g->tls && !same_list("tls.certificates", old, new))
+		k = prepare_tls(g, new, &ret->tls, e);
+	return k;
+}
+
+/* The job that looks after files may be at it. */
+static void take_over_tls(struct guard *g, struct tls **take)
+{
+	while (atomic_exchange(&g->busy, true))
+		(void)poll(NULL, 0, 1);
+	tls_take_over(g->tls, take);
+	g->busy = false;
+}
+
+void guard_commit(struct guard *g, struct guard_change *change)
 {
 	char what[80];
-	enum err_kind k;
 
-	if (!g->auth)
-		return ERR_OK;
-	k = conf_check_rules(c, e);
-	if (k == ERR_OK)
-		k = auth_set_rules(g->auth, c->access, c->auth_groups, e);
-	if (k == ERR_OK) {
-		(void)snprintf(what, sizeof(what), "%zu entries of access, %zu groups",
-			       jv_count(c->access), jv_count(c->auth_groups));
+	if (change->rules) {
+		(void)snprintf(what, sizeof(what), "%zu rules that allow or deny",
+			       rules_count(change->rules));
+		auth_take_rules(g->auth, &change->rules);
 		audit_change("rules", what);
 	}
-	return k;
+	if (change->tls)
+		take_over_tls(g, &change->tls);
+}
+
+void guard_change_clear(struct guard_change *change)
+{
+	rules_put(&change->rules);
+	tls_close(&change->tls);
 }

@@ -36,6 +36,13 @@ struct command_line {
 	sigset_t signals; /* that are waited for */
 };
 
+/* What serves. */
+struct service {
+	const struct server *server;
+	struct http *http, *watch_http;
+	struct live_parts parts;
+};
+
 /* What is due from time to time.  It may wait for the disk, so it is a job for a worker, and one at a time. */
 struct chores {
 	struct job job;
@@ -82,36 +89,39 @@ static void do_chores(struct job *j)
 
 static _Atomic bool draining; /* after the signal */
 
-/* What the command line and the environment said, and what is in the file now. */
-static void reload_rules(struct guard *guard, const struct command_line *line)
+/* True if files are to be read again as well. */
+static bool reload(const struct service *v)
 {
-	struct conf c;
-	struct err e;
-	enum err_kind k = conf_load(line->n_args, line->args, &c, &e);
+	struct live *l = v->server->live;
+	AUTO_SNAPSHOT *now = NULL;
 
-	if (k == ERR_OK) {
-		k = guard_set_rules(guard, &c, &e);
-		conf_clear(&c);
-	}
-	if (k != ERR_OK)
-		log_event(LOG_ERROR, "access.rules", "%s; the old ones stay", e.msg);
+	if (!live_reload(l, &v->parts))
+		return false;
+	now = live_get(l);
+	http_set_limits(v->http, &now->conf);
+	if (v->watch_http)
+		http_set_limits(v->watch_http, &now->conf);
+	return true;
 }
 
 /* Until a signal says to end. */
-static void serve_until_signal(const struct server *s, struct http *h, struct guard *guard,
-			       struct chores *chores, const struct command_line *line)
+static void serve_until_signal(struct service *v, struct chores *chores,
+			       const struct command_line *line)
 {
+	const struct server *s = v->server;
 	bool single = s->conf->threads == 1;
 	const struct timespec wait = { .tv_nsec = single ? 0 : WAKE_MS * 1000000L };
 	int sig;
 
 	do {
+		bool anew = false;
+
 		sig = sigtimedwait(&line->signals, NULL, &wait);
-		if (sig == SIGHUP)
-			reload_rules(guard, line);
-		guard_tend(guard, sig == SIGHUP);
+		if (sig == SIGHUP || live_is_asked(s->live))
+			anew = reload(v);
+		guard_tend(v->parts.guard, anew);
 		if (single)
-			http_poll(h, POLL_MS);
+			http_poll(v->http, POLL_MS);
 		if (!chores->busy) {
 			chores->busy = true;
 			work_submit(s->work, &chores->job);
@@ -119,7 +129,7 @@ static void serve_until_signal(const struct server *s, struct http *h, struct gu
 	} while (sig != SIGTERM && sig != SIGINT);
 	log_event(LOG_INFO, "stop", "draining");
 	draining = true;
-	http_drain(&h);
+	http_drain(&v->http);
 }
 
 /* What works beside the requests. */
@@ -185,22 +195,23 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 		.conf = c, .ops = &ops, .draining = &draining, .admin_calls = &admin_calls
 	};
 	struct server watch;
-	struct http *watch_http = NULL;
-	struct http *h = NULL;
-	struct guard *guard = NULL;
+	struct service v = { .server = &s, .parts.ops = &ops };
 	struct admin *admin = NULL;
 	struct chores chores = { .job = { .run = do_chores },
 				 .reap_every_ms =
 				     MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX),
 				 .reaped_mono_ms = mono_ms() };
-	enum err_kind k = take_and_confine(c, &s, &guard, &places, e);
+	enum err_kind k = live_new(c, line->n_args, line->args, &s.live, e);
 
+	if (k == ERR_OK)
+		k = take_and_confine(c, &s, &v.parts.guard, &places, e);
+	ops.live = s.live;
 	start_log(c);
 	if (k == ERR_OK)
 		k = ops_open(&ops, false, e);
 	s.store = chores.store = ops.store;
 	if (k == ERR_OK)
-		k = guard_start(guard, &s, e);
+		k = guard_start(v.parts.guard, &s, e);
 	if (k == ERR_OK)
 		k = work_start(c->threads == 1 ? 0 : (unsigned)c->workers, &s.work, e);
 	if (k == ERR_OK)
@@ -212,24 +223,27 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 	watch.auth = NULL;
 	watch.tls = NULL;
 	if (k == ERR_OK && places.watch_fd >= 0)
-		k = http_start(&watch, &places.watch_fd, &watch_http, e);
+		k = http_start(&watch, &places.watch_fd, &v.watch_http, e);
 	if (k == ERR_OK)
-		k = http_start(&s, &places.fd, &h, e);
+		k = http_start(&s, &places.fd, &v.http, e);
 	if (k == ERR_OK) {
-		(void)printf("listening on http%s://%s\n", http_is_tls(h) ? "s" : "",
+		(void)printf("listening on http%s://%s\n", http_is_tls(v.http) ? "s" : "",
 			     places.address);
-		if (watch_http)
+		if (v.watch_http)
 			(void)printf("metrics on http://%s\n", places.watch_address);
 		(void)fflush(stdout);
-		serve_until_signal(&s, h, guard, &chores, line);
+		serve_until_signal(&v, &chores, line);
 	}
+	if (s.live)
+		live_stop(s.live);
 	ops_stop(&ops); /* what administrators wait for ends early */
 	admin_stop(&admin);
-	http_drain(&watch_http);
+	http_drain(&v.watch_http);
 	work_stop(&s.work);
 	metrics_free(&s.metrics);
-	guard_close(&guard, &s);
+	guard_close(&v.parts.guard, &s);
 	ops_close(&ops);
+	live_free(&s.live);
 	return k;
 }
 
@@ -250,7 +264,7 @@ static int serve(int n_args, char *const *args)
 			      NULL); /* before any thread, so that all inherit it */
 	(void)signal(SIGPIPE, SIG_IGN);
 	raise_descriptor_limit();
-	log_set_level(c.log_level);
+	live_apply_log(&c);
 	k = run(&c, &line, &e);
 	log_stop();
 	conf_clear(&c);
@@ -278,6 +292,8 @@ static const struct command {
 	{ "show-config", cli_show_config,
 	  "[--config FILE] [--OPTION=VALUE]... [--json]   print each option's value, and where it "
 	  "comes from" },
+	{ "reload", cli_reload,
+	  "make the daemon read its options again, and say what changed or is wrong" },
 	{ "user", cli_user,
 	  "add NAME | passwd NAME | rm NAME | ls [--cost=10]   edit the accounts of "
 	  "auth.htpasswd" },

@@ -45,6 +45,7 @@ struct pair {
 
 struct tls {
 	struct tls_options o;
+	struct jv *certificates; /* o's */
 	size_t n_pairs;
 	struct pair *pairs; /* texts of the configuration */
 	size_t n_files;
@@ -356,6 +357,8 @@ static enum err_kind make(const struct tls_options *o, bool files, struct tls **
 	if (!t)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for certificates");
 	t->o = *o;
+	if (o->certificates)
+		t->o.certificates = t->certificates = jv_share(o->certificates);
 	lock_init(&t->mu, LOCK_AUTH);
 	k = read_pairs(t, e);
 	if (k == ERR_OK && files)
@@ -388,9 +391,32 @@ void tls_close(struct tls **take)
 		return;
 	set_put(&t->newest);
 	lock_clear(&t->mu);
+	jv_free(&t->certificates);
 	free(t->pairs);
 	free(t->files);
 	free(t);
+}
+
+void tls_take_over(struct tls *t, struct tls **take)
+{
+	struct tls *other = *take,
+		   was = { .certificates = t->certificates, .pairs = t->pairs, .files = t->files };
+	struct set *set;
+
+	t->o.certificates = t->certificates = other->certificates;
+	t->n_pairs = other->n_pairs;
+	t->pairs = other->pairs;
+	t->n_files = other->n_files;
+	t->files = other->files;
+	other->certificates = was.certificates;
+	other->pairs = was.pairs;
+	other->files = was.files;
+	lock_get(&t->mu);
+	set = t->newest;
+	t->newest = other->newest;
+	lock_put(&t->mu);
+	other->newest = set;
+	tls_close(take);
 }
 
 void tls_tend(struct tls *t, bool at_once, auth_note_fn *note, void *arg)
