@@ -67,7 +67,7 @@ static const struct option options[] = {
 	  "span over which the rate is measured", NULL },
 	{ "http.target_max", CONF_SIZE, AT(http_target_max), 1024, 64 * K, "8K",
 	  "bytes of a request-target", NULL },
-	{ "http.head_max", CONF_SIZE, AT(http_head_max), 16 * K, 512 * K, "64K",
+	{ "http.head_max", CONF_SIZE, AT(http_head_max), 16 * K, 512 * K, "32K",
 	  "bytes of memory for the head of a request and for buffers", NULL },
 	{ "http.drain", CONF_DURATION, AT(http_drain_ms), 0, DAY, "10s",
 	  "time that running requests have to end after SIGTERM", NULL },
