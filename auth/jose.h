@@ -1,5 +1,6 @@
 /*
  * jose - signed tokens and the keys they are signed with (RFC 7515, 7517, 7518), on cjose; the only file that includes it.
+ * EdDSA (RFC 8037), which cjose has not, is checked by base/ed25519 with keys of others; ours sign with ES256.
  *
  * J1  The algorithm is the key's, as our record of it says; a token that names another is refused.
  * J2  A token has one text: other spellings of the same bytes are refused.

@@ -218,6 +218,8 @@ static enum err_kind redeem(const struct signin *s, const struct pending *p, str
 	if (k == ERR_OK && jv_parse_object((struct str){ answer.p ? answer.p : "", answer.n },
 					   ANSWER_DEPTH_MAX, ret, e) != ERR_OK)
 		k = err_set(e, ERR_AWAY, __func__, "the provider's answer is no JSON");
+	if (client.p)
+		secret_wipe(client.p, client.cap);
 	if (answer.p)
 		secret_wipe(answer.p, answer.cap);
 	return k;
