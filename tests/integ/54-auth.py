@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Who may do what, over HTTP: by the ids of the attack list (AUTH-01..13, 26, 31, 32, 34; TOK). Others are in 53-tls, 55-ldap, 56-oidc."""
+"""Who may do what, over HTTP: by the ids of the attack list (AUTH-01..13, 26, 31, 32, 34; TOK).  Others are in 53-tls, 55-ldap, 56-oidc, 57-auth-objects."""
 import base64
 import concurrent.futures
 import contextlib
@@ -113,6 +113,32 @@ def malformed(w):
         one_of("72 bytes are a password", (200, 403), get(d, "/v2/private/a/tags/list", r.basic(f"long:{long}")).status)
         p = subprocess.run([r.BERTHD, "user", "passwd", "long", f"--auth.htpasswd={w.users}"], input=b"p" * 73, capture_output=True)
         same("more cannot be set", (2, True), (p.returncode, b"72" in p.stderr))
+
+
+def hashing_s(d, user, times=5):
+    """Processor time that a wrong login takes, in seconds: the least of several, so that what else runs does not count."""
+    def used():  # of all threads that there are: those that check passwords stay
+        return sum(int(p.read_text().split()[0]) for p in pathlib.Path(f"/proc/{d.process.pid}/task").glob("*/schedstat")) / 1e9
+
+    taken = []
+    for i in range(times):
+        before = used()
+        same(user, 401, get(d, "/v2/", r.basic(f"{user}:wrong{i}")).status)
+        taken.append(used() - before)
+    return min(taken)
+
+
+@case("AUTH-05: a name that nobody has costs what a wrong password costs")
+def same_work(w):
+    users = w.work / "slow-users"
+    subprocess.run([r.BERTHD, "user", "add", "alice", f"--auth.htpasswd={users}", "--cost=10"], input=b"secret", check=True,
+                   capture_output=True)
+    with w.daemon(f"--auth.htpasswd={users}", "--auth.throttle.failures=1000") as d:
+        known, unknown, odd = (hashing_s(d, name) for name in ("alice", "nobody", "x" * 200))
+        print(f"# wrong password {known * 1000:.1f} ms, unknown name {unknown * 1000:.1f} ms, long unknown name {odd * 1000:.1f} ms")
+        same("bcrypt is what is measured", True, known > 10 * hashing_s(d, "no\x01name"))  # which cannot be one
+        for what, took in (("an unknown name", unknown), ("a long one", odd)):
+            same(f"{what} within a factor of 2", True, known / 2 < took < known * 2)
 
 
 @case("AUTH-07: two Authorization fields are none")
