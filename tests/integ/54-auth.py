@@ -13,6 +13,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -261,6 +262,7 @@ def typed(w):
         seen = b""
         for line in lines:
             seen += read_to(b": ") + b"|"
+            same("no core dumps", True, re.search(r"Max core file size +0 +0 ", pathlib.Path(f"/proc/{pid}/limits").read_text()) is not None)
             os.write(fd, line.encode() + b"\n")
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         os.write(end, b"<end>")
@@ -339,6 +341,8 @@ def mutations(w):
         claims = json.loads(payload)
         jwks = d.request("GET", "/.well-known/jwks.json").json()["keys"][0]
         same("good", 200, get(d, "/v2/private/a/tags/list", f"Bearer {good}").status)
+        canary = socket.create_server(("127.0.0.1", 0))
+        there = "http://127.0.0.1:%d/keys" % canary.getsockname()[1]
         tried = []
         for alg in ("none", "None", "NONE", "nOnE", "", "HS256", "HS384", "HS512", "RS256", "ES384", "ES512", "PS256", "EdDSA", "ES256K"):
             h = {**json.loads(header), "alg": alg}
@@ -348,7 +352,7 @@ def mutations(w):
         for secret in (json.dumps(jwks).encode(), b64d(jwks["x"]), b64d(jwks["x"]) + b64d(jwks["y"]), b"", b"secret"):
             body = f"{jwt.b64({**json.loads(header), 'alg': 'HS256'})}.{jwt.b64(payload)}"
             tried.append(f"{body}.{jwt.b64(hmac.new(secret, body.encode(), 'sha256').digest())}")
-        for more in ({"jwk": jwks}, {"jku": "http://127.0.0.1:1/"}, {"x5u": "http://127.0.0.1:1/"}, {"kid": "../../etc/passwd"},
+        for more in ({"jwk": jwks}, {"jku": there}, {"x5u": there}, {"x5c": ["AAAA"]}, {"kid": there}, {"kid": "../../etc/passwd"},
                      {"kid": "' OR 1=1"}, {"kid": ""}, {"kid": 7}, {"kid": None}, {"crit": ["exp"]}, {"b64": False}, {"zip": "DEF"}):
             tried.append(f"{jwt.b64({**json.loads(header), **more})}.{jwt.b64(payload)}.{jwt.b64(signature)}")
         for more in ({"exp": 9999999999}, {"sub": "user:bob"}, {"sub": ""}, {"iss": "x"}, {"aud": "x"}, {"aud": ["berthd"]},
@@ -383,6 +387,8 @@ def mutations(w):
             if a.header("Connection") == "close":
                 connection = d.connect()
         print(f"# {len(tried)} tokens")
+        with canary:
+            same("who asked the addresses in them", [], select.select([canary], [], [], 0)[0])
         same("and the good one", 200, get(d, "/v2/private/a/tags/list", f"Bearer {good}").status)
 
 
@@ -495,6 +501,9 @@ def confined(w):
             same("root's groups", False, "0" in re.search(r"Groups:(.*)", status)[1].split())
             same("capabilities", 0, int(re.search(r"CapEff:\s+(\S+)", status)[1], 16))
             same("no new privileges", "1", re.search(r"NoNewPrivs:\s+(\d)", status)[1])
+            same("no core dumps", True, re.search(r"Max core file size +0 +0 ",
+                                                  pathlib.Path(f"/proc/{d.process.pid}/limits").read_text()) is not None)
+            same("nobody else of its user looks into it", 0, os.stat(f"/proc/{d.process.pid}/environ").st_uid)
             if not os.environ.get("BERTH_SLOW"):
                 same("seccomp", "2", re.search(r"Seccomp:\s+(\d)", status)[1])
             d.user = "alice:secret"
