@@ -468,6 +468,8 @@ enum err_kind jose_sign(const struct jose_key *k, const struct jv *payload, stru
 		cjose_jws_release(jws);
 	if (h)
 		cjose_header_release(h);
-	return out && !b->failed ? ERR_OK
-				 : err_set(e, ERR_NO_MEMORY, __func__, "no memory to sign a token");
+	if (text.failed || b->failed)
+		return err_set(e, ERR_TOO_LARGE, __func__,
+			       "what a token is to say takes more than its %d bytes", TOKEN_MAX);
+	return out ? ERR_OK : err_set(e, ERR_NO_MEMORY, __func__, "no memory to sign a token");
 }

@@ -53,6 +53,6 @@ const char *jose_key_id(const struct jose_key *k);
 /* A JWK, as JSON onto b. */
 MUST_CHECK enum err_kind jose_key_dump(const struct jose_key *k, bool secret, struct sbuf *b,
 				       struct err *e);
-/* Compact form onto b. */
+/* Compact form onto b.  ERR_TOO_LARGE if that is above TOKEN_MAX, or more than b takes. */
 MUST_CHECK enum err_kind jose_sign(const struct jose_key *k, const struct jv *payload,
 				   struct sbuf *b, struct err *e);

@@ -297,6 +297,10 @@ def guessing(w):
         same("hashed at most", True, sum(s == 401 for s, _ in got) <= 10)
         same("the right one has to wait as well, from there", 429,
              get(d, "/v2/", r.basic("bob:hidden")).status)
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:  # they are checked once for all
+            got = list(pool.map(lambda _: guess(0), range(40)))
+        same("one wrong password again and again", {429}, {s for s, _ in got})
+        same("has to wait as well", True, all(int(after) > 0 for _, after in got))
         c = http.client.HTTPConnection("127.0.0.1", d.port, timeout=r.WAIT_S, source_address=("127.0.0.2", 0))
         c.request("GET", "/v2/", headers={"Authorization": r.basic("bob:hidden")})
         same("and not from elsewhere", 200, c.getresponse().status)

@@ -256,6 +256,32 @@ static void test_long(void **state)
 	clear(&t);
 }
 
+/* What does not fit into a token that we would take is not signed. */
+static void test_full(void **state)
+{
+	struct signed_token t;
+	AUTO_FREE char *text = calloc(1, TOKEN_MAX + 2);
+	struct err e;
+
+	(void)state;
+	MUST(text);
+	make(&t);
+	for (size_t n = 0; n <= TOKEN_MAX + 1; n = n * 2 + 1) {
+		AUTO_JV *payload = jv_pack("{s:s%}", "sub", memset(text, 'x', n), n);
+		AUTO_SBUF b;
+		bool fits =
+		    n < TOKEN_MAX / 4 * 3 - 256; /* in base64, beside header and signature */
+
+		sbuf_init(&b, TOKEN_MAX);
+		if (jose_sign(t.key, payload, &b, &e) == ERR_OK)
+			assert_ok(verify(t.keys, (struct str){ b.p, b.n }, &e), &e);
+		else
+			assert_int_equal(e.kind, ERR_TOO_LARGE);
+		assert_int_equal(b.failed || b.n == 0, !fits);
+	}
+	clear(&t);
+}
+
 /* A key among others; none where the token does not say which. */
 static void test_choice(void **state)
 {
@@ -473,6 +499,7 @@ int main(void)
 	unit_case("no change of a token is let pass", test_mutations);
 	UNIT_TABLE("header", test_header, headers);
 	unit_case("long ones", test_long);
+	unit_case("more than fits", test_full);
 	unit_case("among several keys", test_choice);
 	UNIT_TABLE("set", test_set, sets);
 	UNIT_TABLE("signed by others", test_foreign, foreign);
