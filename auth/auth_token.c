@@ -57,8 +57,7 @@ enum err_kind auth_issue(struct auth *a, const struct identity *id, const struct
 	enum err_kind k;
 
 	if (id->n_groups > TOKEN_GROUPS_MAX) /* less than all could be more rights */
-		return err_set(e, ERR_TOO_LARGE, __func__, "more than %d groups",
-			       TOKEN_GROUPS_MAX);
+		return err_set(e, ERR_TOO_LARGE, __func__, "more than %d groups", TOKEN_GROUPS_MAX);
 	if (id->until_wall_ms) /* no longer than what it is given for */
 		terms.lifetime_ms =
 		    MIN(terms.lifetime_ms, id->until_wall_ms > now ? id->until_wall_ms - now : 0);
