@@ -25,6 +25,3 @@ MUST_CHECK enum err_kind fetch_get(const struct fetch *f, const char *url, struc
 /* The same of an answer to a form; authorization is NULL, or NAME:PASSWORD for Basic. */
 MUST_CHECK enum err_kind fetch_post(const struct fetch *f, const char *url, struct str form,
 				    const char *authorization, struct sbuf *ret, struct err *e);
-
-/* Percent-encodes for a form or a query. */
-void fetch_encode(struct sbuf *b, struct str text);

@@ -349,6 +349,7 @@ static int help(int n_args, char *const *args)
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
+	struct err e = { 0 };
 
 #ifdef BERTH_FAULT
 	fault_from_environment();
@@ -357,6 +358,8 @@ int main(int argc, char **argv)
 		name = "help";
 	if (strcmp(name, "--version") == 0)
 		name = "version";
+	if (confine_memory(&e) != ERR_OK)
+		return cli_complain(EXIT_FAILED, &e);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		if (strcmp(name, commands[i].name) == 0)
 			return commands[i].run(argc - 2, argv + 2);
