@@ -9,7 +9,8 @@ build='gcc make pkg-config libjansson-dev liblmdb-dev libssl-dev libgnutls28-dev
 test="$build libcmocka-dev clang-14 libclang-rt-14-dev clang-tidy-14 clang-format-14 clang-tools-14 cppcheck valgrind
 	bats podman skopeo buildah containerd docker.io runc crun jq curl python3 python3-venv strace iproute2 uidmap
 	xz-utils procps wget prometheus busybox-static criu slapd ldap-utils nginx-light nodejs
-	e2fsprogs zstd docker-registry fuse-overlayfs iptables nftables conntrack containernetworking-plugins dnsmasq-base passt xfsprogs"
+	e2fsprogs zstd docker-registry fuse-overlayfs iptables nftables conntrack containernetworking-plugins dnsmasq-base passt xfsprogs
+	systemd mandoc man-db groff-base bash-completion fish debhelper lintian fakeroot mmdebstrap"
 command -v npm >/dev/null || test="$test npm" # newer packages of nodejs have it
 bench="$test wrk"
 
