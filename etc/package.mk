@@ -1,4 +1,4 @@
-# What is installed beside programs: manual pages, completions, units.  Included by ../Makefile.
+# What is installed beside programs, and packages of all of it: included by ../Makefile.
 #
 # etc/man/manual.sh makes the pages of what the programs say of themselves, so they need to be built.
 
@@ -31,3 +31,14 @@ install-shared: $(PAGES)
 	for file in berthd.rules.yml grafana.json; do \
 		$(INSTALL_DATA) etc/monitoring/$$file $(SHARE)/doc/berth/monitoring/$$file || exit 1; done
 	$(INSTALL_DATA) etc/registries.json.example $(SHARE)/doc/berth/registries.json.example
+
+# Packages.  The source of libmicrohttpd goes along, as a package is built without a network.
+.PHONY: deb
+deb: build/deps/libmicrohttpd.tar.xz ## Debian packages berthd, berth and berth-runtime, into build/deb/
+	@etc/deps/apt.sh package
+	@etc/tools/deb.sh build/deb $<
+
+build/deps/libmicrohttpd.tar.xz:
+	@etc/deps/apt.sh build
+	@mkdir -p $(@D)
+	@etc/deps/microhttpd.sh --source $@
