@@ -663,3 +663,46 @@ void conf_dump(const struct conf *c, struct sbuf *b)
 		sbuf_add(b, "\n", 1);
 	}
 }
+
+static void describe_values(const struct option *o, struct sbuf *b)
+{
+	char min[QUANTITY_TEXT_MAX], max[QUANTITY_TEXT_MAX];
+
+	switch (o->type) {
+	case CONF_TEXT:
+		sbuf_addf(b, o->min ? "text, not empty" : "text");
+		break;
+	case CONF_COUNT:
+	case CONF_PERCENT:
+	case CONF_SIZE:
+	case CONF_DURATION:
+	case CONF_KEEP:
+		sbuf_addf(b, "%s from %s to %s", type_text(o->type),
+			  format_number(o->type, o->min, min), format_number(o->type, o->max, max));
+		break;
+	case CONF_FLAG:
+		sbuf_addf(b, "true or false");
+		break;
+	case CONF_CHOICE:
+		sbuf_addf(b, "one of %s", o->choices);
+		break;
+	case CONF_LIST:
+		sbuf_addf(b, "a list");
+		break;
+	}
+}
+
+void conf_manual(struct sbuf *b)
+{
+	char name[KEY_MAX];
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		const struct option *o = &options[i];
+
+		environment_name(o->key, name);
+		sbuf_addf(b, "%s = %s\n    %s\n    ", o->key, *o->preset ? o->preset : "\"\"",
+			  o->doc);
+		describe_values(o, b);
+		sbuf_addf(b, "; %s\n", name);
+	}
+}
