@@ -18,6 +18,7 @@
 	X(ADMIN, 3)                                                                                \
 	X(GC, 5)                                                                                   \
 	X(SCRUBBER, 6)                                                                             \
+	X(EVENTS, 8)                                                                               \
 	X(SESSIONS, 10)                                                                            \
 	X(PUBLISHERS, 15)                                                                          \
 	X(COMMITTER, 20)                                                                           \

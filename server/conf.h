@@ -60,6 +60,9 @@ struct conf {
 	uint64_t scrub_rate, scrub_interval_ms;
 	struct jv *retention;
 	struct jv *quotas;
+	struct jv *events_endpoints;
+	uint64_t events_timeout_ms, events_retry_ms, events_retry_max_ms;
+	uint64_t events_keep_ms; /* UINT64_MAX: for ever */
 	struct sbuf process_user;
 	bool process_confine;
 	struct jv *process_writable;
