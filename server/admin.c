@@ -8,7 +8,7 @@
 #include "base/fd.h"
 #include "base/lock.h"
 
-#define CALLS_MAX 12
+#define CALLS_MAX 8
 #define LINE_MAX_BYTES (1024u * 1024)
 #define REQUEST_MS 5000 /* for the line that asks */
 #define WAKE_MS 200

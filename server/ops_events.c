@@ -7,7 +7,7 @@
 #include "storage/follow.h"
 
 #define LOOK_MS 200
-#define FOLLOWERS_MAX 8 /* places are left for others at admin.sock */
+#define FOLLOWERS_MAX 4 /* places are left for others at admin.sock */
 
 struct listing {
 	struct op_call *c;

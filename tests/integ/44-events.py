@@ -398,7 +398,7 @@ def followers():
             return heard
 
         for _ in range(3):
-            while len(all_) < 8:  # those that ended may still be counted for a moment
+            while len(all_) < 4:  # those that ended may still be counted for a moment
                 r.wait_until("a place", one_more)
             s.admin("events", "--follow", want=1)
             same("no more", True, "follow the events already" in s.admin_error)
