@@ -18,7 +18,7 @@ uint64_t mono_ms(void);
 uint64_t mono_us(void);
 uint64_t steady_ms(void);
 void sleep_ms(uint64_t ms); /* a signal may end it early */
-uint64_t up_ms(void); /* since the machine was started, sleep included */
+uint64_t up_ms(void);       /* since the machine was started, sleep included */
 
 #define TIME_TEXT_MAX sizeof("2026-01-01T00:00:00.000Z")
 /* RFC 3339 in UTC with milliseconds. */

@@ -299,7 +299,7 @@ static enum err_kind publish(struct pull *p, struct image *ret, struct err *e)
 }
 
 static enum err_kind pull_here(struct pull *p, struct image *ret, struct tree_stats *ret_stats,
-			      struct err *e)
+			       struct err *e)
 {
 	enum err_kind k = get_manifests(p, e);
 

@@ -28,7 +28,7 @@ typedef enum err_kind transfer_sink_fn(void *arg, const void *p, size_t n, struc
 typedef enum err_kind transfer_source_fn(void *arg, uint64_t at, void *buf, size_t cap,
 					 size_t *ret_n, struct err *e);
 
-#define TRANSFER_WAIT_S_MAX 60 /* whatever Retry-After says */
+#define TRANSFER_WAIT_S_MAX 60         /* whatever Retry-After says */
 #define TRANSFER_BODY_MAX (64u * 1024) /* of answers without a sink, unless body_max says more */
 
 struct transfer_request {

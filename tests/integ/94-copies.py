@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """berth cp, commit, diff and import: files into and out of containers, and images made of them."""
+import hashlib
 import io
 import json
 import os
@@ -13,6 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import runner  # noqa: E402
 import tap  # noqa: E402
 
+UMOCI = shutil.which("umoci") or str(runner.TOP / "build/tools/bin/umoci")
 SLEEP = ("sleep", "600")
 
 
@@ -210,10 +212,148 @@ def volumes(r):
     tap.same("and then", "x", r.berth("start", "-a", made))
 
 
+# --- commit, diff ---
+
+
+def stored(r, digest):
+    algorithm, text = digest.split(":")
+    return json.loads((r.root / "store/blobs" / algorithm / text[:2] / text).read_text())
+
+
+@tap.case("commit: what was added, changed and removed is in the image, and the container goes on")
+def commit(r):
+    box = start(r, image=r.push_busybox("box:v1", [runner.layer({"old/a": b"a", "old/b": b"b", "gone": b"x", "dir/x": b"x"})],
+                                        {"Env": ["PATH=/bin", "KEEP=1"], "Labels": {"old": "label"}}))
+    inside(r, box, """rm /gone /old/a; rm -r /dir; mkdir /dir; echo new >/dir/y; echo more >>/old/b; mkdir -p /n/m; echo n >/n/m/f
+ln /n/m/f /n/hard; ln -s m/f /n/link; chown 33:44 /n/m/f; chmod 4751 /n/m/f; mkfifo /n/fifo; touch -d '2001-02-03 04:05:06' /n/m/f; chmod 711 /bin""")
+    ref = f"{r.host}/made:v1"
+    seen = r.berth("diff", box)
+    identity = r.berth("commit", "-a", "me", "-m", "why", "-c", 'CMD ["cat", "/n/m/f"]', "-c", "ENV A=1 B=\"two words\" KEEP=2",
+                       "-c", "LABEL x=y", "-c", "EXPOSE 80 53/udp", "-c", "WORKDIR /n", "-c", "USER 33", "-c", "STOPSIGNAL SIGINT",
+                       "-c", "VOLUME /v", "-c", "ENTRYPOINT []", box, ref).strip()
+    tap.same("the container runs", "running", json.loads(r.berth("ps", "--json"))[0]["status"])
+    doc = stored(r, identity)
+    c = doc["config"]
+    tap.same("config", (["cat", "/n/m/f"], ["PATH=/bin", "KEEP=2", "A=1", "B=two words"], {"old": "label", "x": "y"}, "/n", "33", "SIGINT"),
+             (c["Cmd"], c["Env"], c["Labels"], c["WorkingDir"], c["User"], c["StopSignal"]))
+    tap.same("sets", ({"80/tcp", "53/udp"}, {"/v"}, []), (set(c["ExposedPorts"]), set(c["Volumes"]), c["Entrypoint"]))
+    tap.same("history", ("me", "why", " ".join(SLEEP)), tuple(doc["history"][-1][k] for k in ("author", "comment", "created_by")))
+    tap.same("layers", 3, len(doc["rootfs"]["diff_ids"]))
+    tap.same("it runs as it says", "n\n", r.berth("run", "--rm", ref))
+    got = r.berth("run", "--rm", "-u", "0", ref, "sh", "-c", """find /old /dir /n | sort; cat /old/b; ls -d /gone 2>&1
+stat -c '%u:%g %a %h %Y' /n/m/f; stat -c %a /bin; readlink /n/link; test -p /n/fifo && echo fifo""")
+    tap.same("tree", ["/dir", "/dir/y", "/n", "/n/fifo", "/n/hard", "/n/link", "/n/m", "/n/m/f", "/old", "/old/b", "bmore",
+                      "ls: /gone: No such file or directory", "33:44 4751 2 981173106", "711", "m/f", "fifo"], got.splitlines())
+    other = start(r, image=ref)
+    tap.same("a container of it has changed nothing", [], [line for line in r.berth("diff", other).splitlines() if "/n/" in line or "/dir" in line])
+    assert "D /gone" in seen and "A /n/m/f" in seen, seen
+
+
+@tap.case("commit: other tools read what was made; the same changes make the same layer")
+def commit_elsewhere(r):
+    if not pathlib.Path(UMOCI).exists():
+        raise tap.Skip("umoci is neither installed nor in build/tools/bin")
+    box = start(r)
+    inside(r, box, "echo x >/x; touch -d '2001-02-03 04:05:06' /x")
+    layers = []
+    for name in ("one:v1", "two:v1"):
+        identity = r.berth("commit", box, f"{r.host}/{name}").strip()
+        layers.append(stored(r, identity)["rootfs"]["diff_ids"])
+    tap.same("layers", *layers)
+    r.berth("push", f"{r.host}/one:v1")
+    bundle = fresh(r, "umoci")
+    for command in (["skopeo", "copy", "-q", "--src-tls-verify=false", f"docker://{r.host}/one:v1", f"oci:{bundle}/image:v1"],
+                    [UMOCI, "unpack", "--image", f"{bundle}/image:v1", f"{bundle}/bundle"]):
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=runner.WAIT_S)
+    tap.same("umoci's tree", "x\n", (bundle / "bundle/rootfs/x").read_text())
+    shutil.rmtree(bundle)
+
+
+@tap.case("commit: without a name, of a stopped container, and over the name that it was run by")
+def commit_names(r):
+    ref = r.push_busybox()
+    box = start(r, image=ref)
+    inside(r, box, "echo x >/x")
+    r.berth("stop", "-t", "0", box)
+    identity = r.berth("commit", box).strip()
+    tap.same("by id", "x\n", r.berth("run", "--rm", identity[7:19], "cat", "/x"))
+    r.berth("commit", box, ref)
+    tap.same("by the old name", "x\n", r.berth("run", "--rm", ref, "cat", "/x"))
+    r.berth("start", box)
+    tap.same("the container is what it was", "x\n", inside(r, box, "cat /x"))
+
+
+@tap.case("commit: names that a layer cannot have, and instructions that are none, are refused; nothing stays")
+def commit_refused(r):
+    box = start(r)
+    before = json.loads(r.berth("images", "--json"))
+    assert "instruction" in refused(r, "no instruction", "commit", "-c", "RUN x", box, f"{r.host}/bad:v1")
+    refused(r, "a quote", "commit", "-c", 'ENV A="x', box, f"{r.host}/bad:v1")
+    refused(r, "no name", "commit", box, "UPPER CASE")
+    inside(r, box, "touch /.wh.x")
+    assert ".wh.x" in refused(r, "a whiteout's name", "commit", box, f"{r.host}/bad:v1")
+    tap.same("it is not left paused", "ok", inside(r, box, "echo -n ok"))
+    tap.same("images", before, json.loads(r.berth("images", "--json")))
+    tap.same("downloads", [], os.listdir(r.root / "downloads"))
+
+
+@tap.case("commit: a container stands still meanwhile, unless it is not to")
+def commit_paused(r):
+    box = start(r, command=("sh", "-c", "i=0; while :; do i=$((i+1)); echo $i >/a; mv /a /A; echo $i >/b; mv /b /B; done"))
+    for n in range(3):
+        identity = r.berth("commit", box).strip()
+        a, b = r.berth("run", "--rm", identity[7:19], "sh", "-c", "cat /A /B").split()
+        assert int(a) in (int(b), int(b) + 1), f"not of one moment: {a!r}, {b!r}"
+    identity = r.berth("commit", "--pause=false", box)
+
+
+# --- import ---
+
+
+@tap.case("import: a root file system's archive, plain, gzip and zstd, from a file and standard input")
+def imports(r):
+    plain, packed = runner.busybox_layer()
+    zstd = subprocess.run(["zstd", "-q", "-c"], input=plain, stdout=subprocess.PIPE, check=True).stdout
+    made = set()
+    for name, data in (("plain", plain), ("gzip", packed), ("zstd", zstd)):
+        file = r.work / name
+        file.write_bytes(data)
+        ref = f"{r.host}/{name}:v1"
+        identity = r.berth("import", "-m", "mine", "-c", "CMD echo it runs", "-c", "ENV PATH=/bin", str(file), ref).strip()
+        made.add(stored(r, identity)["rootfs"]["diff_ids"][0])
+        tap.same(name, "it runs\n", r.berth("run", "--rm", ref))
+        p = subprocess.run(r.command("import", "-", f"{r.host}/{name}-stdin"), input=data, stdout=subprocess.PIPE, check=True,
+                           timeout=runner.WAIT_S)
+        tap.same("one layer", 1, len(stored(r, p.stdout.decode().strip())["rootfs"]["diff_ids"]))
+    tap.same("the same layer", {"sha256:" + hashlib.sha256(plain).hexdigest()}, made)
+    ref = f"{r.host}/plain:v1"
+    r.berth("push", ref)
+    seen = json.loads(subprocess.run(["skopeo", "inspect", "--tls-verify=false", f"docker://{ref}"], check=True, stdout=subprocess.PIPE,
+                                     timeout=runner.WAIT_S).stdout)
+    tap.same("skopeo reads it", "linux", seen["Os"])
+
+
+@tap.case("import: what is no archive, or a hostile one, is refused and leaves nothing")
+def imports_refused(r):
+    canary = fresh(r, "canary3")
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        m = tarfile.TarInfo("x")
+        m.type, m.linkname = tarfile.LNKTYPE, "../../../../etc/passwd"
+        tar.addfile(m)
+    for what, data in (("no tar", b"x" * 2000), ("nothing", b""), ("a cut gzip", runner.busybox_layer()[1][:-100]), ("hostile", raw.getvalue())):
+        file = r.work / "bad"
+        file.write_bytes(data)
+        refused(r, what, "import", str(file), f"{r.host}/bad:v1")
+        tap.same(f"{what}: images", [], json.loads(r.berth("images", "--json")))
+        tap.same(f"{what}: downloads", [], os.listdir(r.root / "downloads"))
+    refused(r, "no file", "import", str(canary / "none"), f"{r.host}/bad:v1")
+
+
 def clean(r):
     r.sweep()
     for image in json.loads(r.berth("images", "--json")):
-        r.run("rmi", "-f", image["name"], check=False)
+        r.run("rmi", image["name"], check=False)
 
 
 if __name__ == "__main__":
