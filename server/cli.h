@@ -14,10 +14,11 @@ enum exit_status { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 int cli_complain(enum exit_status status, const struct err *e);
 
 /*
- * What berthd would serve with: reads it, checks it (conf_check.h), and says all that is wrong.  False, and nothing to clear,
- * if anything is.
+ * What berthd would serve with: reads it, checks it (conf_check.h), and says all that is wrong.  If anything is, *e is
+ * the first of it, and there is nothing to clear.
  */
-MUST_CHECK bool cli_load_config(int n_args, char *const *args, struct conf *ret);
+MUST_CHECK enum err_kind cli_load_config(int n_args, char *const *args, struct conf *ret,
+					 struct err *e);
 
 /* One way to call a command. */
 struct cli_usage {
@@ -54,6 +55,7 @@ int cli_backup(int n_args, char *const *args);
 int cli_check_config(int n_args, char *const *args);
 int cli_check_access(int n_args, char *const *args);
 int cli_cp(int n_args, char *const *args);
+int cli_events(int n_args, char *const *args);
 int cli_export(int n_args, char *const *args);
 int cli_fsck(int n_args, char *const *args);
 int cli_gc(int n_args, char *const *args);

@@ -7,19 +7,18 @@ static void complain(void *arg, const struct err *e)
 	(void)cli_complain(EXIT_USAGE, e);
 }
 
-bool cli_load_config(int n_args, char *const *args, struct conf *ret)
+enum err_kind cli_load_config(int n_args, char *const *args, struct conf *ret, struct err *e)
 {
 	struct faults f = { .tell = complain };
 	struct conf c;
 
 	conf_load_all(n_args, args, &c, &f);
 	conf_check(&c, CHECK_FILES, &f);
-	if (f.n) {
+	if (f.n)
 		conf_clear(&c);
-		return false;
-	}
-	*ret = c;
-	return true;
+	else
+		*ret = c;
+	return faults_first(&f, e);
 }
 
 static int print(struct sbuf *text)
@@ -34,8 +33,9 @@ int cli_check_config(int n_args, char *const *args)
 {
 	struct sbuf text = { .max = SBUF_MAX };
 	struct conf c;
+	struct err e;
 
-	if (!cli_load_config(n_args, args, &c))
+	if (cli_load_config(n_args, args, &c, &e) != ERR_OK)
 		return EXIT_USAGE;
 	conf_dump(&c, &text);
 	conf_clear(&c);

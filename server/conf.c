@@ -35,21 +35,6 @@ static bool parse_choice(const struct option *o, struct str in, unsigned *ret)
 	return false;
 }
 
-/* What an option takes, for a message. */
-static const char *type_text(enum conf_type type)
-{
-	switch ((int)type) {
-	case CONF_DURATION:
-		return "a duration (ms s m h d)";
-	case CONF_KEEP:
-		return "never or a duration (ms s m h d)";
-	case CONF_SIZE:
-		return "a size (K M G T)";
-	default:
-		return "a number";
-	}
-}
-
 static enum err_kind set_number(const struct option *o, uint64_t *field, struct str value,
 				const char *where, struct err *e)
 {
@@ -72,7 +57,7 @@ static enum err_kind set_number(const struct option *o, uint64_t *field, struct 
 		return ERR_OK;
 	}
 	return err_set(e, ERR_INVALID, __func__, "%s: %s is \"%.60s\": it must be %s from %s to %s",
-		       where, o->key, value.p, type_text(o->type),
+		       where, o->key, value.p, option_takes(o->type),
 		       option_number(o->type, o->min, min), option_number(o->type, o->max, max));
 }
 

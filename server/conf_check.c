@@ -7,6 +7,7 @@
 #include "auth/auth.h"
 #include "auth/htpasswd.h"
 #include "gc/retention.h"
+#include "server/events.h"
 #include "server/guard.h"
 #include "server/listen.h"
 #include "server/origin.h"
@@ -124,6 +125,11 @@ static enum err_kind check_certificates(struct check *ch, const struct jv *list,
 	return tls_check(&o, ch->depth == CHECK_FILES, e);
 }
 
+static enum err_kind check_endpoints(struct check *ch, const struct jv *list, struct err *e)
+{
+	return ch->depth == CHECK_FILES ? events_check(list, e) : ERR_OK;
+}
+
 static enum err_kind check_writable(struct check *ch, const struct jv *list, struct err *e)
 {
 	(void)ch;
@@ -149,6 +155,7 @@ static void check_lists(struct check *ch)
 	check_list(ch, "auth.issuers", c->auth_issuers, check_issuers);
 	check_list(ch, "auth.oidc", c->auth_oidc, check_oidc);
 	check_list(ch, "tls.certificates", c->tls_certificates, check_certificates);
+	check_list(ch, "events.endpoints", c->events_endpoints, check_endpoints);
 	check_list(ch, "process.writable", c->process_writable, check_writable);
 }
 
@@ -291,6 +298,8 @@ static void check_conflicts(struct check *ch)
 	if (c->auth_throttle_wait_ms > c->auth_throttle_wait_max_ms)
 		CONFLICT(ch, "auth.throttle.wait",
 			 "auth.throttle.wait is longer than auth.throttle.wait_max");
+	if (c->events_retry_ms > c->events_retry_max_ms)
+		CONFLICT(ch, "events.retry", "events.retry is longer than events.retry_max");
 	if (c->auth_tokens_refresh_ms < c->auth_tokens_lifetime_ms)
 		CONFLICT(ch, "auth.tokens.refresh",
 			 "auth.tokens.refresh is shorter than auth.tokens.lifetime");

@@ -16,19 +16,6 @@ static void set_presets(struct conf *c, struct faults *f)
 	}
 }
 
-/* BERTHD_HTTP_MIN_RATE for http.min_rate. */
-static void environment_name(const char *key, char buf[static OPTION_KEY_MAX])
-{
-	size_t n = (size_t)snprintf(buf, OPTION_KEY_MAX, "BERTHD_%s", key);
-
-	for (size_t i = 0; i < n; i++) {
-		if (buf[i] == '.')
-			buf[i] = '_';
-		else if (buf[i] >= 'a' && buf[i] <= 'z')
-			buf[i] = (char)(buf[i] - 'a' + 'A');
-	}
-}
-
 static void read_environment(struct conf *c, struct faults *f)
 {
 	char name[OPTION_KEY_MAX];
@@ -38,7 +25,7 @@ static void read_environment(struct conf *c, struct faults *f)
 		const char *value;
 		struct err e;
 
-		environment_name(o->key, name);
+		option_variable(o->key, name);
 		value = getenv(name); /* NOLINT(concurrency-mt-unsafe): nobody changes it */
 		if (value)
 			note(f, option_set(o, c, str_of(value), name, &e), &e);

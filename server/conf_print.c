@@ -39,14 +39,16 @@ static void dump_shown(struct str text, struct sbuf *b)
 		dump_text((struct str){ shown.p, shown.n }, b);
 }
 
-/* Members of lists that have a secret itself, not the name of a file; masked whatever it is. */
-static bool is_secret(const char *name)
+/* A member of a list that is a secret itself, not the name of a file that has it. */
+static bool is_secret(const char *name, const struct jv *value)
 {
-	static const char *const words[] = { "secret", "password", "token" };
+	static const char *const words[] = { "secret", "password", "token", "authorization" };
+
+	struct str text;
 
 	for (size_t i = 0; i < ARRAY_LEN(words); i++) {
 		if (strstr(name, words[i]))
-			return true;
+			return !jv_text(value, &text) || text.p[0] != '/';
 	}
 	return false;
 }
@@ -79,7 +81,7 @@ static void dump_node(const struct jv *v, bool mask, struct sbuf *b)
 			sbuf_addf(b, "%s", comma);
 			dump_text(str_of(key), b);
 			sbuf_addf(b, ": ");
-			if (mask && is_secret(key))
+			if (mask && is_secret(key, member))
 				dump_text(STR(MASK), b);
 			else
 				dump_node(member, mask, b);
@@ -209,4 +211,47 @@ struct jv *conf_show_json(const struct conf *c)
 				    conf_place(c, o->key), "reload", (int)o->reloads));
 	}
 	return ok ? TAKE(all) : NULL;
+}
+
+static void describe_values(const struct option *o, struct sbuf *b)
+{
+	char min[QUANTITY_TEXT_MAX], max[QUANTITY_TEXT_MAX];
+
+	switch (o->type) {
+	case CONF_TEXT:
+		sbuf_addf(b, o->min ? "text, not empty" : "text");
+		break;
+	case CONF_COUNT:
+	case CONF_PERCENT:
+	case CONF_SIZE:
+	case CONF_DURATION:
+	case CONF_KEEP:
+		sbuf_addf(b, "%s from %s to %s", option_takes(o->type),
+			  option_number(o->type, o->min, min), option_number(o->type, o->max, max));
+		break;
+	case CONF_FLAG:
+		sbuf_addf(b, "true or false");
+		break;
+	case CONF_CHOICE:
+		sbuf_addf(b, "one of %s", o->choices);
+		break;
+	case CONF_LIST:
+		sbuf_addf(b, "a list");
+		break;
+	}
+}
+
+void conf_manual(struct sbuf *b)
+{
+	char name[OPTION_KEY_MAX];
+
+	for (size_t i = 0; i < conf_options_n; i++) {
+		const struct option *o = &conf_options[i];
+
+		option_variable(o->key, name);
+		sbuf_addf(b, "%s = %s\n    %s%s\n    ", o->key, *o->preset ? o->preset : "\"\"",
+			  o->doc, o->reloads ? "; SIGHUP is enough for another value" : "");
+		describe_values(o, b);
+		sbuf_addf(b, "; %s\n", name);
+	}
 }

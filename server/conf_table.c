@@ -43,7 +43,7 @@ const struct option conf_options[] = {
 	  "span over which the rate is measured", NULL },
 	{ "http.target_max", CONF_SIZE, RELOAD, AT(http_target_max), 1024, 64 * K, "8K",
 	  "bytes of a request-target", NULL },
-	{ "http.head_max", CONF_SIZE, RESTART, AT(http_head_max), 16 * K, 512 * K, "64K",
+	{ "http.head_max", CONF_SIZE, RESTART, AT(http_head_max), 16 * K, 512 * K, "32K",
 	  "bytes of memory for the head of a request and for buffers", NULL },
 	{ "http.drain", CONF_DURATION, RELOAD, AT(http_drain_ms), 0, DAY, "10s",
 	  "time that running requests have to end after SIGTERM", NULL },
@@ -157,6 +157,28 @@ const struct option conf_options[] = {
 	  "which tags are kept, by repository: see the documentation of retention", NULL },
 	{ "quotas", CONF_LIST, RESTART, AT(quotas), 0, 0, "[]",
 	  "how much repositories may hold: {repositories: \"team/**\", bytes: 10G, tags: 1000, count: 50}; see README", NULL },
+	{ "limits.address.requests", CONF_COUNT, RELOAD, AT(limits_address_requests), 0, 1000000, "0",
+	  "requests a second from one address, or from the same 64 bits of IPv6; more get 429; 0: any number", NULL },
+	{ "limits.address.bytes", CONF_SIZE, RELOAD, AT(limits_address_bytes), 0, 1024 * 1024 * M, "0",
+	  "bytes a second, of bodies in both directions, of one address; 0: any number", NULL },
+	{ "limits.identity.requests", CONF_COUNT, RELOAD, AT(limits_identity_requests), 0, 1000000, "0",
+	  "requests a second of one account or key, wherever it is; 0: any number", NULL },
+	{ "limits.identity.bytes", CONF_SIZE, RELOAD, AT(limits_identity_bytes), 0, 1024 * 1024 * M, "0",
+	  "bytes a second, of bodies in both directions, of one account or key; 0: any number", NULL },
+	{ "limits.identity.uploads", CONF_COUNT, RELOAD, AT(limits_identity_uploads), 0, 1000000, "0",
+	  "uploads under way at once of one account or key, or of one address without; 0: any number", NULL },
+	{ "limits.burst", CONF_DURATION, RELOAD, AT(limits_burst_ms), SECOND, 3600 * SECOND, "10s",
+	  "what comes in in this time may be used at once", NULL },
+	{ "events.endpoints", CONF_LIST, RESTART, AT(events_endpoints), 0, 0, "[]",
+	  "who is told of pushes and deletions by HTTP: {name: ci, url: URL, secret: FILE, repositories: \"team/**\"}; see README", NULL },
+	{ "events.timeout", CONF_DURATION, RESTART, AT(events_timeout_ms), 100, 600 * SECOND, "10s",
+	  "longest wait for the answer of an endpoint", NULL },
+	{ "events.retry", CONF_DURATION, RESTART, AT(events_retry_ms), 10, 3600 * SECOND, "1s",
+	  "the wait after a delivery that failed; each further failure doubles it", NULL },
+	{ "events.retry_max", CONF_DURATION, RESTART, AT(events_retry_max_ms), 10, DAY, "5m",
+	  "the longest wait", NULL },
+	{ "events.keep", CONF_KEEP, RESTART, AT(events_keep_ms), SECOND, 3650 * DAY, "never",
+	  "age at which an event that cannot be delivered is given up; never: it is tried until it is", NULL },
 	{ "process.user", CONF_TEXT, RESTART, AT(process_user), 0, 0, "",
 	  "account that berthd becomes when root starts it, once it has its address and certificates; empty: it stays root", NULL },
 	{ "process.confine", CONF_FLAG, RESTART, AT(process_confine), 0, 0, "true",
@@ -214,4 +236,30 @@ const char *option_number(enum conf_type type, uint64_t v, char buf[static QUANT
 	else
 		(void)duration_text(v, buf);
 	return buf;
+}
+
+const char *option_takes(enum conf_type type)
+{
+	switch ((int)type) {
+	case CONF_DURATION:
+		return "a duration (ms s m h d)";
+	case CONF_KEEP:
+		return "never or a duration (ms s m h d)";
+	case CONF_SIZE:
+		return "a size (K M G T)";
+	default:
+		return "a number";
+	}
+}
+
+void option_variable(const char *key, char buf[static OPTION_KEY_MAX])
+{
+	size_t n = (size_t)snprintf(buf, OPTION_KEY_MAX, "BERTHD_%s", key);
+
+	for (size_t i = 0; i < n; i++) {
+		if (buf[i] == '.')
+			buf[i] = '_';
+		else if (buf[i] >= 'a' && buf[i] <= 'z')
+			buf[i] = (char)(buf[i] - 'a' + 'A');
+	}
 }

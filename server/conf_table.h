@@ -53,5 +53,9 @@ MUST_CHECK enum err_kind option_copy(const struct option *o, const struct conf *
 bool option_choice(const struct option *o, unsigned i, struct str *ret);
 /* A number as it would have to be written. */
 const char *option_number(enum conf_type type, uint64_t v, char buf[static QUANTITY_TEXT_MAX]);
+/* What a number must be, for a message: "a size (K M G T)". */
+const char *option_takes(enum conf_type type);
+/* BERTHD_HTTP_MIN_RATE for http.min_rate. */
+void option_variable(const char *key, char buf[static OPTION_KEY_MAX]);
 /* conf_print.c: the value as YAML, secrets masked. */
 void option_show(const struct option *o, const struct conf *c, struct sbuf *b);

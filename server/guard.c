@@ -8,12 +8,14 @@
 #include "server/conf_check.h"
 #include "server/conf_table.h"
 
+#define CLIENTS_REMEMBERED 16384
 #define FAILURES_REMEMBERED 65536
 
 struct guard {
 	const struct conf *conf;
 	struct tls *tls;
 	struct auth *auth;
+	struct limits *limits; /* NULL: there are none */
 	struct work *work;
 	struct job job; /* one at a time */
 	_Atomic bool busy, reload;
@@ -190,12 +192,34 @@ enum err_kind guard_open(const struct conf *c, struct server *s, struct guard **
 	return k;
 }
 
+static struct limit_options limits_of(const struct conf *c)
+{
+	return (struct limit_options){
+		.entries_max = CLIENTS_REMEMBERED,
+		.burst_ms = c->limits_burst_ms,
+		.address = { c->limits_address_requests, c->limits_address_bytes },
+		.identity = { c->limits_identity_requests, c->limits_identity_bytes },
+		.uploads = c->limits_identity_uploads,
+	};
+}
+
+/* Without any they are there all the same, as a reload may bring some; but a single thread stays one. */
+static enum err_kind start_limits(struct guard *g, struct err *e)
+{
+	const struct limit_options o = limits_of(g->conf);
+	bool any = o.address.requests || o.address.bytes || o.identity.requests ||
+		   o.identity.bytes || o.uploads;
+
+	return any || g->conf->threads > 1 ? limits_new(&o, &g->limits, e) : ERR_OK;
+}
+
 enum err_kind guard_start(struct guard *g, struct server *s, struct err *e)
 {
 	const struct auth_options o = options_of(g);
-	enum err_kind k = ERR_OK;
+	enum err_kind k = start_limits(g, e);
 
-	if (is_guarded(g->conf)) {
+	s->limits = g->limits;
+	if (k == ERR_OK && is_guarded(g->conf)) {
 		k = guard_make_directory(g->conf, e);
 		if (k == ERR_OK)
 			k = auth_open(&o, &g->auth, e);
@@ -216,10 +240,12 @@ void guard_close(struct guard **take, struct server *s)
 		return;
 	work_stop(&g->work);
 	auth_close(&g->auth);
+	limits_free(&g->limits);
 	tls_close(&g->tls);
 	s->tls = NULL;
 	s->auth = NULL;
 	s->auth_work = NULL;
+	s->limits = NULL;
 	free(g);
 }
 
@@ -247,6 +273,8 @@ bool guard_can_take(const struct guard *g, const char *key, const struct conf *c
 		return g->auth != NULL;
 	if (strcmp(key, "tls.certificates") == 0)
 		return g->tls && jv_count(c->tls_certificates) > 0;
+	if (str_starts(str_of(key), STR("limits.")))
+		return g->limits != NULL;
 	return true;
 }
 
@@ -269,6 +297,7 @@ enum err_kind guard_prepare(const struct guard *g, const struct conf *old, const
 {
 	enum err_kind k = ERR_OK;
 
+	ret->limits = limits_of(new);
 	if (g->auth && !(same_list("access", old, new) && same_list("auth.groups", old, new))) {
 		k = conf_check_rules(new, e);
 		if (k == ERR_OK)
@@ -300,6 +329,8 @@ void guard_commit(struct guard *g, struct guard_change *change)
 	}
 	if (change->tls)
 		take_over_tls(g, &change->tls);
+	if (g->limits)
+		limits_set(g->limits, &change->limits);
 }
 
 void guard_change_clear(struct guard_change *change)

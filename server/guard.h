@@ -28,6 +28,7 @@ void guard_tend(struct guard *g, bool reload);
 struct guard_change {
 	struct rules *rules;
 	struct tls *tls;
+	struct limit_options limits;
 };
 /* Can it go on with the option's value in c, or does that need a restart? */
 bool guard_can_take(const struct guard *g, const char *key, const struct conf *c);

@@ -7,9 +7,11 @@
 #include "server/admin.h"
 #include "server/cli.h"
 #include "server/confine.h"
+#include "server/events.h"
 #include "server/guard.h"
 #include "server/http.h"
 #include "server/listen.h"
+#include "server/manager.h"
 #include "server/metrics.h"
 
 #define WAKE_MS 500          /* between looks at signals and housekeeping */
@@ -88,20 +90,32 @@ static void do_chores(struct job *j)
 }
 
 static _Atomic bool draining; /* after the signal */
+static struct manager manager;
 
-/* True if files are to be read again as well. */
-static bool reload(const struct service *v)
+static void reload(const struct service *v)
 {
 	struct live *l = v->server->live;
-	AUTO_SNAPSHOT *now = NULL;
 
-	if (!live_reload(l, &v->parts))
-		return false;
-	now = live_get(l);
-	http_set_limits(v->http, &now->conf);
-	if (v->watch_http)
-		http_set_limits(v->watch_http, &now->conf);
-	return true;
+	manager_reloading(&manager);
+	if (live_reload(l, &v->parts)) {
+		AUTO_SNAPSHOT *now = live_get(l);
+
+		http_set_limits(v->http, &now->conf);
+		if (v->watch_http)
+			http_set_limits(v->watch_http, &now->conf);
+		guard_tend(v->parts.guard, true); /* files as well */
+	}
+	manager_reloaded(&manager);
+}
+
+/* Poll threads and committer: did they do something since the last look, if there was anything to do? */
+static bool is_alive(const struct server *s, struct http *h, uint64_t *batches)
+{
+	struct commit_stats now = store_commit_stats(s->store);
+	bool commits = (!now.busy && !now.queued) || now.batches != *batches;
+
+	*batches = now.batches;
+	return http_works(h) && commits;
 }
 
 /* Until a signal says to end. */
@@ -109,24 +123,26 @@ static void serve_until_signal(struct service *v, struct chores *chores,
 			       const struct command_line *line)
 {
 	const struct server *s = v->server;
+	uint64_t batches = 0;
 	bool single = s->conf->threads == 1;
 	const struct timespec wait = { .tv_nsec = single ? 0 : WAKE_MS * 1000000L };
 	int sig;
 
 	do {
-		bool anew = false;
-
 		sig = sigtimedwait(&line->signals, NULL, &wait);
 		if (sig == SIGHUP || live_is_asked(s->live))
-			anew = reload(v);
-		guard_tend(v->parts.guard, anew);
+			reload(v);
+		guard_tend(v->parts.guard, false);
 		if (single)
 			http_poll(v->http, POLL_MS);
 		if (!chores->busy) {
 			chores->busy = true;
 			work_submit(s->work, &chores->job);
 		}
+		if (manager_look_is_due(&manager) && is_alive(s, v->http, &batches))
+			manager_alive(&manager);
 	} while (sig != SIGTERM && sig != SIGINT);
+	manager_stopping(&manager, "requests that run may end");
 	log_event(LOG_INFO, "stop", "draining");
 	draining = true;
 	http_drain(&v->http);
@@ -140,6 +156,8 @@ static enum err_kind start_background(const struct ops *ops, struct admin **ret_
 
 	if (k == ERR_OK)
 		k = scrubber_start(ops->scrubber, e);
+	if (k == ERR_OK)
+		k = events_start(ops->events, ops->store, e);
 	return k == ERR_OK ? admin_start(ops, ret_admin, e) : k;
 }
 
@@ -162,23 +180,48 @@ static void places_close(struct places *p)
 	fd_close(&p->watch_fd);
 }
 
-/* Beyond loopback anybody could read and change everything, unless it is guarded. */
+/*
+ * Beyond loopback anybody could read and change everything, unless it is guarded.  What the service manager has opened
+ * stands for the options.
+ */
 static enum err_kind take_places(const struct conf *c, struct places *p, struct err *e)
 {
 	bool loopback_only = !c->http_insecure && !guard_is_closed(c);
-	enum err_kind k = listen_open(c->listen.p, loopback_only, &p->fd, p->address, e);
+	AUTO_CLOSE fd = -1;
+	AUTO_CLOSE watch_fd = -1;
+	enum err_kind k = manager_take_sockets(&fd, &watch_fd, e);
 
+	if (k == ERR_OK)
+		k = fd >= 0 ? listen_adopt(&fd, loopback_only, &p->fd, p->address, e)
+			    : listen_open(c->listen.p, loopback_only, &p->fd, p->address, e);
+	if (k == ERR_OK && watch_fd >= 0)
+		return listen_adopt(&watch_fd, false, &p->watch_fd, p->watch_address, e);
 	return k == ERR_OK && c->metrics_listen.n
 		   ? listen_open(c->metrics_listen.p, false, &p->watch_fd, p->watch_address, e)
 		   : k;
 }
 
+static void tell_places(const struct places *p, bool is_tls)
+{
+	char text[ADDRESS_TEXT_MAX + 32];
+
+	(void)snprintf(text, sizeof(text), "listening on http%s://%s", is_tls ? "s" : "",
+		       p->address);
+	(void)printf("%s\n", text);
+	if (*p->watch_address)
+		(void)printf("metrics on http://%s\n", p->watch_address);
+	(void)fflush(stdout);
+	manager_ready(&manager, text);
+}
+
 /* Takes what only root may have, and gives up the rest. */
 static enum err_kind take_and_confine(const struct conf *c, struct server *s, struct guard **guard,
-				      struct places *p, struct err *e)
+				      struct places *p, struct events **events, struct err *e)
 {
 	enum err_kind k = guard_open(c, s, guard, e);
 
+	if (k == ERR_OK)
+		k = events_open(c, events, e);
 	if (k == ERR_OK)
 		k = take_places(c, p, e);
 	if (k == ERR_OK)
@@ -189,8 +232,8 @@ static enum err_kind take_and_confine(const struct conf *c, struct server *s, st
 static enum err_kind run(const struct conf *c, const struct command_line *line, struct err *e)
 {
 	CLEANUP(places_close) struct places places = { .fd = -1, .watch_fd = -1 };
-	struct ops ops = { .conf = c };
-	_Atomic unsigned admin_calls = 0;
+	_Atomic unsigned admin_calls = 0, followers = 0;
+	struct ops ops = { .conf = c, .followers = &followers };
 	struct server s = {
 		.conf = c, .ops = &ops, .draining = &draining, .admin_calls = &admin_calls
 	};
@@ -204,7 +247,7 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 	enum err_kind k = live_new(c, line->n_args, line->args, &s.live, e);
 
 	if (k == ERR_OK)
-		k = take_and_confine(c, &s, &v.parts.guard, &places, e);
+		k = take_and_confine(c, &s, &v.parts.guard, &places, &ops.events, e);
 	ops.live = s.live;
 	start_log(c);
 	if (k == ERR_OK)
@@ -222,16 +265,13 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 	watch.watch_only = true;
 	watch.auth = NULL;
 	watch.tls = NULL;
+	s.has_watch = places.watch_fd >= 0;
 	if (k == ERR_OK && places.watch_fd >= 0)
 		k = http_start(&watch, &places.watch_fd, &v.watch_http, e);
 	if (k == ERR_OK)
 		k = http_start(&s, &places.fd, &v.http, e);
 	if (k == ERR_OK) {
-		(void)printf("listening on http%s://%s\n", http_is_tls(v.http) ? "s" : "",
-			     places.address);
-		if (v.watch_http)
-			(void)printf("metrics on http://%s\n", places.watch_address);
-		(void)fflush(stdout);
+		tell_places(&places, http_is_tls(v.http));
 		serve_until_signal(&v, &chores, line);
 	}
 	if (s.live)
@@ -242,6 +282,7 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 	work_stop(&s.work);
 	metrics_free(&s.metrics);
 	guard_close(&v.parts.guard, &s);
+	events_close(&ops.events);
 	ops_close(&ops);
 	live_free(&s.live);
 	return k;
@@ -254,8 +295,12 @@ static int serve(int n_args, char *const *args)
 	struct command_line line = { .n_args = n_args, .args = args };
 	enum err_kind k;
 
-	if (!cli_load_config(n_args, args, &c))
+	manager_find(&manager);
+	if (cli_load_config(n_args, args, &c, &e) != ERR_OK) {
+		manager_stopping(&manager, e.msg);
+		manager_clear(&manager);
 		return EXIT_USAGE;
+	}
 	(void)sigemptyset(&line.signals);
 	(void)sigaddset(&line.signals, SIGTERM);
 	(void)sigaddset(&line.signals, SIGINT);
@@ -266,6 +311,9 @@ static int serve(int n_args, char *const *args)
 	raise_descriptor_limit();
 	live_apply_log(&c);
 	k = run(&c, &line, &e);
+	if (k != ERR_OK)
+		manager_stopping(&manager, e.msg);
+	manager_clear(&manager);
 	log_stop();
 	conf_clear(&c);
 	return k == ERR_OK ? EXIT_FINE : cli_complain(EXIT_FAILED, &e);
@@ -317,6 +365,9 @@ static const struct command {
 	  "REPOSITORY[:TAG] [--n=N] [--last=SEQ]   who moved tags, when, from what to what" },
 	{ "rollback", cli_rollback,
 	  "REPOSITORY:TAG [--to=DIGEST|N]   point a tag to what it pointed to before" },
+	{ "events", cli_events,
+	  "[PATTERN] [--follow] [--since=SEQ|TIME|AGE]   what was pushed and deleted, by whom, "
+	  "when" },
 	{ "gc", cli_gc,
 	  "[--dry-run] [--confirm] [--verbose] | pause | resume | status   collect garbage now" },
 	{ "fsck", cli_fsck, "[--repair]   check every invariant of the store" },
@@ -335,23 +386,37 @@ static const struct command {
 	{ "export", cli_export,
 	  "REPOSITORY[:TAG|@DIGEST] DIRECTORY   write an image layout, or add to one" },
 	{ "version", version, "print the version" },
-	{ "help", help, "print this" },
+	{ "help", help, "[options]   print this, or what each option means" },
 };
+
+/* All options, for people and for what is generated of them. */
+static int help_options(void)
+{
+	AUTO_SBUF text;
+
+	sbuf_init(&text, 1024 * 1024);
+	conf_manual(&text);
+	if (text.failed || fputs(text.p, stdout) == EOF || fflush(stdout) == EOF)
+		return EXIT_FAILED;
+	return EXIT_FINE;
+}
 
 static int help(int n_args, char *const *args)
 {
-	(void)n_args, (void)args;
+	if (n_args > 0 && strcmp(args[0], "options") == 0)
+		return help_options();
 	(void)printf("berthd - a private OCI registry\n\nusage:\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		(void)printf("  berthd %s %s\n", commands[i].name, commands[i].doc);
 	(void)printf("\nAn option is also read from the environment: --http.min_rate is "
-		     "BERTHD_HTTP_MIN_RATE.\n");
+		     "BERTHD_HTTP_MIN_RATE.\n\"berthd help options\" lists them.\n");
 	return EXIT_FINE;
 }
 
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
+	struct err e = { 0 };
 
 #ifdef BERTH_FAULT
 	fault_from_environment();
@@ -360,6 +425,8 @@ int main(int argc, char **argv)
 		name = "help";
 	if (strcmp(name, "--version") == 0)
 		name = "version";
+	if (confine_memory(&e) != ERR_OK)
+		return cli_complain(EXIT_FAILED, &e);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		if (strcmp(name, commands[i].name) == 0)
 			return commands[i].run(argc - 2, argv + 2);
