@@ -156,7 +156,7 @@ static void add_scope_query(const struct endpoint *ep, const char *scope, bool a
 		return;
 	if (as_form) {
 		sbuf_addf(b, "&scope=");
-		url_escape(b, str_of(asked));
+		sbuf_add_percent(b, str_of(asked), "");
 		return;
 	}
 	for (struct str rest = str_of(asked), one; rest.n;) {
@@ -243,9 +243,9 @@ static enum err_kind ask_by_refresh(const struct authorizer *a, struct endpoint 
 
 	sbuf_init(&form, 4 * SECRET_MAX);
 	sbuf_addf(&form, "grant_type=refresh_token&client_id=berth&service=");
-	url_escape(&form, str_of(ep->challenge.service));
+	sbuf_add_percent(&form, str_of(ep->challenge.service), "");
 	sbuf_addf(&form, "&refresh_token=");
-	url_escape(&form, str_of(ep->credential.secret));
+	sbuf_add_percent(&form, str_of(ep->credential.secret), "");
 	add_scope_query(ep, scope, true, &form);
 	if (form.failed)
 		return err_set(e, ERR_TOO_LARGE, __func__, "%s: the refresh token is too long",
