@@ -240,14 +240,3 @@ enum err_kind fetch_post(const struct fetch *f, const char *url, struct str form
 {
 	return ask(f, url, form, authorization, ret, e);
 }
-
-void fetch_encode(struct sbuf *b, struct str text)
-{
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
-		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-			     (c >= '0' && c <= '9') || (c && strchr("-._~", c));
-
-		sbuf_addf(b, plain ? "%c" : "%%%02X", c);
-	}
-}

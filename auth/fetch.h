@@ -47,6 +47,3 @@ struct fetch_answer {
 MUST_CHECK enum err_kind fetch_send(struct fetch_line *l, const struct fetch *f, const char *url,
 				    const char *const *fields, struct str body,
 				    struct fetch_answer *ret, struct err *e);
-
-/* Percent-encodes for a form or a query. */
-void fetch_encode(struct sbuf *b, struct str text);

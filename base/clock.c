@@ -25,6 +25,14 @@ uint64_t mono_us(void)
 	return now_us(CLOCK_MONOTONIC);
 }
 
+void sleep_ms(uint64_t ms)
+{
+	const struct timespec pause = { .tv_sec = (time_t)(ms / 1000),
+					.tv_nsec = (long)(ms % 1000) * 1000000 };
+
+	(void)nanosleep(&pause, NULL);
+}
+
 uint64_t up_ms(void)
 {
 	return now_us(CLOCK_BOOTTIME) / 1000;

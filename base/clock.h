@@ -17,7 +17,8 @@ uint64_t wall_ms(void);
 uint64_t mono_ms(void);
 uint64_t mono_us(void);
 uint64_t steady_ms(void);
-uint64_t up_ms(void); /* since the machine was started, sleep included */
+void sleep_ms(uint64_t ms); /* a signal may end it early */
+uint64_t up_ms(void);       /* since the machine was started, sleep included */
 
 #define TIME_TEXT_MAX sizeof("2026-01-01T00:00:00.000Z")
 /* RFC 3339 in UTC with milliseconds. */

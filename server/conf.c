@@ -67,7 +67,7 @@ static const struct option options[] = {
 	  "span over which the rate is measured", NULL },
 	{ "http.target_max", CONF_SIZE, AT(http_target_max), 1024, 64 * K, "8K",
 	  "bytes of a request-target", NULL },
-	{ "http.head_max", CONF_SIZE, AT(http_head_max), 16 * K, 512 * K, "64K",
+	{ "http.head_max", CONF_SIZE, AT(http_head_max), 16 * K, 512 * K, "32K",
 	  "bytes of memory for the head of a request and for buffers", NULL },
 	{ "http.drain", CONF_DURATION, AT(http_drain_ms), 0, DAY, "10s",
 	  "time that running requests have to end after SIGTERM", NULL },
@@ -683,5 +683,48 @@ void conf_dump(const struct conf *c, struct sbuf *b)
 		sbuf_addf(b, "\n%*s%s: ", indent, "", leaf);
 		dump_value(c, &options[i], b);
 		sbuf_add(b, "\n", 1);
+	}
+}
+
+static void describe_values(const struct option *o, struct sbuf *b)
+{
+	char min[QUANTITY_TEXT_MAX], max[QUANTITY_TEXT_MAX];
+
+	switch (o->type) {
+	case CONF_TEXT:
+		sbuf_addf(b, o->min ? "text, not empty" : "text");
+		break;
+	case CONF_COUNT:
+	case CONF_PERCENT:
+	case CONF_SIZE:
+	case CONF_DURATION:
+	case CONF_KEEP:
+		sbuf_addf(b, "%s from %s to %s", type_text(o->type),
+			  format_number(o->type, o->min, min), format_number(o->type, o->max, max));
+		break;
+	case CONF_FLAG:
+		sbuf_addf(b, "true or false");
+		break;
+	case CONF_CHOICE:
+		sbuf_addf(b, "one of %s", o->choices);
+		break;
+	case CONF_LIST:
+		sbuf_addf(b, "a list");
+		break;
+	}
+}
+
+void conf_manual(struct sbuf *b)
+{
+	char name[KEY_MAX];
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		const struct option *o = &options[i];
+
+		environment_name(o->key, name);
+		sbuf_addf(b, "%s = %s\n    %s\n    ", o->key, *o->preset ? o->preset : "\"\"",
+			  o->doc);
+		describe_values(o, b);
+		sbuf_addf(b, "; %s\n", name);
 	}
 }

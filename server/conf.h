@@ -96,6 +96,8 @@ MUST_CHECK enum err_kind conf_set_list(struct conf *c, struct str key, struct jv
 				       const char *where, struct err *e);
 /* Every option with its meaning and value, as a configuration file. */
 void conf_dump(const struct conf *c, struct sbuf *b);
+/* Every option with what it takes, its preset and its other name, three lines each; the manual is made of it. */
+void conf_manual(struct sbuf *b);
 
 /* conf_file.c: reads a YAML file into c. */
 MUST_CHECK enum err_kind conf_read_file(struct conf *c, const char *name, struct err *e);

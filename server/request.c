@@ -107,7 +107,7 @@ static bool is_served_here(const struct request *rq)
 {
 	if (rq->server->watch_only)
 		return rq->route->flags & ROUTE_WATCH;
-	return rq->path.kind != PATH_METRICS || rq->server->conf->metrics_listen.n == 0;
+	return rq->path.kind != PATH_METRICS || !rq->server->has_watch;
 }
 
 static enum err_kind find_route(struct request *rq, struct err *e)

@@ -55,6 +55,7 @@ struct server {
 	_Atomic unsigned *admin_calls; /* under way by HTTP; NULL: not counted */
 	struct metrics *metrics;
 	bool watch_only; /* serves what is marked ROUTE_WATCH, to anybody */
+	bool has_watch;  /* metrics are at another listener, which has that */
 	const _Atomic bool *draining;
 };
 
