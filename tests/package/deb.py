@@ -2,7 +2,9 @@
 """The Debian packages of `make deb`: what lintian says, sizes, the same bytes from a second build, and their life on a clean
 Debian 12: install, serve, upgrade, remove, purge.
 
-usage: tests/package/deb.py    (as root; `make check-deb` builds the packages first)
+usage: tests/package/deb.py    (as root, for the part on a clean Debian)
+
+BERTH_DEBS=DIR: packages that are there already, in place of those that it makes.
 """
 import contextlib
 import gzip
@@ -26,7 +28,7 @@ import registry as r  # noqa: E402
 import tap  # noqa: E402
 from tap import case, same  # noqa: E402
 
-BUILT = r.TOP / "build/deb"
+BUILT = pathlib.Path(os.environ.get("BERTH_DEBS", r.TOP / "build/deb"))
 NAMES = ("berthd", "berth", "berth-runtime")
 SIZE_MAX = 2 << 20
 BUILD_WAIT_S = 1500
@@ -47,6 +49,19 @@ def deb(name, where=BUILT):
     found = list(where.glob(f"{name}_*_amd64.deb"))
     same(f"packages of {name}", 1, len(found))
     return found[0]
+
+
+def plain_environment():
+    """Nothing of the make that may have started us."""
+    return {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MODE")}
+
+
+@case("make deb makes them of what git has")
+def made(_):
+    if "BERTH_DEBS" not in os.environ:
+        run("make", "-C", r.TOP, "deb", env=plain_environment())
+    for name in NAMES:
+        deb(name)
 
 
 @case("lintian finds no error and no warning, and each override says why")
@@ -83,8 +98,7 @@ def reproducible(_):
     tree = WORK / "again" / "another-directory"
     tree.parent.mkdir()
     run("dpkg-source", "--no-check", "-x", dsc[0], tree)
-    env = {**{k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k != "MFLAGS"},
-           "TZ": "Pacific/Kiritimati", "LC_ALL": "C.UTF-8", "USER": "somebody", "HOME": "/nonexistent"}
+    env = {**plain_environment(), "TZ": "Pacific/Kiritimati", "LC_ALL": "C.UTF-8", "USER": "somebody", "HOME": "/nonexistent"}
     run("dpkg-buildpackage", "-us", "-uc", "-b", "-j2", cwd=tree, env=env)
     for first in sorted(BUILT.glob("*.deb")):
         second = tree.parent / first.name
