@@ -60,6 +60,12 @@ struct conf {
 	uint64_t scrub_rate, scrub_interval_ms;
 	struct jv *retention;
 	struct jv *quotas;
+	uint64_t limits_address_requests, limits_address_bytes; /* a second; 0: any number */
+	uint64_t limits_identity_requests, limits_identity_bytes, limits_identity_uploads;
+	uint64_t limits_burst_ms;
+	struct jv *events_endpoints;
+	uint64_t events_timeout_ms, events_retry_ms, events_retry_max_ms;
+	uint64_t events_keep_ms; /* UINT64_MAX: for ever */
 	struct sbuf process_user;
 	bool process_confine;
 	struct jv *process_writable;

@@ -7,6 +7,7 @@
 #include "server/admin.h"
 #include "server/cli.h"
 #include "server/confine.h"
+#include "server/events.h"
 #include "server/guard.h"
 #include "server/http.h"
 #include "server/listen.h"
@@ -154,6 +155,8 @@ static enum err_kind start_background(const struct ops *ops, struct admin **ret_
 
 	if (k == ERR_OK)
 		k = scrubber_start(ops->scrubber, e);
+	if (k == ERR_OK)
+		k = events_start(ops->events, ops->store, e);
 	return k == ERR_OK ? admin_start(ops, ret_admin, e) : k;
 }
 
@@ -212,10 +215,12 @@ static void tell_places(const struct places *p, bool is_tls)
 
 /* Takes what only root may have, and gives up the rest. */
 static enum err_kind take_and_confine(const struct conf *c, struct server *s, struct guard **guard,
-				      struct places *p, struct err *e)
+				      struct places *p, struct events **events, struct err *e)
 {
 	enum err_kind k = guard_open(c, s, guard, e);
 
+	if (k == ERR_OK)
+		k = events_open(c, events, e);
 	if (k == ERR_OK)
 		k = take_places(c, p, e);
 	if (k == ERR_OK)
@@ -226,8 +231,8 @@ static enum err_kind take_and_confine(const struct conf *c, struct server *s, st
 static enum err_kind run(const struct conf *c, const struct command_line *line, struct err *e)
 {
 	CLEANUP(places_close) struct places places = { .fd = -1, .watch_fd = -1 };
-	struct ops ops = { .conf = c };
-	_Atomic unsigned admin_calls = 0;
+	_Atomic unsigned admin_calls = 0, followers = 0;
+	struct ops ops = { .conf = c, .followers = &followers };
 	struct server s = {
 		.conf = c, .ops = &ops, .draining = &draining, .admin_calls = &admin_calls
 	};
@@ -240,7 +245,7 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 				 .reap_every_ms =
 				     MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX),
 				 .reaped_mono_ms = mono_ms() };
-	enum err_kind k = take_and_confine(c, &s, &guard, &places, e);
+	enum err_kind k = take_and_confine(c, &s, &guard, &places, &ops.events, e);
 
 	start_log(c);
 	if (k == ERR_OK)
@@ -273,6 +278,7 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 	work_stop(&s.work);
 	metrics_free(&s.metrics);
 	guard_close(&guard, &s);
+	events_close(&ops.events);
 	ops_close(&ops);
 	return k;
 }
@@ -362,6 +368,9 @@ static const struct command {
 	  "REPOSITORY[:TAG] [--n=N] [--last=SEQ]   who moved tags, when, from what to what" },
 	{ "rollback", cli_rollback,
 	  "REPOSITORY:TAG [--to=DIGEST|N]   point a tag to what it pointed to before" },
+	{ "events", cli_events,
+	  "[PATTERN] [--follow] [--since=SEQ|TIME|AGE]   what was pushed and deleted, by whom, "
+	  "when" },
 	{ "gc", cli_gc,
 	  "[--dry-run] [--confirm] [--verbose] | pause | resume | status   collect garbage now" },
 	{ "fsck", cli_fsck, "[--repair]   check every invariant of the store" },
