@@ -133,4 +133,4 @@ install: all ## install below DESTDIR and PREFIX
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/berth/README.md
 
 clean: ## remove what was built, but not dependencies
-	rm -rf build/release build/asan build/tsan build/cov build/fault build/fuzz build/bin
+	rm -rf build/man build/deb build/image build/release build/asan build/tsan build/cov build/fault build/fuzz build/bin

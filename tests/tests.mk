@@ -11,7 +11,7 @@ test: deps-test ## install what the tests need, build, run every test
 
 check: all $(UNIT) $(REPLAY) $(O)/tests/lib/signin ## the same without installing anything
 	@$(MAKE) --no-print-directory MODE=fault fault-programs
-	@$(RUN) -t 1800 $(CHECKS) $(UNIT) $(REPLAY) $(FAULT) $(RUNTIME_SUITE) $(INTEG) conformance/run.sh $(NET_INTEG) $(RUNTIME_INTEG)
+	@$(RUN) -t 1800 $(CHECKS) $(UNIT) $(REPLAY) $(FAULT) $(RUNTIME_SUITE) $(INTEG) conformance/run.sh $(NET_INTEG) $(RUNTIME_INTEG) $(if $(PACKAGES),$(PACKAGE_TESTS))
 
 conformance: deps-test all ## the OCI distribution conformance suite; report in build/conformance/
 	@conformance/run.sh
