@@ -363,13 +363,10 @@ enum err_kind conf_parse_list(struct str text, const char *where, struct jv **re
 static enum err_kind read_file(struct reader *r, struct err *e)
 {
 	AUTO_SBUF text;
-	AUTO_FREE char *real = realpath(r->name, NULL); /* a link is as good as a file here */
 	enum err_kind k;
 
 	sbuf_init(&text, FILE_MAX);
-	if (!real)
-		return err_sys(e, __func__, "find %s", r->name);
-	k = fd_read_file(AT_FDCWD, real, &text, e);
+	k = fd_read_path(r->name, &text, e);
 	if (k != ERR_OK)
 		return k;
 	if (!yaml_parser_initialize(&r->parser))

@@ -53,6 +53,7 @@ extern const struct command cmd_logout;
 extern const struct command cmd_logs;
 extern const struct command cmd_pause;
 extern const struct command cmd_network;
+extern const struct command cmd_port;
 extern const struct command cmd_prune;
 extern const struct command cmd_ps;
 extern const struct command cmd_pull;
