@@ -295,6 +295,7 @@ static int serve(int n_args, char *const *args)
 	struct command_line line = { .n_args = n_args, .args = args };
 	enum err_kind k;
 
+	log_find_journal();
 	manager_find(&manager);
 	if (cli_load_config(n_args, args, &c, &e) != ERR_OK) {
 		manager_stopping(&manager, e.msg);

@@ -19,6 +19,7 @@
 
 #include "auth/rule.h"
 #include "base/lock.h"
+#include "base/trace.h"
 #include "server/conf.h"
 #include "server/limit.h"
 #include "server/live.h"
@@ -84,6 +85,7 @@ struct route;
 struct request_host {
 	void *arg;
 	const char *peer; /* the client's address */
+	bool by_proxy;    /* of ours: what it says about the request is believed */
 	/* The field's value, or NULL.  Poll thread or handler. */
 	const char *(*header)(void *arg, const char *name);
 	/* Are there several of the name? */
@@ -97,8 +99,12 @@ struct request_host {
 	void (*wake)(void *arg);
 };
 
+#define REQUEST_ID_MAX 65
+
 struct request {
 	const struct server *server;
+	char id[REQUEST_ID_MAX];         /* what the log and the answer call it */
+	struct trace trace;              /* that it is a part of */
 	const struct snapshot *snapshot; /* what the next three are of; NULL: the server's */
 	const struct conf *conf;
 	const struct origin *origin;
