@@ -21,10 +21,11 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_LEVEL_N };
 enum log_format { LOG_LOGFMT, LOG_JSON };
 
 /* The names are those of the enum in lower case. */
+/* clang-format off */
 #define LOG_MODULES(X)                                                                             \
-	X(ACCESS, access)                                                                          \
-	X(AUDIT, audit) X(AUTH, auth) X(CONFIG, config) X(EVENTS, events) X(GC, gc) X(HTTP, http)  \
-	    X(REQUEST, request) X(SCRUB, scrub) X(STORE, store) X(TLS, tls) X(UPLOADS, uploads)
+	X(ACCESS, access) X(AUDIT, audit) X(AUTH, auth) X(CONFIG, config) X(EVENTS, events) X(GC, gc) \
+	X(HTTP, http) X(REQUEST, request) X(SCRUB, scrub) X(STORE, store) X(TLS, tls) X(UPLOADS, uploads)
+/* clang-format on */
 #define X(id, name) LOG_##id,
 enum log_module { LOG_MODULES(X) LOG_MODULE_N };
 #undef X

@@ -324,6 +324,24 @@ static bool is_request_id(struct str s)
 	return s.n > 0 && s.n < REQUEST_ID_MAX;
 }
 
+/* Steps of an odd number through all of 64 bits, mixed by what can be undone: so none comes twice. */
+static void make_id(struct request_ids *ids, char *ret)
+{
+	uint8_t bytes[8];
+	uint64_t v;
+
+	if (ids) {
+		v = ids->seed + ids->n++ * 0x9e3779b97f4a7c15u;
+		v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9u;
+		v = (v ^ v >> 27) * 0x94d049bb133111ebu;
+		v ^= v >> 31;
+		memcpy(bytes, &v, sizeof(bytes));
+	} else {
+		random_bytes(bytes, sizeof(bytes));
+	}
+	hex_lower(bytes, sizeof(bytes), ret);
+}
+
 static const char *single_header(const struct request *rq, const char *name)
 {
 	const char *field = request_header(rq, name);
@@ -336,13 +354,11 @@ static void name_request(struct request *rq)
 {
 	struct str given = str_of(rq->host.by_proxy ? single_header(rq, "X-Request-Id") : NULL);
 	const char *trace = single_header(rq, "traceparent");
-	uint8_t bytes[8];
 
 	if (is_request_id(given)) {
 		memcpy(rq->id, given.p, given.n); /* the rest is zero */
 	} else {
-		random_bytes(bytes, sizeof(bytes));
-		hex_lower(bytes, sizeof(bytes), rq->id);
+		make_id(rq->server->ids, rq->id);
 	}
 	if (trace)
 		(void)trace_parse(str_of(trace), &rq->trace);

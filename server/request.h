@@ -42,6 +42,12 @@ enum method {
 	METHOD_N
 };
 
+/* Where ids of requests come from: each number once, in no order that says anything. */
+struct request_ids {
+	uint64_t seed; /* random */
+	_Atomic uint64_t n;
+};
+
 /* What all requests share; const after start. */
 struct server {
 	const struct conf *conf; /* at the start */
@@ -56,6 +62,7 @@ struct server {
 	struct proxies proxies;
 	const struct ops *ops;
 	_Atomic unsigned *admin_calls; /* under way by HTTP; NULL: not counted */
+	struct request_ids *ids;       /* NULL: ids are random */
 	struct metrics *metrics;
 	bool watch_only; /* serves what is marked ROUTE_WATCH, to anybody */
 	bool has_watch;  /* metrics are at another listener, which has that */
