@@ -114,7 +114,7 @@ $(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(patsubst %,$
 $(O)/tests/lib/signin: $(O)/tests/lib/signin.o $(AUTH) $(BASE)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(AUTH_LIBS) $(LIBS)
 
-$(O)/tests/bench/load: $(O)/tests/bench/load.o
+$(O)/tests/bench/load: $(O)/tests/bench/load.o $(O)/tests/bench/request.o
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcrypto -lpthread
 
 .PRECIOUS: $(O)/%.o build/fuzz/%
