@@ -208,7 +208,7 @@ static void read_host_resolv(struct resolv *r, struct sbuf *text, struct sbuf *b
 {
 	struct err ignored;
 
-	if (fd_read_file(AT_FDCWD, RESOLV_CONF, text, &ignored) == ERR_OK)
+	if (fd_read_path(RESOLV_CONF, text, &ignored) == ERR_OK)
 		resolv_read(r, text_of(text), false);
 	if (r->n_servers == 0 &&
 	    fd_read_file(AT_FDCWD, RESOLV_CONF_BEHIND_STUB, behind_stub, &ignored) == ERR_OK)
