@@ -126,7 +126,8 @@ static void allow_file(struct cage *cage, const char *path)
 /* Entries of options name files by these. */
 static void allow_members(struct cage *cage, const struct jv *list)
 {
-	static const char *const members[] = { "certificate", "key", "keys", "ca" };
+	static const char *const members[] = { "certificate", "key",    "keys",
+					       "ca",          "secret", "authorization" };
 
 	for (size_t i = 0; i < jv_count(list); i++) {
 		for (size_t j = 0; j < ARRAY_LEN(members); j++) {
@@ -140,7 +141,8 @@ static void allow_members(struct cage *cage, const struct jv *list)
 
 static void allow_files_of(struct cage *cage, const struct conf *c)
 {
-	const struct jv *const lists[] = { c->tls_certificates, c->auth_issuers, c->auth_oidc };
+	const struct jv *const lists[] = { c->tls_certificates, c->auth_issuers, c->auth_oidc,
+					   c->events_endpoints };
 	const struct sbuf *const files[] = { &c->file,          &c->auth_htpasswd,
 					     &c->tls_client_ca, &c->tls_client_crl,
 					     &c->auth_ldap_ca,  &c->auth_ldap_bind_password };

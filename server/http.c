@@ -22,6 +22,7 @@
 #define TICK_MS 1000
 #define FDS_RESERVED 128 /* for the store, the index and the libraries */
 #define PEER_MAX 48
+#define TLS_BLOCK 16384 /* the largest record: a read and a send for each */
 
 struct http {
 	const struct server *server;
@@ -32,6 +33,10 @@ struct http {
 	_Atomic bool stopping;
 	_Atomic unsigned requests; /* between target and end */
 	_Atomic unsigned parked;
+	_Atomic uint64_t turns;     /* of poll threads */
+	struct sockaddr_storage to; /* where it listens, as a process of this machine reaches it */
+	bool asked;                 /* http_works has a question open */
+	uint64_t turns_asked;
 	uint64_t ticked_mono_ms; /* of http_poll */
 };
 
@@ -125,7 +130,45 @@ static ssize_t no_bytes(void *cls, uint64_t pos, char *buf, size_t max)
 	return MHD_CONTENT_READER_END_WITH_ERROR; /* never asked: it is for HEAD */
 }
 
-static struct MHD_Response *make_response(struct reply *r)
+/* A file's part, for connections that sendfile cannot serve: the library would read them by 4 KiB. */
+struct part {
+	int fd;
+	uint64_t at;
+};
+
+static ssize_t part_read(void *cls, uint64_t pos, char *buf, size_t max)
+{
+	const struct part *p = cls;
+	struct err e = { 0 };
+
+	if (fd_pread_exact(p->fd, buf, max, p->at + pos, "a file to send", &e) != ERR_OK)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	return (ssize_t)max;
+}
+
+static void part_free(void *cls)
+{
+	struct part *p = cls;
+
+	(void)close(p->fd);
+	free(p);
+}
+
+static struct MHD_Response *response_of_part(struct reply *r)
+{
+	struct part *p = malloc(sizeof(*p));
+	struct MHD_Response *m;
+
+	if (!p)
+		return NULL;
+	*p = (struct part){ .fd = TAKE_FD(r->fd), .at = r->fd_at };
+	m = MHD_create_response_from_callback(r->length, TLS_BLOCK, part_read, p, part_free);
+	if (!m)
+		part_free(p);
+	return m;
+}
+
+static struct MHD_Response *make_response(struct reply *r, bool is_tls)
 {
 	size_t n = r->body_n;
 	char *body = TAKE(r->body);
@@ -139,6 +182,8 @@ static struct MHD_Response *make_response(struct reply *r)
 		return m;
 	}
 	free(body);
+	if (r->fd >= 0 && is_tls)
+		return response_of_part(r);
 	if (r->fd >= 0)
 		return MHD_create_response_from_fd_at_offset64(r->length, TAKE_FD(r->fd), r->fd_at);
 	if (r->no_body && r->length)
@@ -149,7 +194,7 @@ static struct MHD_Response *make_response(struct reply *r)
 static enum MHD_Result answer(struct client *c, struct request *rq)
 {
 	struct reply *r = &rq->reply;
-	struct MHD_Response *m = make_response(r);
+	struct MHD_Response *m = make_response(r, c->tls != NULL);
 	bool ok;
 	enum MHD_Result sent = MHD_NO;
 
@@ -225,8 +270,10 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 {
 	struct client *c = client_of(connection);
 	struct request *rq = *request;
+	struct http *h = cls;
 
-	(void)cls, (void)url, (void)version;
+	h->turns++;
+	(void)url, (void)version;
 	if (!c || !rq)
 		return MHD_NO; /* no memory: nothing better can be said */
 	if (rq->stage == REQUEST_HEAD || rq->stage == REQUEST_AUTH)
@@ -315,6 +362,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 	struct http *h = cls;
 	struct client *c = *context;
 
+	h->turns++;
 	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
 		client_start(h, connection, context);
 	} else if (c) {
@@ -411,6 +459,21 @@ static enum err_kind start_daemon(struct http *h, int fd, struct err *e)
 	return ERR_OK;
 }
 
+/* Any address of ours stands for the loopback one. */
+static void find_self(struct http *h, int fd)
+{
+	socklen_t n = sizeof(h->to);
+	struct sockaddr_in *in = (void *)&h->to;
+	struct sockaddr_in6 *in6 = (void *)&h->to;
+
+	if (getsockname(fd, (struct sockaddr *)&h->to, &n) < 0)
+		h->to.ss_family = AF_UNSPEC;
+	if (h->to.ss_family == AF_INET && in->sin_addr.s_addr == htonl(INADDR_ANY))
+		in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (h->to.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
+		in6->sin6_addr = in6addr_loopback;
+}
+
 enum err_kind http_start(const struct server *s, int *take_fd, struct http **ret, struct err *e)
 {
 	AUTO_CLOSE fd = TAKE_FD(*take_fd);
@@ -422,6 +485,7 @@ enum err_kind http_start(const struct server *s, int *take_fd, struct http **ret
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the HTTP server");
 	h->server = s;
 	watch_init(&h->watch, c->http_head_timeout_ms, c->http_min_rate_grace_ms, c->http_min_rate);
+	find_self(h, fd);
 	k = start_daemon(h, fd, e);
 	if (k == ERR_OK)
 		(void)TAKE_FD(fd); /* the daemon's now */
@@ -441,6 +505,32 @@ enum err_kind http_start(const struct server *s, int *take_fd, struct http **ret
 bool http_is_tls(const struct http *h)
 {
 	return h->server->tls != NULL;
+}
+
+/* False if nothing can come of it: there is no way to ourselves. */
+static bool knock(const struct http *h)
+{
+	AUTO_CLOSE fd = socket(h->to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	return fd >= 0 && (connect(fd, (const struct sockaddr *)&h->to, sizeof(h->to)) == 0 ||
+			   errno == EINPROGRESS || errno == EAGAIN);
+}
+
+static bool is_full(const struct http *h)
+{
+	const union MHD_DaemonInfo *info =
+	    MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info && info->num_connections >= connections_max(h->server->conf);
+}
+
+bool http_works(struct http *h)
+{
+	bool turned = !h->asked || h->turns != h->turns_asked;
+
+	h->turns_asked = h->turns;
+	h->asked = knock(h);
+	return turned || is_full(h);
 }
 
 void http_poll(struct http *h, unsigned ms)

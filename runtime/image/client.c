@@ -4,6 +4,9 @@
 #include "runtime/image/url.h"
 
 #define PUSH_TRIES 3
+#define MIRROR_TRIES 2
+#define REFERRERS_MAX 10000
+#define PAGES_MAX 1000
 
 static const char accept_manifests[] = "Accept: " MEDIA_OCI_INDEX ", " MEDIA_OCI_MANIFEST
 				       ", " MEDIA_DOCKER_LIST ", " MEDIA_DOCKER_MANIFEST;
@@ -89,6 +92,7 @@ static enum err_kind repo_open(struct client *c, const char *place, const struct
 	if (k != ERR_OK)
 		return k;
 	ret->c = c;
+	ret->tries_max = 0;
 	ret->repo = *repo;
 	if (snprintf(ret->scope, sizeof(ret->scope), "repository:%s%s:%s", ret->ep->prefix, repo->s,
 		     actions) >= (int)sizeof(ret->scope))
@@ -111,7 +115,8 @@ static struct exchange exchange_of(const struct client_repo *r, const char *meth
 				  .method = method,
 				  .repo = &r->repo,
 				  .rest = rest,
-				  .scope = r->scope };
+				  .scope = r->scope,
+				  .tries_max = r->tries_max };
 }
 
 enum err_kind client_ping(struct client *c, const char *host, struct err *e)
@@ -206,7 +211,14 @@ enum err_kind client_manifest_get(const struct client_repo *r, const struct dige
 	return get_manifest(r, digest_text(d, text), d, size_bytes, ret, e);
 }
 
-enum err_kind client_pull_manifest(struct client *c, const struct reference *ref,
+size_t client_places(const struct client *c, const struct reference *ref)
+{
+	const struct registry_conf *conf = regconf_find(&c->conf, ref->host);
+
+	return conf ? conf->n_mirrors + 1 : 1;
+}
+
+enum err_kind client_pull_manifest(struct client *c, const struct reference *ref, size_t *place,
 				   struct client_manifest *ret, struct client_repo *ret_repo,
 				   struct err *e)
 {
@@ -214,12 +226,14 @@ enum err_kind client_pull_manifest(struct client *c, const struct reference *ref
 	const struct digest *want = ref->has_digest ? &ref->digest : NULL;
 	char text[DIGEST_TEXT_MAX], name[REFERENCE_TEXT_MAX];
 	const char *reference = want ? digest_text(want, text) : ref->tag.s;
-	size_t n = conf ? conf->n_mirrors : 0;
+	size_t n = client_places(c, ref) - 1;
 	enum err_kind k = ERR_BUG;
 
-	for (size_t i = 0; i <= n; i++) {
-		k = repo_open(c, i < n ? conf->mirrors[i] : ref->host, &ref->repo, "pull", ret_repo,
-			      e);
+	for (; *place <= n; ++*place) {
+		k = repo_open(c, *place < n ? conf->mirrors[*place] : ref->host, &ref->repo, "pull",
+			      ret_repo, e);
+		if (*place < n)
+			ret_repo->tries_max = MIRROR_TRIES;
 		if (k == ERR_OK)
 			k = get_manifest(ret_repo, reference, want, 0, ret, e);
 		if (k == ERR_OK || k == ERR_NO_MEMORY)
@@ -266,6 +280,136 @@ enum err_kind client_blob_read(const struct client_repo *r, const struct descrip
 	return ret->failed ? err_set(e, ERR_NO_MEMORY, __func__, "no memory for a blob") : ERR_OK;
 }
 
+enum err_kind client_blob_accept(const struct transfer_job *j, uint64_t have, uint64_t *ret_skip,
+				 struct err *e)
+{
+	uint64_t first = 0;
+	struct str field;
+
+	*ret_skip = 0;
+	if (transfer_status(j) == 200) {
+		*ret_skip = have;
+		return ERR_OK;
+	}
+	if (!transfer_header(j, "Content-Range", 0, &field) || !str_starts(field, STR("bytes ")))
+		return err_set(e, ERR_INVALID, __func__, "a part of a blob that says not which");
+	field = (struct str){ field.p + 6, field.n - 6 };
+	if (!scan_u64(&field, UINT64_MAX, &first) || first != have)
+		return err_set(e, ERR_RANGE, __func__, "another part of a blob than asked for");
+	return ERR_OK;
+}
+
+/* --- Referrers --- */
+
+/* distribution-spec "Referrers Tag Schema": at most 32 and 64 characters. */
+void client_referrers_tag(const struct digest *d, char ret[static TAG_NAME_MAX + 1])
+{
+	char hex[DIGEST_HEX_MAX + 1];
+
+	(void)snprintf(ret, TAG_NAME_MAX + 1, "%.32s-%.64s", digest_alg_text(d->alg),
+		       digest_hex(d, hex));
+}
+
+static enum err_kind add_referrers(struct str body, struct jv *list, struct err *e)
+{
+	AUTO_JV *index = NULL;
+	const struct jv *more;
+	enum err_kind k = jv_parse_object(body, IMAGEDOC_DEPTH_MAX, &index, e);
+
+	if (k != ERR_OK)
+		return err_wrap(e, "list of referrers");
+	more = jv_member(index, "manifests");
+	for (size_t i = 0; i < jv_count(more); i++) {
+		if (jv_count(list) == REFERRERS_MAX)
+			return err_set(e, ERR_TOO_LARGE, __func__, "more than %d referrers",
+				       REFERRERS_MAX);
+		if (!jv_append(list, jv_share(jv_at(more, i))))
+			return err_set(e, ERR_NO_MEMORY, __func__, "no memory for referrers");
+	}
+	return ERR_OK;
+}
+
+/* <URL>; rel="next", of the same origin; NULL if there is none. */
+static char *next_page(const struct exchange *x)
+{
+	AUTO_SBUF url;
+	struct str field, target, rest;
+	struct url from, to;
+
+	sbuf_init(&url, URL_MAX);
+	if (!transfer_header(x->job, "Link", 0, &field) || !str_cut(field, '<', &target, &rest) ||
+	    !str_cut(rest, '>', &target, &rest) ||
+	    !url_resolve(str_of(transfer_url(x->job)), target, &url) ||
+	    !url_parse(&from, str_of(transfer_url(x->job))) ||
+	    !url_parse(&to, (struct str){ url.p, url.n }) || !url_same_origin(&from, &to))
+		return NULL;
+	return sbuf_take(&url);
+}
+
+static enum err_kind referrers_by_tag(const struct client_repo *r, const struct digest *d,
+				      struct jv *list, struct err *e)
+{
+	AUTO_CLIENT_MANIFEST m = { 0 };
+	char tag[TAG_NAME_MAX + 1];
+	struct err missing;
+	enum err_kind k;
+
+	client_referrers_tag(d, tag);
+	k = get_manifest(r, tag, NULL, 0, &m, &missing);
+	if (k == ERR_OK)
+		return add_referrers((struct str){ m.body.p, m.body.n }, list, e);
+	if (k == ERR_NOT_FOUND)
+		return ERR_OK;
+	*e = missing;
+	return k;
+}
+
+static enum err_kind referrers_by_api(const struct client_repo *r, const struct digest *d,
+				      struct jv *list, bool *ret_has_api, struct err *e)
+{
+	char rest[DIGEST_TEXT_MAX + 16], text[DIGEST_TEXT_MAX];
+	char *next = NULL;
+	enum err_kind k = ERR_OK;
+
+	(void)snprintf(rest, sizeof(rest), "/referrers/%s", digest_text(d, text));
+	for (unsigned page = 0; k == ERR_OK && (page == 0 || next) && page < PAGES_MAX; page++) {
+		AUTO_EXCHANGE x = exchange_of(r, "GET", rest);
+
+		x.headers[0] = "Accept: " MEDIA_OCI_INDEX;
+		x.body.body_max = IMAGEDOC_BYTES_MAX;
+		x.url = TAKE(next);
+		k = exchange_run(&x, e);
+		*ret_has_api = k == ERR_OK && transfer_status(x.job) == 200;
+		if (k == ERR_OK && !*ret_has_api)
+			return transfer_status(x.job) == 404 ? ERR_OK
+							     : exchange_refused(&x, "referrers", e);
+		if (k == ERR_OK)
+			k = add_referrers(transfer_body(x.job), list, e);
+		if (k == ERR_OK)
+			next = next_page(&x);
+	}
+	free(next);
+	return k;
+}
+
+enum err_kind client_referrers(const struct client_repo *r, const struct digest *d, struct jv **ret,
+			       bool *ret_has_api, struct err *e)
+{
+	AUTO_JV *list = jv_new_array();
+	bool has_api = false;
+	enum err_kind k = list ? referrers_by_api(r, d, list, &has_api, e)
+			       : err_set(e, ERR_NO_MEMORY, __func__, "no memory for referrers");
+
+	if (k == ERR_OK && !has_api)
+		k = referrers_by_tag(r, d, list, e);
+	if (k == ERR_OK) {
+		*ret = TAKE(list);
+		if (ret_has_api)
+			*ret_has_api = has_api;
+	}
+	return k;
+}
+
 /* --- Pushing --- */
 
 static enum err_kind exists(const struct client_repo *r, const char *what, const struct digest *d,
@@ -299,10 +443,16 @@ enum err_kind client_blob_mount(const struct client_repo *r, const struct digest
 				const char *from, struct err *e)
 {
 	AUTO_SBUF rest;
-	char text[DIGEST_TEXT_MAX];
+	char text[DIGEST_TEXT_MAX], scope[ENDPOINT_SCOPE_MAX];
 	AUTO_EXCHANGE x = exchange_of(r, "POST", NULL);
+	struct err why;
 	enum err_kind k;
 
+	/* Reading something by mounting it needs the right to read it. */
+	if (snprintf(scope, sizeof(scope), "%s repository:%s:pull", r->scope, from) >=
+	    (int)sizeof(scope))
+		return ERR_NOT_FOUND;
+	x.scope = scope;
 	sbuf_init(&rest, URL_MAX);
 	sbuf_addf(&rest, "/blobs/uploads/");
 	url_add_query(&rest, "mount", str_of(digest_text(d, text)));
@@ -310,12 +460,17 @@ enum err_kind client_blob_mount(const struct client_repo *r, const struct digest
 	if (rest.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a request");
 	x.rest = rest.p;
-	k = exchange_run(&x, e);
-	if (k != ERR_OK || transfer_status(x.job) == 201)
+	k = exchange_run(&x, &why);
+	if (k == ERR_OK && transfer_status(x.job) == 201)
 		return k;
-	return transfer_status(x.job) == 202 || transfer_status(x.job) == 404
-		   ? ERR_NOT_FOUND
-		   : exchange_refused(&x, "mount", e);
+	if (k == ERR_OK)
+		k = transfer_status(x.job) == 202 ? ERR_NOT_FOUND
+						  : exchange_refused(&x, "mount", &why);
+	if (k == ERR_DENIED)
+		k = ERR_NOT_FOUND;
+	if (k != ERR_NOT_FOUND)
+		*e = why;
+	return k;
 }
 
 /* Where the session is, with the digest that will end it. */

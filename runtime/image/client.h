@@ -11,6 +11,7 @@
 #pragma once
 
 #include "base/digest.h"
+#include "base/jv.h"
 #include "runtime/image/exchange.h"
 #include "runtime/image/imagedoc.h"
 
@@ -37,6 +38,7 @@ struct client_repo {
 	struct endpoint *ep;
 	struct repo_name repo;
 	char scope[ENDPOINT_SCOPE_MAX];
+	unsigned tries_max; /* of exchange.h; fewer where there is another place to ask */
 };
 /* The registry itself; actions: "pull" or "pull,push". */
 MUST_CHECK enum err_kind client_repo_open(struct client *c, const struct reference *ref,
@@ -51,11 +53,14 @@ struct client_manifest {
 void client_manifest_clear(struct client_manifest *m);
 #define AUTO_CLIENT_MANIFEST CLEANUP(client_manifest_clear) struct client_manifest
 
+/* How many places an image may be had from: mirrors, then the registry. */
+size_t client_places(const struct client *c, const struct reference *ref);
 /*
- * By digest or tag, from a mirror or the registry; *ret_repo is where it was found, and where to go on asking.
+ * By digest or tag, from the first place at or after *place that has it; *place says which, and *ret_repo is where to go on
+ * asking.
  */
 MUST_CHECK enum err_kind client_pull_manifest(struct client *c, const struct reference *ref,
-					      struct client_manifest *ret,
+					      size_t *place, struct client_manifest *ret,
 					      struct client_repo *ret_repo, struct err *e);
 /* From there; size_bytes 0: not announced. */
 MUST_CHECK enum err_kind client_manifest_get(const struct client_repo *r, const struct digest *d,
@@ -68,12 +73,28 @@ MUST_CHECK enum err_kind client_blob_read(const struct client_repo *r, const str
 void client_blob_exchange(const struct client_repo *r, const struct digest *d,
 			  char rest[static DIGEST_TEXT_MAX + 16], struct exchange *x);
 
+/*
+ * For exchange.body.accept: *ret_skip of the bytes that come are here already, of which there are have.  A part begins where
+ * we stand, or the whole comes again.
+ */
+MUST_CHECK enum err_kind client_blob_accept(const struct transfer_job *j, uint64_t have,
+					    uint64_t *ret_skip, struct err *e);
+
+/*
+ * Descriptors of what refers to a manifest, as an array (distribution-spec "Listing Referrers"), also where a registry knows
+ * only the tag that stands for them; *ret_has_api tells which (may be NULL).
+ */
+MUST_CHECK enum err_kind client_referrers(const struct client_repo *r, const struct digest *d,
+					  struct jv **ret, bool *ret_has_api, struct err *e);
+/* The tag that has the index of referrers where there is no API for them. */
+void client_referrers_tag(const struct digest *d, char ret[static TAG_NAME_MAX + 1]);
+
 /* ERR_NOT_FOUND, with e untouched, if there is no such manifest. */
 MUST_CHECK enum err_kind client_manifest_exists(const struct client_repo *r, const struct digest *d,
 						struct err *e);
 MUST_CHECK enum err_kind client_blob_exists(const struct client_repo *r, const struct digest *d,
 					    struct err *e);
-/* ERR_NOT_FOUND, with e untouched, if the registry does not find it there. */
+/* ERR_NOT_FOUND, with e untouched, if the registry does not find it there, or does not let us. */
 MUST_CHECK enum err_kind client_blob_mount(const struct client_repo *r, const struct digest *d,
 					   const char *from, struct err *e);
 /* Bytes of a blob, at any offset; it is sent again from 0 if the connection breaks. */

@@ -5,9 +5,9 @@
 #include "runtime/net/keep.h"
 #include "runtime/net/names.h"
 #include "runtime/net/network.h"
+#include "runtime/net/ports.h"
 #include "runtime/net/user_mode.h"
 
-#define USER_MODE_INTERFACE "eth0"
 #define HEAD_MAX 65536
 #define RESOLV_MAX 65536
 #define RESOLV_CONF "/etc/resolv.conf"
@@ -28,7 +28,8 @@ struct attaching {
 	struct result results[ATTACH_NETWORKS_MAX];
 	struct if_name ifnames[ATTACH_NETWORKS_MAX];
 	struct jv *capabilities[ATTACH_NETWORKS_MAX];
-	struct jv *args;
+	struct jv *args, *ports;
+	struct ports_held held;
 	char netns[NETNS_PATH_MAX], hosts[NAMES_PATH_MAX];
 };
 
@@ -40,6 +41,8 @@ static void attaching_clear(struct attaching *w)
 		jv_free(&w->capabilities[i]);
 	}
 	jv_free(&w->args);
+	jv_free(&w->ports);
+	ports_held_close(&w->held);
 }
 
 static void tell(const struct cni *c, const struct err *e)
@@ -63,11 +66,13 @@ static size_t network_for_ports(const struct attaching *w)
 	return 0; /* which says that it cannot */
 }
 
-/* A view: everything in it belongs to the specification. */
-static struct wants wants_on(const struct attach_spec *s, size_t i, bool ports)
+/* A view: everything in it belongs to the specification, or to what is being attached. */
+static struct wants wants_on(const struct attaching *w, size_t i, bool ports)
 {
+	const struct attach_spec *s = w->spec;
 	struct wants all = s->wants;
 
+	all.ports = ports ? w->ports : NULL;
 	if (i > 0) {
 		all.ips = NULL;
 		all.mac[0] = '\0';
@@ -77,8 +82,6 @@ static struct wants wants_on(const struct attach_spec *s, size_t i, bool ports)
 	if (*s->networks[i].wants.mac)
 		memcpy(all.mac, s->networks[i].wants.mac, sizeof(all.mac));
 	all.aliases = s->networks[i].wants.aliases;
-	if (!ports)
-		all.ports = NULL;
 	return all;
 }
 
@@ -134,7 +137,7 @@ static enum err_kind read_networks(struct attaching *w, const char *conf_dir, st
 	}
 	ports = network_for_ports(w);
 	for (size_t i = 0; k == ERR_OK && i < s->n_networks; i++) {
-		const struct wants wants = wants_on(s, i, i == ports);
+		const struct wants wants = wants_on(w, i, i == ports);
 
 		k = wants_capabilities(&wants, &w->lists[i], &w->capabilities[i], e);
 	}
@@ -274,14 +277,26 @@ static enum err_kind add_all(struct attaching *w, struct err *e)
 	return k == ERR_OK ? write_hosts(w, e) : k;
 }
 
+static enum err_kind find_namespace(struct attaching *w, struct err *e)
+{
+	const struct attach_spec *s = w->spec;
+
+	if (s->pid > 0)
+		return keep_namespace(w->cni->options, &s->container, s->pid, w->netns, e);
+	if (!s->netns || !str_copy(str_of(s->netns), w->netns, sizeof(w->netns)))
+		return err_set(e, ERR_INVALID, __func__, "container %s has no namespace",
+			       s->container.s);
+	return netns_check(w->netns, e);
+}
+
 /* Addresses are those of the host. */
 static enum err_kind up_user_mode(struct attaching *w, struct err *e)
 {
 	const struct attach_spec *s = w->spec;
-	const struct user_mode u = { .container = s->container,
-				     .ifname = { USER_MODE_INTERFACE },
-				     .pid = s->pid,
-				     .ports = s->wants.ports };
+	struct user_mode u = { .container = s->container,
+			       .ifname = { USER_MODE_INTERFACE },
+			       .pid = s->pid,
+			       .ports = w->ports };
 	enum err_kind k;
 
 	if (s->n_networks || s->pid <= 0)
@@ -290,7 +305,16 @@ static enum err_kind up_user_mode(struct attaching *w, struct err *e)
 	if (s->wants.ips || *s->wants.mac)
 		return err_set(e, ERR_UNSUPPORTED, __func__,
 			       "with pasta a container has the host's addresses");
-	(void)snprintf(w->netns, sizeof(w->netns), "/proc/%d/ns/net", (int)s->pid);
+	if (geteuid() == 0) { /* of a user namespace, as a rule; who is not may not keep anything */
+		k = find_namespace(w, e);
+		u.netns = w->netns;
+	} else {
+		(void)snprintf(w->netns, sizeof(w->netns), "/proc/%d/ns/net", (int)s->pid);
+		k = ERR_OK;
+	}
+	if (k != ERR_OK)
+		return k;
+	ports_held_close(&w->held); /* which pasta binds itself */
 	k = user_mode_up(w->cni->options, &u, e);
 	if (k == ERR_OK)
 		k = write_resolv(w, e);
@@ -310,20 +334,8 @@ static struct jv *describe(const struct attaching *w)
 				       w->ifnames[i].s, "result", result_write(&w->results[i]))))
 			return NULL;
 	}
-	return jv_pack("{s:s,s:s,s:o}", "netns", w->netns, "hosts", w->hosts, "networks",
-		       TAKE(networks));
-}
-
-static enum err_kind find_namespace(struct attaching *w, struct err *e)
-{
-	const struct attach_spec *s = w->spec;
-
-	if (s->pid > 0)
-		return keep_namespace(w->cni->options, &s->container, s->pid, w->netns, e);
-	if (!s->netns || !str_copy(str_of(s->netns), w->netns, sizeof(w->netns)))
-		return err_set(e, ERR_INVALID, __func__, "container %s has no namespace",
-			       s->container.s);
-	return netns_check(w->netns, e);
+	return jv_pack("{s:s,s:s,s:o,s:o}", "netns", w->netns, "hosts", w->hosts, "networks",
+		       TAKE(networks), "ports", w->ports ? jv_share(w->ports) : jv_new_array());
 }
 
 /* The error of what failed is the one to tell; what cannot be undone is known for the next time. */
@@ -338,23 +350,37 @@ static void undo(struct attaching *w)
 	w->cni->failure = of_add;
 }
 
+/* Who speaks for a container ends before its namespace goes: it would by itself then, and be waited for by nobody. */
+enum err_kind attach_sweep(struct cni *c, struct err *e)
+{
+	unsigned removed;
+	struct err other;
+	enum err_kind k = user_mode_sweep(c->options, e);
+	enum err_kind more = attachments_sweep(c, &removed, &other);
+
+	if (k == ERR_OK && more != ERR_OK)
+		*e = other;
+	return k == ERR_OK ? more : k;
+}
+
 /* T3 */
 static enum err_kind make_room(struct attaching *w, struct err *e)
 {
-	unsigned removed;
 	struct err mine;
 
-	if (attachments_sweep(w->cni, &removed, &mine) != ERR_OK)
-		tell(w->cni, &mine);
-	if (user_mode_sweep(w->cni->options, &mine) != ERR_OK)
+	if (attach_sweep(w->cni, &mine) != ERR_OK)
 		tell(w->cni, &mine);
 	return attach_down(w->cni, &w->spec->container, e);
 }
 
 static enum err_kind up(struct attaching *w, const char *conf_dir, struct jv **ret, struct err *e)
 {
-	enum err_kind k = read_networks(w, conf_dir, e);
+	const struct attach_spec *s = w->spec;
+	enum err_kind k =
+	    ports_choose(w->cni->options, &s->container, s->wants.ports, &w->ports, &w->held, e);
 
+	if (k == ERR_OK)
+		k = read_networks(w, conf_dir, e);
 	if (k == ERR_OK)
 		k = check_extra_hosts(w->spec, e);
 	if (k == ERR_OK)

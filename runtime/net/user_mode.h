@@ -3,7 +3,8 @@
  * container with sockets of the host.  No interface, rule or address of the host is made.
  *
  * The process notes its number in STATE/pasta/CONTAINER, and bears the path of that file as an argument, by which it is known
- * as ours.  It does not see the container's end, so it is ended by user_mode_down, or swept by the next start.
+ * as ours.  It does not see the container's end, so it is ended by user_mode_down, or swept by the next start.  Its last
+ * argument is the container's namespace: a kept one (keep.h), or a process in it for users who may not mount.
  * The container reaches neither the host's loopback interface nor abstract sockets of the host.
  * Threads  any.
  */
@@ -12,13 +13,16 @@
 #include "base/jv.h"
 #include "runtime/net/cni.h"
 
+#define USER_MODE_INTERFACE "eth0"
+
 /* Are networks of the host out of reach: not root, or root only in a user namespace? */
 bool user_mode_is_needed(void);
 
 struct user_mode {
 	struct container_id container;
 	struct if_name ifname;
-	pid_t pid;              /* a process in its namespaces */
+	pid_t pid;              /* a process in its namespaces, which pasta joins; or, */
+	const char *netns;      /* unless NULL, its network namespace by a kept path */
 	const struct jv *ports; /* as the capability "portMappings"; NULL: none */
 };
 
@@ -28,5 +32,8 @@ MUST_CHECK enum err_kind user_mode_up(const struct cni_options *o, const struct 
 /* What is not there is success. */
 MUST_CHECK enum err_kind user_mode_down(const struct cni_options *o,
 					const struct container_id *container, struct err *e);
+/* What it publishes, as the capability "portMappings"; false: nobody speaks for the container. */
+MUST_CHECK bool user_mode_ports(const struct cni_options *o, const struct container_id *container,
+				struct jv **ret);
 /* Ends what speaks for containers that are gone. */
 MUST_CHECK enum err_kind user_mode_sweep(const struct cni_options *o, struct err *e);
