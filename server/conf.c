@@ -210,7 +210,7 @@ static const struct option options[] = {
 	{ "process.writable", CONF_LIST, AT(process_writable), 0, 0, "[]",
 	  "further directories that stay open to it, such as those of backups", NULL },
 	{ "log.level", CONF_CHOICE, AT(log_level), 0, 0, "info",
-	  "least important events that are written", LEVEL_CHOICES },
+	  "least important events that are written; what was allowed or denied (ev=audit) always is", LEVEL_CHOICES },
 	{ "log.access", CONF_FLAG, AT(log_access), 0, 0, "true",
 	  "one line for each request", NULL },
 };
