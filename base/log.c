@@ -287,7 +287,7 @@ static void put_priority(struct log_line *l)
 	put_z(l, priorities[l->level]);
 }
 
-void log_begin(struct log_line *l, enum log_level level, const char *event)
+static void begin(struct log_line *l, enum log_level level, const char *event, bool wanted)
 {
 	char ts[TIME_TEXT_MAX];
 
@@ -295,7 +295,7 @@ void log_begin(struct log_line *l, enum log_level level, const char *event)
 	l->n = 0;
 	l->cut = false;
 	l->json = log_state.format == LOG_JSON;
-	l->off = !is_wanted(level, event);
+	l->off = !wanted;
 	if (l->off)
 		return;
 	(void)time_text(wall_ms(), ts);
@@ -311,6 +311,16 @@ void log_begin(struct log_line *l, enum log_level level, const char *event)
 	put_z(l, level_names[level]);
 	put_z(l, " ev=");
 	put_z(l, event);
+}
+
+void log_begin(struct log_line *l, enum log_level level, const char *event)
+{
+	begin(l, level, event, is_wanted(level, event));
+}
+
+void log_begin_always(struct log_line *l, enum log_level level, const char *event)
+{
+	begin(l, level, event, true);
 }
 
 void log_str(struct log_line *l, const char *key, struct str value)

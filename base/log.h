@@ -23,7 +23,7 @@ enum log_format { LOG_LOGFMT, LOG_JSON };
 /* The names are those of the enum in lower case. */
 /* clang-format off */
 #define LOG_MODULES(X)                                                                             \
-	X(ACCESS, access) X(AUDIT, audit) X(AUTH, auth) X(CONFIG, config) X(EVENTS, events) X(GC, gc) \
+	X(ACCESS, access) X(AUTH, auth) X(CONFIG, config) X(EVENTS, events) X(GC, gc) \
 	X(HTTP, http) X(REQUEST, request) X(SCRUB, scrub) X(STORE, store) X(TLS, tls) X(UPLOADS, uploads)
 /* clang-format on */
 #define X(id, name) LOG_##id,
@@ -54,6 +54,8 @@ bool log_is_on(enum log_level level);
 bool log_level_parse(enum log_level *ret, struct str in);
 
 void log_begin(struct log_line *l, enum log_level level, const char *event);
+/* The same for what is written whatever the level is. */
+void log_begin_always(struct log_line *l, enum log_level level, const char *event);
 void log_str(struct log_line *l, const char *key, struct str value);
 void log_num(struct log_line *l, const char *key, uint64_t value);
 void log_end(struct log_line *l);

@@ -449,7 +449,12 @@ def withdrawn(w):
 
 @case("each write that is allowed or denied, failed login, and change of rules is one line with who, where, what and why")
 def audited(w):
-    with w.filled() as d:
+    for level in ("info", "error"):  # which is about other lines
+        audited_at(w, level)
+
+
+def audited_at(w, level):
+    with w.filled(f"--log.level={level}") as d:
         get(d, "/v2/private/a/blobs/uploads/", r.basic("bob:hidden"), "POST", b"")
         get(d, "/v2/private/a/tags/list", r.basic("mallory:topsecret"))
         w.conf.write_text(RULES + "  - {who: bob, repositories: other/**, allow: pull}\n")

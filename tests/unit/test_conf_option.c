@@ -100,7 +100,6 @@ static const struct option_case {
 	{ "quotas", { "[\"a\"]", "[{\"b\": \"c\"}]", "[]" }, NULL, NULL, NULL, NULL, "{}", "one list is wanted here", false },
 	{ "log.format", { "json", "logfmt", "json" }, NULL, NULL, NULL, NULL, "xml", "must be one of logfmt json", true },
 	{ "log.levels.access", { "error", "debug", "warn" }, NULL, NULL, NULL, NULL, "all", "must be one of default error warn info debug", true },
-	{ "log.levels.audit", { "error", "debug", "warn" }, NULL, NULL, NULL, NULL, "all", "must be one of default error warn info debug", true },
 	{ "log.levels.auth", { "error", "debug", "warn" }, NULL, NULL, NULL, NULL, "all", "must be one of default error warn info debug", true },
 	{ "log.levels.config", { "error", "debug", "warn" }, NULL, NULL, NULL, NULL, "all", "must be one of default error warn info debug", true },
 	{ "log.levels.events", { "error", "debug", "warn" }, NULL, NULL, NULL, NULL, "all", "must be one of default error warn info debug", true },
