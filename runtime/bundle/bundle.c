@@ -81,14 +81,18 @@ static const char *const read_only[] = {
 	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
 };
 
-/* Unprivileged programs may ping and listen below 1024: the ports are the container's own. */
+/*
+ * Unprivileged programs may ping and listen below 1024: the ports are the container's own.  The kernel takes only groups
+ * that the user namespace has.
+ */
 static bool add_network_sysctls(const struct making *m, struct jv *sysctls)
 {
 	if (m->o->network && strcmp(m->o->network, "none") != 0 &&
 	    strcmp(m->o->network, "private") != 0)
 		return true;
 	return jv_set(sysctls, "net.ipv4.ip_unprivileged_port_start", jv_pack("s", "0")) &&
-	       jv_set(sysctls, "net.ipv4.ping_group_range", jv_pack("s", "0 2147483647"));
+	       jv_set(sysctls, "net.ipv4.ping_group_range",
+		      jv_pack("s", m->place->in_userns ? "0 0" : "0 2147483647"));
 }
 
 static enum err_kind sysctls_json(const struct making *m, struct jv **ret, struct err *e)
@@ -126,6 +130,18 @@ static enum err_kind add_confinement(const struct making *m, struct jv *v, struc
 	return k;
 }
 
+/* Without path and limits the runtime does without a cgroup where none can be made. */
+static bool add_cgroup(const struct making *m, struct jv *v, struct jv *resources)
+{
+	AUTO_JV *owned = resources;
+
+	if (m->place->in_userns)
+		return !jv_has_members(owned) || jv_set(v, "resources", TAKE(owned));
+	return jv_set(v, "resources", TAKE(owned)) &&
+	       jv_set(v, "cgroupsPath",
+		      jv_pack("s", arena_printf(m->arena, "/berth/%s", m->place->id)));
+}
+
 static enum err_kind linux_json(struct making *m, struct jv **ret, struct err *e)
 {
 	AUTO_JV *resources = NULL;
@@ -143,10 +159,9 @@ static enum err_kind linux_json(struct making *m, struct jv **ret, struct err *e
 		k = sysctls_json(m, &sysctls, e);
 	if (k != ERR_OK)
 		return k;
-	v = jv_pack("{s:o, s:o, s:o, s:o, s:s}", "resources", TAKE(resources), "devices",
-		    TAKE(devices), "namespaces", TAKE(namespaces), "sysctl", TAKE(sysctls),
-		    "cgroupsPath", arena_printf(m->arena, "/berth/%s", m->place->id));
-	k = v ? add_confinement(m, v, e) : making_no_memory(e);
+	v = jv_pack("{s:o, s:o, s:o}", "devices", TAKE(devices), "namespaces", TAKE(namespaces),
+		    "sysctl", TAKE(sysctls));
+	k = v && add_cgroup(m, v, TAKE(resources)) ? add_confinement(m, v, e) : making_no_memory(e);
 	if (k == ERR_OK)
 		*ret = TAKE(v);
 	return k;

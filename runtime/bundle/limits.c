@@ -79,7 +79,8 @@ static enum err_kind add_cpu(const struct making *m, struct jv *v, struct err *e
 		ok = jv_set(cpu, "shares", jv_pack("I", (long long)o->cpu_shares));
 	if (ok && o->cpuset_cpus)
 		ok = jv_set(cpu, "cpus", jv_pack("s", o->cpuset_cpus));
-	return ok && jv_set(v, "cpu", TAKE(cpu)) ? ERR_OK : making_no_memory(e);
+	return ok && (!jv_has_members(cpu) || jv_set(v, "cpu", TAKE(cpu))) ? ERR_OK
+									   : making_no_memory(e);
 }
 
 /* --- Devices --- */
@@ -184,7 +185,8 @@ enum err_kind limits_json(struct making *m, struct jv **ret, struct err *e)
 	if (k == ERR_OK && m->o->pids_max &&
 	    !jv_set(v, "pids", jv_pack("{s:I}", "limit", (long long)m->o->pids_max)))
 		k = making_no_memory(e);
-	if (k == ERR_OK)
+	/* An ordinary user's processes can make no device, and may not have the cgroup that rules need. */
+	if (k == ERR_OK && !m->place->in_userns)
 		k = add_device_rules(m, v, e);
 	if (k == ERR_OK)
 		*ret = TAKE(v);

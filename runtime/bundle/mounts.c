@@ -50,7 +50,8 @@ static enum err_kind add_kernel(const struct making *m, struct jv *list, struct 
 		{ "proc", "proc", "/proc", "nosuid,noexec,nodev" },
 		{ "tmpfs", "tmpfs", "/dev", "nosuid,strictatime,mode=755,size=65536k" },
 		{ "devpts", "devpts", "/dev/pts",
-		  "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5" },
+		  m->place->alone ? "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620"
+				  : "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5" },
 		{ "sysfs", "sysfs", "/sys",
 		  arena_printf(m->arena, "nosuid,noexec,nodev,%s", access) },
 		{ "cgroup", "cgroup", "/sys/fs/cgroup",

@@ -45,6 +45,7 @@ struct make_options {
 	const char *image, *name, *platform;
 	const char *rootfs; /* a directory in place of an image; NULL */
 	enum pull_policy pull;
+	enum overlay_driver overlay;
 	bool quiet, stdin_open, auto_remove;
 	enum restart_policy restart;
 	uint64_t restart_max;

@@ -6,6 +6,7 @@
 #include "runtime/cli/ctl.h"
 #include "runtime/cli/network_run.h"
 #include "runtime/container/overlay.h"
+#include "runtime/container/userns.h"
 
 #define STOP_TIMEOUT_MS 10000
 #define HEALTH_INTERVAL_MS 30000
@@ -264,6 +265,7 @@ static enum err_kind fill_record(const struct make_options *o, const struct imag
 	r->stdin_open = o->stdin_open;
 	r->auto_remove = o->auto_remove;
 	r->in_userns = cli_is_in_userns();
+	r->overlay = o->overlay;
 	r->restart = o->restart;
 	r->restart_max = o->restart_max;
 	r->log_format = o->log_format;
@@ -307,9 +309,11 @@ static enum err_kind put_health_process(const struct container *c, const struct 
 }
 
 /* The image's files, to look for users in. */
-static enum err_kind open_image_root(const struct layer_list *l, int *ret, struct err *e)
+static enum err_kind open_image_root(const struct layer_list *l, enum overlay_driver driver,
+				     int *ret, struct err *e)
 {
-	struct overlay o = { .lowers = l->fds,
+	struct overlay o = { .driver = driver,
+			     .lowers = l->fds,
 			     .n_lowers = l->n,
 			     .upper = -1,
 			     .work = -1,
@@ -336,6 +340,8 @@ static enum err_kind make_bundle(struct ctl *t, const struct make_options *o, co
 		.root = root,
 		.files = arena_printf(a, "%s/etc", dir),
 		.volumes = arena_printf(a, "%s/volumes", t->cs.root),
+		.in_userns = cli_is_in_userns(),
+		.alone = userns_is_alone(),
 		.init = o->bundle.init ? ctl_program(t, "berth-init") : NULL,
 	};
 
@@ -389,7 +395,7 @@ static enum err_kind make_from_image(struct ctl *t, struct images *im, const str
 				    e);
 	}
 	if (k == ERR_OK)
-		k = open_image_root(&lowers, &root, e);
+		k = open_image_root(&lowers, o->overlay, &root, e);
 	return k == ERR_OK ? fill(t, o, i, root, lowers.n ? lowers.fds[0] : -1, c, e) : k;
 }
 

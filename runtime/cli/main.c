@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "runtime/cli/cli.h"
+#include "runtime/container/userns.h"
 
 #define ARENA_MAX (64u * 1024 * 1024)
 #define MESSAGE_MAX 2048
@@ -129,6 +130,18 @@ static const char *default_root(struct arena *a)
 	return arena_printf(a, "%s/.local/share/berth", home && *home ? home : ".");
 }
 
+static enum err_kind enter_userns(struct cli *c, struct err *e)
+{
+	bool alone = false;
+	enum err_kind k = userns_enter(c->state, &alone, e);
+
+	if (k == ERR_OK && alone)
+		cli_note("no subordinate ids in /etc/subuid and /etc/subgid: only root's files can "
+			 "be unpacked (usermod --add-subuids 100000-165535 --add-subgids "
+			 "100000-165535 USER)");
+	return k;
+}
+
 static int run_command(const struct command *cmd, struct cli *c, int argc, char **argv)
 {
 	struct err e;
@@ -143,6 +156,8 @@ static int run_command(const struct command *cmd, struct cli *c, int argc, char 
 				 cmd->name);
 	if (c->args_n < cmd->args_min || c->args_n > cmd->args_max)
 		return cli_usage(c, "%s: usage: berth %s %s", cmd->name, cmd->name, cmd->usage);
+	if (!cmd->as_user && geteuid() != 0 && enter_userns(c, &e) != ERR_OK)
+		return cli_fail(&e);
 	return cmd->run(c);
 }
 

@@ -153,9 +153,12 @@ static bool take(struct record *r, const struct jv *v)
 
 static bool take_names(struct record *r, const struct jv *v)
 {
-	struct str restart, format;
+	struct str restart, format, overlay;
 	uint64_t ignored;
 
+	if (jv_text(jv_member(v, "overlay"), &overlay) &&
+	    !overlay_driver_parse(overlay, &r->overlay))
+		return false;
 	return jv_text(jv_member(v, "restart"), &restart) &&
 	       restart_policy_parse(restart, &r->restart, &ignored) &&
 	       jv_text(jv_member(v, "log_format"), &format) &&
@@ -220,7 +223,7 @@ static struct jv *record_json(const struct record *r)
 {
 	return jv_pack(
 	    "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:b, s:b, s:s, s:I, s:I, s:I, s:s, "
-	    "s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
+	    "s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s}",
 	    "id", r->id, "name", r->name, "image", r->image, "image_id", r->image_id, "manifest",
 	    r->manifest, "rootfs", r->rootfs, "network", r->network, "created_ms",
 	    (long long)r->created_ms, "terminal", r->terminal, "stdin_open", r->stdin_open,
@@ -231,7 +234,7 @@ static struct jv *record_json(const struct record *r)
 	    "log_files_max", (long long)r->log_files_max, "lowers", list_json(&r->lowers),
 	    "command", list_json(&r->command), "labels", pairs_json(&r->labels), "health",
 	    health_json(&r->health), "net_up", list_json(&r->net_up), "net_down",
-	    list_json(&r->net_down));
+	    list_json(&r->net_down), "overlay", overlay_driver_text(r->overlay));
 }
 
 enum err_kind record_write(int dir, const struct record *r, struct err *e)

@@ -328,6 +328,7 @@ static enum err_kind mount_overlay(const struct shim *s, int *lowers, int *ret, 
 	AUTO_CLOSE work = -1;
 	struct overlay o = { .lowers = lowers,
 			     .n_lowers = s->record.lowers.n,
+			     .driver = s->record.overlay,
 			     .in_userns = s->record.in_userns,
 			     .is_volatile = s->record.auto_remove };
 	enum err_kind k = open_layers(s, lowers, e);
