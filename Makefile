@@ -123,6 +123,7 @@ $(O)/tests/bench/load: $(O)/tests/bench/load.o
 include runtime/runtime.mk
 include runtime/net/net.mk
 include runtime/runner.mk
+include etc/package.mk
 include tests/tests.mk
 
 install: all ## install below DESTDIR and PREFIX

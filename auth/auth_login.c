@@ -72,8 +72,11 @@ static enum err_kind check_throttled(struct auth *a, struct str name, struct str
 
 /* Another thread checked the same just now. */
 static enum err_kind take_result(struct auth *a, const struct idcache_key *key, enum err_kind k,
-				 struct identity **ret, struct err *e)
+				 struct identity **ret, struct auth_failure *ret_failure,
+				 struct err *e)
 {
+	if (k == ERR_TOO_MANY) /* or longer, which the other one was told */
+		ret_failure->wait_ms = a->o.throttle.wait_ms_min;
 	if (k != ERR_OK)
 		return err_set(e, k, __func__, "the same name and password were refused just now");
 	*ret = idcache_find(a->cache, key);
@@ -101,7 +104,7 @@ enum err_kind auth_identify_password(struct auth *a, struct str name, struct str
 	if (auth_is_workload_token(a, password))
 		return auth_identify_workload(a, password, ret, e);
 	if (!idcache_begin(a->cache, &key, &k))
-		return take_result(a, &key, k, ret, e);
+		return take_result(a, &key, k, ret, ret_failure, e);
 	k = check_throttled(a, name, password, address, ret, ret_failure, e);
 	if (k == ERR_OK)
 		idcache_add(a->cache, &key, *ret);

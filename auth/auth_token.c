@@ -48,7 +48,7 @@ enum err_kind auth_issue(struct auth *a, const struct identity *id, const struct
 					   .name = id->name,
 					   .version = id->version,
 					   .key = id->key,
-					   .n_groups = MIN(id->n_groups, (size_t)TOKEN_GROUPS_MAX),
+					   .n_groups = id->n_groups,
 					   .groups = id->groups };
 	struct token_terms terms = { .use = TOKEN_ACCESS,
 				     .service = a->o.tokens.service,
@@ -56,6 +56,8 @@ enum err_kind auth_issue(struct auth *a, const struct identity *id, const struct
 	uint64_t now = wall_ms();
 	enum err_kind k;
 
+	if (id->n_groups > TOKEN_GROUPS_MAX) /* less than all could be more rights */
+		return err_set(e, ERR_TOO_LARGE, __func__, "more than %d groups", TOKEN_GROUPS_MAX);
 	if (id->until_wall_ms) /* no longer than what it is given for */
 		terms.lifetime_ms =
 		    MIN(terms.lifetime_ms, id->until_wall_ms > now ? id->until_wall_ms - now : 0);

@@ -27,19 +27,37 @@ static bool is_loopback(struct str rest)
 	return false;
 }
 
-bool fetch_may(const char *url)
+/* The rest of an http or https address that is one; *ret_tls: which. */
+static bool take_apart(const char *url, struct str *ret_rest, bool *ret_tls)
 {
-	struct str s = str_of(url), http = STR("http://"), https = STR("https://");
+	struct str s = str_of(url), http = STR("http://"), https = STR("https://"), scheme;
 
 	for (size_t i = 0; i < s.n; i++) {
 		if (s.p[i] <= ' ' || s.p[i] == 0x7f || s.p[i] == '@')
 			return false;
 	}
-	if (s.n > URL_MAX)
+	*ret_tls = str_starts(s, https);
+	scheme = *ret_tls ? https : http;
+	if (s.n > URL_MAX || !str_starts(s, scheme))
 		return false;
-	if (str_starts(s, https))
-		return s.n > https.n && s.p[https.n] != '/';
-	return str_starts(s, http) && is_loopback((struct str){ s.p + http.n, s.n - http.n });
+	*ret_rest = (struct str){ s.p + scheme.n, s.n - scheme.n };
+	return ret_rest->n > 0 && ret_rest->p[0] != '/';
+}
+
+bool fetch_may(const char *url)
+{
+	struct str rest;
+	bool tls;
+
+	return take_apart(url, &rest, &tls) && (tls || is_loopback(rest));
+}
+
+bool fetch_may_plain(const char *url)
+{
+	struct str rest;
+	bool tls;
+
+	return take_apart(url, &rest, &tls);
 }
 
 static size_t on_data(char *data, size_t size, size_t n, void *arg)
@@ -110,6 +128,110 @@ static enum err_kind ask(const struct fetch *f, const char *url, struct str form
 	return k;
 }
 
+/* --- lines --- */
+
+struct fetch_line {
+	CURL *curl;
+	struct sbuf body; /* of the answer */
+};
+
+enum err_kind fetch_line_new(struct fetch_line **ret, struct err *e)
+{
+	struct fetch_line *l = calloc(1, sizeof(*l));
+
+	(void)pthread_once(&once, init);
+	if (l)
+		l->curl = curl_easy_init();
+	if (!l || !l->curl) {
+		free(l);
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for HTTP");
+	}
+	*ret = l;
+	return ERR_OK;
+}
+
+void fetch_line_free(struct fetch_line **take)
+{
+	struct fetch_line *l = TAKE(*take);
+
+	if (!l)
+		return;
+	curl_easy_cleanup(l->curl);
+	sbuf_clear(&l->body);
+	free(l);
+}
+
+static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+	const _Atomic bool *cancel = arg;
+
+	(void)a, (void)b, (void)c, (void)d;
+	return cancel && *cancel;
+}
+
+static bool set_fields(CURL *c, const char *const *fields, struct curl_slist **ret)
+{
+	for (size_t i = 0; fields[i]; i++) {
+		struct curl_slist *more = curl_slist_append(*ret, fields[i]);
+
+		if (!more)
+			return false;
+		*ret = more;
+	}
+	return curl_easy_setopt(c, CURLOPT_HTTPHEADER, *ret) == CURLE_OK;
+}
+
+static bool set_cancel(CURL *c, const struct fetch *f)
+{
+	return curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_XFERINFODATA, (void *)(uintptr_t)f->cancel) == CURLE_OK;
+}
+
+/* The status counts even where the rest of the answer is too long, or does not come. */
+static enum err_kind perform_send(struct fetch_line *l, const char *url, struct fetch_answer *ret,
+				  struct err *e)
+{
+	CURLcode code = curl_easy_perform(l->curl);
+	curl_off_t wait_s = 0;
+	long status = 0;
+
+	(void)curl_easy_getinfo(l->curl, CURLINFO_RESPONSE_CODE, &status);
+	(void)curl_easy_getinfo(l->curl, CURLINFO_RETRY_AFTER, &wait_s);
+	ret->status = (unsigned)status;
+	ret->wait_ms = wait_s > 0 ? MIN((uint64_t)wait_s, (uint64_t)UINT32_MAX) * 1000 : 0;
+	if (status >= 200 && status < 300)
+		return ERR_OK;
+	if (status)
+		return err_set(e, ERR_AWAY, __func__, "%.120s: status %ld", url, status);
+	return err_set(e, ERR_AWAY, __func__, "%.120s: %s", url, curl_easy_strerror(code));
+}
+
+enum err_kind fetch_send(struct fetch_line *l, const struct fetch *f, const char *url,
+			 const char *const *fields, struct str body, struct fetch_answer *ret,
+			 struct err *e)
+{
+	struct curl_slist *list = NULL;
+	enum err_kind k;
+
+	*ret = (struct fetch_answer){ .status = 0 };
+	if (!(f->plain ? fetch_may_plain(url) : fetch_may(url)))
+		return err_set(e, ERR_AWAY, __func__, "%.120s: must be https, or of this machine",
+			       url);
+	curl_easy_reset(l->curl); /* connections stay */
+	sbuf_clear(&l->body);
+	sbuf_init(&l->body, f->bytes_max);
+	if (set_up(l->curl, f, url, &l->body) && set_form(l->curl, body, NULL) &&
+	    set_fields(l->curl, fields, &list) && set_cancel(l->curl, f))
+		k = perform_send(l, url, ret, e);
+	else
+		k = err_set(e, ERR_NO_MEMORY, __func__, "no memory to post to %.120s", url);
+	curl_slist_free_all(list);
+	return k;
+}
+
+/* --- documents --- */
+
 enum err_kind fetch_get(const struct fetch *f, const char *url, struct sbuf *ret, struct err *e)
 {
 	return ask(f, url, (struct str){ NULL, 0 }, NULL, ret, e);
@@ -119,15 +241,4 @@ enum err_kind fetch_post(const struct fetch *f, const char *url, struct str form
 			 const char *authorization, struct sbuf *ret, struct err *e)
 {
 	return ask(f, url, form, authorization, ret, e);
-}
-
-void fetch_encode(struct sbuf *b, struct str text)
-{
-	for (size_t i = 0; i < text.n; i++) {
-		unsigned char c = (unsigned char)text.p[i];
-		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-			     (c >= '0' && c <= '9') || (c && strchr("-._~", c));
-
-		sbuf_addf(b, plain ? "%c" : "%%%02X", c);
-	}
 }

@@ -88,7 +88,7 @@ static enum err_kind parse_lines(struct htpasswd *h, struct str rest, const char
 
 	while (rest.n && k == ERR_OK) {
 		struct str line;
-		unsigned cost;
+		unsigned cost = 0;
 
 		(void)str_cut(rest, '\n', &line, &rest);
 		number++;

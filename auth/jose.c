@@ -2,6 +2,7 @@
 
 #include <cjose/cjose.h>
 
+#include "base/ed25519.h"
 #include "base/hash.h"
 #include "base/secret.h"
 
@@ -75,17 +76,25 @@ static const struct algorithm {
 	size_t signature_bytes; /* 0: as long as the key, which RSA looks at itself */
 } algorithms[] = {
 	/* the first that fits a key is what it is for, unless it says more */
-	{ "RS256", "RSA", NULL, 0 },     { "RS384", "RSA", NULL, 0 },
-	{ "RS512", "RSA", NULL, 0 },     { "PS256", "RSA", NULL, 0 },
-	{ "PS384", "RSA", NULL, 0 },     { "PS512", "RSA", NULL, 0 },
-	{ "ES256", "EC", "P-256", 64 },  { "ES384", "EC", "P-384", 96 },
+	{ "RS256", "RSA", NULL, 0 },
+	{ "RS384", "RSA", NULL, 0 },
+	{ "RS512", "RSA", NULL, 0 },
+	{ "PS256", "RSA", NULL, 0 },
+	{ "PS384", "RSA", NULL, 0 },
+	{ "PS512", "RSA", NULL, 0 },
+	{ "ES256", "EC", "P-256", 64 },
+	{ "ES384", "EC", "P-384", 96 },
 	{ "ES512", "EC", "P-521", 132 },
+	/* two names of one (RFC 8037, RFC 9864) */
+	{ "EdDSA", "OKP", "Ed25519", ED25519_SIGNATURE_BYTES },
+	{ "Ed25519", "OKP", "Ed25519", ED25519_SIGNATURE_BYTES },
 };
 
 struct record {
 	char kid[KID_MAX + 1]; /* "": it has none */
 	const struct algorithm *alg;
-	cjose_jwk_t *jwk;
+	cjose_jwk_t *jwk; /* NULL: the key is ed25519 */
+	uint8_t ed25519[ED25519_KEY_BYTES];
 };
 
 struct jose_keys {
@@ -130,6 +139,21 @@ static bool has_good_numbers(const struct jv *key)
 	return true;
 }
 
+/* Exactly n bytes. */
+static bool decode_bytes(struct str text, uint8_t *ret, size_t n)
+{
+	uint8_t *bytes = NULL;
+	size_t got = 0;
+	cjose_err why;
+	bool good = base64url_is_canonical(text) &&
+		    cjose_base64url_decode(text.p, text.n, &bytes, &got, &why) && got == n;
+
+	if (good)
+		memcpy(ret, bytes, n);
+	cjose_get_dealloc()(bytes);
+	return good;
+}
+
 /* Its public members alone, whatever else it says. */
 static struct jv *public_part(const struct jv *key)
 {
@@ -166,6 +190,17 @@ static cjose_jwk_t *import(const struct jv *key)
 	return NULL;
 }
 
+static bool import_into(struct record *r, const struct jv *key)
+{
+	struct str x;
+
+	if (strcmp(r->alg->kty, "OKP") == 0)
+		return jv_text(jv_member(key, "x"), &x) &&
+		       decode_bytes(x, r->ed25519, sizeof(r->ed25519));
+	r->jwk = import(key);
+	return r->jwk != NULL;
+}
+
 static void add_key(struct jose_keys *keys, const struct jv *key)
 {
 	struct record r = { .alg = algorithm_of(key) };
@@ -176,8 +211,7 @@ static void add_key(struct jose_keys *keys, const struct jv *key)
 	if (jv_member(key, "kid") && (!jv_text(jv_member(key, "kid"), &kid) || kid.n == 0 ||
 				      !str_copy(kid, r.kid, sizeof(r.kid))))
 		return;
-	r.jwk = import(key);
-	if (r.jwk)
+	if (import_into(&r, key))
 		keys->items[keys->n++] = r;
 }
 
@@ -216,8 +250,10 @@ void jose_keys_put(struct jose_keys **take)
 
 	if (!k || --k->refs)
 		return;
-	for (size_t i = 0; i < k->n; i++)
-		(void)cjose_jwk_release(k->items[i].jwk);
+	for (size_t i = 0; i < k->n; i++) {
+		if (k->items[i].jwk)
+			(void)cjose_jwk_release(k->items[i].jwk);
+	}
 	free(k);
 }
 
@@ -249,11 +285,25 @@ static bool has_right_length(struct str signature, const struct algorithm *a)
 	return !a->signature_bytes || signature.n * 3 / 4 == a->signature_bytes;
 }
 
-static bool is_signed(struct str token, const struct record *r)
+static bool is_signed_ed25519(struct str token, const struct parts *p, const struct record *r)
+{
+	uint8_t signature[ED25519_SIGNATURE_BYTES];
+	struct str signed_part = { token.p, p->header.n + 1 + p->payload.n };
+
+	return decode_bytes(p->signature, signature, sizeof(signature)) &&
+	       ed25519_verify(r->ed25519, signed_part, signature);
+}
+
+static bool is_signed(struct str token, const struct parts *p, const struct record *r)
 {
 	cjose_err why;
-	cjose_jws_t *jws = cjose_jws_import(token.p, token.n, &why);
-	bool good = jws && cjose_jws_verify(jws, r->jwk, &why);
+	cjose_jws_t *jws;
+	bool good;
+
+	if (!r->jwk)
+		return is_signed_ed25519(token, p, r);
+	jws = cjose_jws_import(token.p, token.n, &why);
+	good = jws && cjose_jws_verify(jws, r->jwk, &why);
 
 	if (jws)
 		cjose_jws_release(jws);
@@ -281,7 +331,7 @@ enum err_kind jose_verify(const struct jose_keys *keys, struct str token, struct
 			       "token: signed with a key that is not known");
 	if (!member_is(header, "alg", r->alg->alg))
 		return token_refuse(e, "its algorithm is not that of the key");
-	if (!has_right_length(p.signature, r->alg) || !is_signed(token, r))
+	if (!has_right_length(p.signature, r->alg) || !is_signed(token, &p, r))
 		return token_refuse(e, "its signature is wrong");
 	return decode(p.payload, PAYLOAD_DEPTH_MAX, ret_payload, e);
 }
@@ -418,6 +468,8 @@ enum err_kind jose_sign(const struct jose_key *k, const struct jv *payload, stru
 		cjose_jws_release(jws);
 	if (h)
 		cjose_header_release(h);
-	return out && !b->failed ? ERR_OK
-				 : err_set(e, ERR_NO_MEMORY, __func__, "no memory to sign a token");
+	if (text.failed || b->failed)
+		return err_set(e, ERR_TOO_LARGE, __func__,
+			       "what a token is to say takes more than its %d bytes", TOKEN_MAX);
+	return out ? ERR_OK : err_set(e, ERR_NO_MEMORY, __func__, "no memory to sign a token");
 }

@@ -1,5 +1,6 @@
 /*
  * jose - signed tokens and the keys they are signed with (RFC 7515, 7517, 7518), on cjose; the only file that includes it.
+ * EdDSA (RFC 8037), which cjose has not, is checked by base/ed25519 with keys of others; ours sign with ES256.
  *
  * J1  The algorithm is the key's, as our record of it says; a token that names another is refused.
  * J2  A token has one text: other spellings of the same bytes are refused.
@@ -52,6 +53,6 @@ const char *jose_key_id(const struct jose_key *k);
 /* A JWK, as JSON onto b. */
 MUST_CHECK enum err_kind jose_key_dump(const struct jose_key *k, bool secret, struct sbuf *b,
 				       struct err *e);
-/* Compact form onto b. */
+/* Compact form onto b.  ERR_TOO_LARGE if that is above TOKEN_MAX, or more than b takes. */
 MUST_CHECK enum err_kind jose_sign(const struct jose_key *k, const struct jv *payload,
 				   struct sbuf *b, struct err *e);

@@ -117,7 +117,7 @@ static bool recall(struct signin *s, struct str state, struct str ticket, struct
 static void add_field(struct sbuf *b, const char *name, struct str value)
 {
 	sbuf_addf(b, "%s%s=", b->n && b->p[b->n - 1] != '?' ? "&" : "", name);
-	fetch_encode(b, value);
+	sbuf_add_percent(b, value, "");
 }
 
 /* One that the provider publishes. */
@@ -184,9 +184,9 @@ enum err_kind signin_begin(struct signin *s, struct signin_start *ret, struct er
 /* NAME:PASSWORD, both encoded as a form would (RFC 6749 2.3.1). */
 static void add_client(const struct signin *s, struct sbuf *b)
 {
-	fetch_encode(b, issuer_audience(s->o.issuer));
+	sbuf_add_percent(b, issuer_audience(s->o.issuer), "");
 	sbuf_add(b, ":", 1);
-	fetch_encode(b, str_of(s->o.client_secret));
+	sbuf_add_percent(b, str_of(s->o.client_secret), "");
 }
 
 static enum err_kind redeem(const struct signin *s, const struct pending *p, struct str code,
@@ -218,6 +218,8 @@ static enum err_kind redeem(const struct signin *s, const struct pending *p, str
 	if (k == ERR_OK && jv_parse_object((struct str){ answer.p ? answer.p : "", answer.n },
 					   ANSWER_DEPTH_MAX, ret, e) != ERR_OK)
 		k = err_set(e, ERR_AWAY, __func__, "the provider's answer is no JSON");
+	if (client.p)
+		secret_wipe(client.p, client.cap);
 	if (answer.p)
 		secret_wipe(answer.p, answer.cap);
 	return k;

@@ -1,12 +1,10 @@
 #include "auth/throttle.h"
 
-#include <arpa/inet.h>
-
 #include "base/hash.h"
 #include "base/lock.h"
+#include "base/netaddr.h"
 
 #define WAYS 8
-#define PREFIX6_BYTES 8
 
 /* Failures of one address, or of one account from one address. */
 struct entry {
@@ -48,21 +46,6 @@ void throttle_free(struct throttle **take)
 	free(t);
 }
 
-/* A network of one client: all of an IPv4 address, half of an IPv6 one. */
-static struct str network_of(struct str address, char buf[static INET6_ADDRSTRLEN])
-{
-	uint8_t bytes[16];
-
-	if (!str_copy(address, buf, INET6_ADDRSTRLEN) || inet_pton(AF_INET6, buf, bytes) != 1)
-		return address;
-	if (memcmp(bytes, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12) == 0)
-		return address;
-	memset(bytes + PREFIX6_BYTES, 0, sizeof(bytes) - PREFIX6_BYTES);
-	if (!inet_ntop(AF_INET6, bytes, buf, INET6_ADDRSTRLEN))
-		return address;
-	return str_of(buf);
-}
-
 /* A collision would let two share their failures: the hash is a good one, and seeded. */
 static uint64_t tag_of(const struct throttle *t, struct str account, struct str address)
 {
@@ -70,7 +53,7 @@ static uint64_t tag_of(const struct throttle *t, struct str account, struct str 
 	struct digest whole, d;
 	struct err e;
 	uint64_t tag;
-	struct str net = network_of(address, buf);
+	struct str net = address_network(address, buf);
 	int n;
 
 	if (hash_bytes(DIGEST_SHA256, account.p, account.n, &whole, &e) != ERR_OK)

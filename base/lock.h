@@ -18,6 +18,7 @@
 	X(ADMIN, 3)                                                                                \
 	X(GC, 5)                                                                                   \
 	X(SCRUBBER, 6)                                                                             \
+	X(EVENTS, 8)                                                                               \
 	X(SESSIONS, 10)                                                                            \
 	X(PUBLISHERS, 15)                                                                          \
 	X(COMMITTER, 20)                                                                           \
@@ -27,6 +28,7 @@
 	X(WORK, 50)                                                                                \
 	X(PULLS, 55)                                                                               \
 	X(READERS, 60)                                                                             \
+	X(LIMITS, 65)                                                                              \
 	X(AUTH, 70) /* each lock of auth/ and of TLS: none is held while another is taken */       \
 	X(LAYERS, 72)                                                                              \
 	X(TRANSFER, 75)                                                                            \

@@ -9,21 +9,18 @@ struct mac {
 	EVP_MAC_CTX *keyed; /* has its key, is copied for each use */
 };
 
-static EVP_MAC_CTX *make_keyed(void)
+static EVP_MAC_CTX *make_keyed(struct str key)
 {
 	EVP_MAC *alg = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	EVP_MAC_CTX *ctx = alg ? EVP_MAC_CTX_new(alg) : NULL;
 	char name[] = "SHA256";
 	const OSSL_PARAM params[] = { OSSL_PARAM_construct_utf8_string("digest", name, 0),
 				      OSSL_PARAM_construct_end() };
-	uint8_t key[MAC_BYTES];
 
-	random_bytes(key, sizeof(key));
-	if (ctx && EVP_MAC_init(ctx, key, sizeof(key), params) != 1) {
+	if (ctx && EVP_MAC_init(ctx, (const void *)key.p, key.n, params) != 1) {
 		EVP_MAC_CTX_free(ctx);
 		ctx = NULL;
 	}
-	secret_wipe(key, sizeof(key));
 	EVP_MAC_free(alg);
 	return ctx;
 }
@@ -31,9 +28,12 @@ static EVP_MAC_CTX *make_keyed(void)
 enum err_kind mac_new(struct mac **ret, struct err *e)
 {
 	struct mac *m = calloc(1, sizeof(*m));
+	char key[MAC_BYTES];
 
+	random_bytes(key, sizeof(key));
 	if (m)
-		m->keyed = make_keyed();
+		m->keyed = make_keyed((struct str){ key, sizeof(key) });
+	secret_wipe(key, sizeof(key));
 	if (!m || !m->keyed) {
 		free(m);
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a keyed digest");
@@ -64,6 +64,19 @@ bool mac_of(const struct mac *m, const struct str *parts, size_t n, uint8_t ret[
 		ok = EVP_MAC_update(ctx, (const void *)&length, sizeof(length)) == 1 &&
 		     EVP_MAC_update(ctx, (const void *)parts[i].p, parts[i].n) == 1;
 	}
+	ok = ok && EVP_MAC_final(ctx, ret, &got, MAC_BYTES) == 1 && got == MAC_BYTES;
+	EVP_MAC_CTX_free(ctx);
+	return ok;
+}
+
+bool hmac_sha256(struct str key, const struct str *parts, size_t n, uint8_t ret[static MAC_BYTES])
+{
+	EVP_MAC_CTX *ctx = make_keyed(key);
+	bool ok = ctx != NULL;
+	size_t got = 0;
+
+	for (size_t i = 0; i < n && ok; i++)
+		ok = EVP_MAC_update(ctx, (const void *)parts[i].p, parts[i].n) == 1;
 	ok = ok && EVP_MAC_final(ctx, ret, &got, MAC_BYTES) == 1 && got == MAC_BYTES;
 	EVP_MAC_CTX_free(ctx);
 	return ok;

@@ -20,6 +20,10 @@ void mac_free(struct mac **m);
 MUST_CHECK bool mac_of(const struct mac *m, const struct str *parts, size_t n,
 		       uint8_t ret[static MAC_BYTES]);
 
+/* Under a key that others have too, of the parts as one text (RFC 2104).  False without memory. */
+MUST_CHECK bool hmac_sha256(struct str key, const struct str *parts, size_t n,
+			    uint8_t ret[static MAC_BYTES]);
+
 /* Equal bytes?  The length is no secret. */
 bool secret_eq(const void *a, const void *b, size_t n);
 void secret_wipe(void *p, size_t n);

@@ -232,13 +232,13 @@ void sbuf_add_str(struct sbuf *b, struct str s)
 	sbuf_add(b, s.p, s.n);
 }
 
-void sbuf_add_percent(struct sbuf *b, struct str s)
+void sbuf_add_percent(struct sbuf *b, struct str s, const char *also)
 {
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
 		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    (c && strchr("-._~/:@", c)))
+		    (c && (strchr("-._~", c) || strchr(also, c))))
 			sbuf_add(b, &c, 1);
 		else
 			sbuf_addf(b, "%%%02X", c);

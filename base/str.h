@@ -63,8 +63,10 @@ void sbuf_clear(struct sbuf *b);
 bool sbuf_reserve(struct sbuf *b, size_t n);
 void sbuf_add(struct sbuf *b, const void *p, size_t n);
 void sbuf_add_str(struct sbuf *b, struct str s);
-/* Percent-encoded for a value in a query (RFC 3986): letters, digits and -._~/:@ stand for themselves. */
-void sbuf_add_percent(struct sbuf *b, struct str s);
+/* Percent-encoded (RFC 3986): letters, digits, -._~ and the characters of also stand for themselves. */
+void sbuf_add_percent(struct sbuf *b, struct str s, const char *also);
+/* What of also may stand for itself in a value of a query. */
+#define PERCENT_QUERY "/:@"
 void sbuf_addf(struct sbuf *b, const char *fmt, ...) PRINTF(2, 3);
 /* Gives the bytes away; the buffer is empty afterwards. */
 char *sbuf_take(struct sbuf *b);

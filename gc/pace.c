@@ -21,21 +21,30 @@ void pace_begin(struct pace *p)
 	p->began_us = mono_us();
 }
 
-static size_t next_batch(size_t batch, uint64_t took_ms)
+static size_t next_batch(size_t batch, uint64_t ms)
 {
-	if (took_ms < BATCH_MS_MIN)
+	if (ms < BATCH_MS_MIN)
 		return MIN(2 * batch, (size_t)COLLECT_MAX);
-	return took_ms > BATCH_MS_MAX && batch > BATCH_MIN ? batch / 2 : batch;
+	return ms > BATCH_MS_MAX && batch > BATCH_MIN ? batch / 2 : batch;
+}
+
+static uint64_t took_ms(const struct pace *p)
+{
+	return (mono_us() - p->began_us) / 1000;
 }
 
 /* Clients that come while it rests count for the next batch, so work is noticed at the latest one batch after it began. */
-void pace_end(struct pace *p)
+bool pace_end(struct pace *p)
 {
-	uint64_t took_ms = (mono_us() - p->began_us) / 1000, work = store_client_work(p->st);
+	uint64_t work = store_client_work(p->st);
 	bool idle = work == p->client_work;
 
 	p->client_work = work;
-	p->batch = idle ? next_batch(p->batch, took_ms) : BATCH_MIN;
-	if (!idle)
-		(void)poll(NULL, 0, (int)MIN(REST * took_ms, (uint64_t)REST_MS_MAX));
+	p->batch = idle ? next_batch(p->batch, took_ms(p)) : BATCH_MIN;
+	return !idle;
+}
+
+void pace_rest(const struct pace *p)
+{
+	(void)poll(NULL, 0, (int)MIN(REST * took_ms(p), (uint64_t)REST_MS_MAX));
 }

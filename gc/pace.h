@@ -17,6 +17,7 @@ struct pace {
 };
 
 void pace_init(struct pace *p, struct store *st);
-/* Around each batch; pace_end may rest. */
+/* Around each batch; true if clients are at work, so that a rest is due, by who holds nothing that they may wait for. */
 void pace_begin(struct pace *p);
-void pace_end(struct pace *p);
+MUST_CHECK bool pace_end(struct pace *p);
+void pace_rest(const struct pace *p);

@@ -141,17 +141,34 @@ static enum err_kind look(struct run *r, struct collect_item *items, size_t n, s
 	return ERR_OK;
 }
 
+static enum err_kind end_unlinking(struct run *r, enum err_kind k, struct err *e)
+{
+	struct err failure = { 0 };
+	enum err_kind after = store_collect_end(&r->unlinking, &failure);
+
+	if (k == ERR_OK && after != ERR_OK)
+		*e = failure;
+	return k == ERR_OK ? after : k;
+}
+
+/* The files of a batch are unlinked while the next one is decided, but not while it rests: pushes may wait for its claims. */
 static enum err_kind collect(struct run *r, struct collect_item *items, size_t n, struct err *e)
 {
+	struct collection *batch;
 	enum err_kind k;
 
 	pace_begin(&r->pace);
-	k = store_collect(r->st, items, n, e);
+	k = store_collect_begin(r->st, items, n, &batch, e);
 	for (size_t i = 0; i < n; i++) {
 		count(&r->result, &items[i].row, items[i].verdict, items[i].size_bytes);
 		tell(r, &items[i].row, items[i].verdict, &items[i].repo, items[i].size_bytes);
 	}
-	pace_end(&r->pace);
+	k = end_unlinking(r, k, e);
+	r->unlinking = batch;
+	if (!pace_end(&r->pace))
+		return k;
+	k = end_unlinking(r, k, e);
+	pace_rest(&r->pace);
 	return k;
 }
 
@@ -174,7 +191,8 @@ static enum err_kind remove_tags(struct tags *t, struct err *e)
 	if (t->act && t->n) {
 		pace_begin(&t->r->pace);
 		k = store_collect_tags(t->r->st, &t->repo, t->doomed, t->n, &removed, e);
-		pace_end(&t->r->pace);
+		if (pace_end(&t->r->pace))
+			pace_rest(&t->r->pace);
 	}
 	t->r->result.tags += t->act ? removed : t->n;
 	t->n = 0;
@@ -285,7 +303,8 @@ static enum err_kind empty_trash(struct run *r, struct err *e)
 		pace_begin(&r->pace);
 		k = trash_expire(r->st, before, TRASH_BATCH, &n, e);
 		r->result.trash += n;
-		pace_end(&r->pace);
+		if (pace_end(&r->pace))
+			pace_rest(&r->pace);
 	}
 	now = wall_ms();
 	return k == ERR_OK ? trash_expire_files(r->st, now - MIN(now, r->options->trash_keep_ms), e)
@@ -336,6 +355,7 @@ static enum err_kind collect_all(struct run *r, struct err *e)
 	do {
 		before = removed(&r->result);
 		k = each_due(r, collect, e);
+		k = end_unlinking(r, k, e);
 		r->look_at_all = false;
 	} while (k == ERR_OK && removed(&r->result) > before && ++passes < PASSES_MAX);
 	return k;

@@ -9,6 +9,7 @@
 
 #include "gc/gc.h"
 #include "gc/pace.h"
+#include "storage/collect.h"
 
 struct run {
 	struct store *st;
@@ -21,6 +22,7 @@ struct run {
 	void *arg;
 	struct gc_result result;
 	struct pace pace;
+	struct collection *unlinking; /* the batch whose files go now; NULL: none */
 };
 
 MUST_CHECK enum err_kind run_cycle(struct run *r, struct err *e);

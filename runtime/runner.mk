@@ -11,6 +11,7 @@ SHIM := $(patsubst %.c,$(O)/%.o,$(wildcard runtime/shim/*.c)) \
 
 all: $(BIN)/berth $(BIN)/berth-shim $(BIN)/berth-init
 
+$(O)/runtime/cli/ctl.o: $(O)/.libexec
 $(O)/runtime/cli/ctl.o: EXTRA = -DBERTH_LIBEXEC='"$(LIBEXEC)"'
 
 $(BIN)/berth: $(CLI) $(RUNNER) $(NET) $(STORAGE) $(BASE)

@@ -15,6 +15,11 @@ LIBEXEC = $(PREFIX)/libexec/berth
 
 all: $(BIN)/berth-runtime $(BIN)/berth-runtime-systemd
 
+# Where helpers are is compiled in, so it is part of what these objects are made of.
+$(O)/.libexec: FORCE
+	@mkdir -p $(@D); echo '$(LIBEXEC)' | cmp -s - $@ || echo '$(LIBEXEC)' >$@
+
+$(O)/runtime/oci/run/self.o: $(O)/.libexec
 $(O)/runtime/oci/run/self.o: EXTRA = -DBERTH_LIBEXEC='"$(LIBEXEC)"'
 
 $(BIN)/berth-runtime: $(RUNTIME) $(RUNTIME_BASE)

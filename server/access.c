@@ -2,6 +2,7 @@
 
 #include "auth/auth.h"
 #include "server/audit.h"
+#include "server/metrics.h"
 #include "server/nearby.h"
 #include "server/route.h"
 
@@ -105,6 +106,38 @@ static enum err_kind ask_for_login(struct request *rq, bool failed, struct err *
 	return err_set(e, ERR_LOGIN, __func__, "authentication required");
 }
 
+/* What the request brings to say who asks; false for nothing. */
+static bool source_of(const struct request *rq, enum auth_source *ret)
+{
+	const char *field = request_header(rq, "Authorization");
+	struct str scheme, rest;
+
+	if (!field) {
+		*ret = AUTH_CERTIFICATE;
+		return rq->identity && rq->identity->kind == IDENTITY_CERT;
+	}
+	(void)str_cut(str_of(field), ' ', &scheme, &rest);
+	*ret = str_eq_nocase(scheme, STR("Bearer")) ? AUTH_TOKEN : AUTH_PASSWORD;
+	return true;
+}
+
+static void count_login(const struct request *rq, enum auth_source source, enum err_kind k)
+{
+	metrics_auth(rq->server->metrics, source,
+		     k == ERR_OK         ? AUTH_OK
+		     : k == ERR_LOGIN    ? AUTH_FAILED
+		     : k == ERR_TOO_MANY ? AUTH_THROTTLED
+					 : AUTH_ERROR);
+}
+
+static void count_request(const struct request *rq, enum err_kind k)
+{
+	enum auth_source source;
+
+	if (source_of(rq, &source))
+		count_login(rq, source, k);
+}
+
 static enum err_kind refuse_login(struct request *rq, const struct auth_failure *f, struct err *e)
 {
 	rq->about = RES_ANY;
@@ -129,6 +162,8 @@ enum err_kind access_recall(struct request *rq, bool *ret_later, struct err *e)
 		k = auth_recall(rq->server->auth, &c, &rq->identity, e);
 	}
 	*ret_later = k == ERR_OK && !rq->identity;
+	if (!*ret_later)
+		count_request(rq, k);
 	return k == ERR_OK ? ERR_OK : refuse_login(rq, &nobody, e);
 }
 
@@ -138,6 +173,7 @@ enum err_kind access_identify(struct request *rq, struct err *e)
 	struct auth_failure failure;
 	enum err_kind k = auth_identify(rq->server->auth, &c, &rq->identity, &failure, e);
 
+	count_request(rq, k);
 	return k == ERR_OK ? ERR_OK : refuse_login(rq, &failure, e);
 }
 
@@ -156,6 +192,7 @@ enum err_kind access_login_password(struct request *rq, struct str name, struct 
 	enum err_kind k = auth_identify_password(rq->server->auth, name, password, rq->host.peer,
 						 &rq->identity, &failure, e);
 
+	count_login(rq, AUTH_PASSWORD, k);
 	return k == ERR_OK ? ERR_OK : refuse_login(rq, &failure, e);
 }
 
@@ -164,6 +201,7 @@ enum err_kind access_login_refresh(struct request *rq, struct str token, struct 
 	const struct auth_failure nobody = { .wait_ms = 0 };
 	enum err_kind k = auth_identify_refresh(rq->server->auth, token, &rq->identity, e);
 
+	count_login(rq, AUTH_REFRESH, k);
 	return k == ERR_OK ? ERR_OK : refuse_login(rq, &nobody, e);
 }
 
@@ -172,6 +210,7 @@ enum err_kind access_login_workload(struct request *rq, struct str token, struct
 	const struct auth_failure nobody = { .wait_ms = 0 };
 	enum err_kind k = auth_identify_workload(rq->server->auth, token, &rq->identity, e);
 
+	count_login(rq, AUTH_WORKLOAD, k);
 	return k == ERR_OK ? ERR_OK : refuse_login(rq, &nobody, e);
 }
 
@@ -210,6 +249,7 @@ static enum err_kind decide(struct request *rq, struct str repository, enum acti
 	    rq->decision.why == WHY_BEYOND_SCOPE)
 		return ask_for_login(rq, false, e);
 	rq->about = RES_ANY;
+	metrics_denied(rq->server->metrics, action);
 	log_event(LOG_DEBUG, "access.denied", "%s", decision_text(&rq->decision, text));
 	return err_set(e, ERR_DENIED, __func__, "this is not allowed to who asks");
 }
@@ -243,6 +283,7 @@ enum err_kind access_without_accounts(struct request *rq, struct err *e)
 	if (rq->route->scope != SCOPE_ADMIN || request_is_nearby(rq))
 		return ERR_OK;
 	rq->about = RES_ANY;
+	metrics_denied(rq->server->metrics, ACTION_ADMIN);
 	return err_set(e, ERR_DENIED, __func__,
 		       "without accounts (auth) this is for processes of this machine, at a "
 		       "loopback address");

@@ -111,13 +111,23 @@ static bool emit_line(void *arg, struct jv *take)
 	return send_line(*(int *)arg, jv_pack("{s:o}", "item", take));
 }
 
+/* Whoever asked has nothing more to say: an event at its descriptor is its end. */
+static bool is_there(void *arg)
+{
+	struct pollfd p = { .fd = *(int *)arg, .events = POLLRDHUP };
+
+	return poll(&p, 1, 0) <= 0;
+}
+
 static enum err_kind run_op(const struct admin *a, int fd, struct err *e)
 {
 	AUTO_SBUF line = { .max = LINE_MAX_BYTES };
 	AUTO_JV *request = NULL;
 	struct str name = { "", 0 };
 	const struct op *op;
-	struct op_call c = { .ops = a->ops, .emit = emit_line, .emit_arg = &fd };
+	struct op_call c = {
+		.ops = a->ops, .emit = emit_line, .emit_arg = &fd, .is_heard = is_there
+	};
 	struct change_guard guard;
 	char who[OPS_WHO_MAX];
 	uid_t uid;

@@ -287,11 +287,11 @@ static void link_next(struct request *rq, const struct resource_op *r, const str
 		    !jv_text(jv_member(args, r->args[i].name), &text))
 			continue;
 		sbuf_addf(&b, "%s=", r->args[i].name);
-		sbuf_add_percent(&b, text);
+		sbuf_add_percent(&b, text, PERCENT_QUERY);
 		sbuf_add(&b, "&", 1);
 	}
 	sbuf_addf(&b, "last=");
-	sbuf_add_percent(&b, next);
+	sbuf_add_percent(&b, next, PERCENT_QUERY);
 	if (!b.failed)
 		reply_header(&rq->reply, "Link", "%s>; rel=\"next\"", b.p);
 }

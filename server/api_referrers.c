@@ -42,30 +42,21 @@ static bool parse_mark(struct str in, struct referrer_mark *ret)
 	return digest_parse(&ret->manifest, digest);
 }
 
-/* A media type may hold characters that a query must not. */
-static void encode_type(struct str type, char *buf, size_t cap)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < type.n && n + 4 <= cap; i++) {
-		unsigned char c = (unsigned char)type.p[i];
-		bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-			     (c >= 'a' && c <= 'z') || c == '-' || c == '.' || c == '_' || c == '/';
-
-		n += (size_t)snprintf(buf + n, cap - n, plain ? "%c" : "%%%02X", c);
-	}
-	buf[n] = '\0';
-}
-
 static void link_next(struct request *rq, struct str type, const struct referrer_mark *last)
 {
-	char encoded[3 * MEDIA_TYPE_MAX + 4] = "", digest[DIGEST_TEXT_MAX];
+	AUTO_SBUF filter = { .max = 3 * MEDIA_TYPE_MAX + 32 };
+	char digest[DIGEST_TEXT_MAX];
 
-	encode_type(type, encoded, sizeof(encoded));
-	reply_header(&rq->reply, "Link", "<%s%.*s?%s%s%slast=%016llx.%s>; rel=\"next\"",
-		     rq->server->origin.prefix, STR_FMT(rq->target.path),
-		     type.n ? "artifactType=" : "", encoded, type.n ? "&" : "",
-		     (unsigned long long)last->type_hash, digest_text(&last->manifest, digest));
+	if (type.n) { /* which may hold characters that a query must not */
+		sbuf_addf(&filter, "artifactType=");
+		sbuf_add_percent(&filter, type, PERCENT_QUERY);
+		sbuf_add(&filter, "&", 1);
+	}
+	if (!filter.failed)
+		reply_header(&rq->reply, "Link", "<%s%.*s?%slast=%016llx.%s>; rel=\"next\"",
+			     rq->server->origin.prefix, STR_FMT(rq->target.path),
+			     filter.p ? filter.p : "", (unsigned long long)last->type_hash,
+			     digest_text(&last->manifest, digest));
 }
 
 /* Descriptors are kept as the JSON that goes out, so the list is put together as text. */

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "server/access.h"
+#include "server/metrics.h"
 
 #define JSON_MAX (64u * 1024)
 
@@ -122,8 +123,10 @@ static enum err_kind issue(struct request *rq, const struct scopes *asked, bool 
 	AUTO_AUTH_TOKENS t = { .issued_wall_ms = 0 };
 	enum err_kind k = auth_issue(rq->server->auth, rq->identity, asked, wants_refresh, &t, e);
 
-	if (k == ERR_OK)
+	if (k == ERR_OK) {
+		metrics_token_issued(rq->server->metrics);
 		send(rq, &t, exchanged);
+	}
 	return k;
 }
 

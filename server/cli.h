@@ -46,6 +46,7 @@ const char *cli_bytes(unsigned long long v, char buf[static CLI_BYTES_MAX]);
 int cli_backup(int n_args, char *const *args);
 int cli_check_access(int n_args, char *const *args);
 int cli_cp(int n_args, char *const *args);
+int cli_events(int n_args, char *const *args);
 int cli_export(int n_args, char *const *args);
 int cli_fsck(int n_args, char *const *args);
 int cli_gc(int n_args, char *const *args);

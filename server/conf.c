@@ -67,7 +67,7 @@ static const struct option options[] = {
 	  "span over which the rate is measured", NULL },
 	{ "http.target_max", CONF_SIZE, AT(http_target_max), 1024, 64 * K, "8K",
 	  "bytes of a request-target", NULL },
-	{ "http.head_max", CONF_SIZE, AT(http_head_max), 16 * K, 512 * K, "64K",
+	{ "http.head_max", CONF_SIZE, AT(http_head_max), 16 * K, 512 * K, "32K",
 	  "bytes of memory for the head of a request and for buffers", NULL },
 	{ "http.drain", CONF_DURATION, AT(http_drain_ms), 0, DAY, "10s",
 	  "time that running requests have to end after SIGTERM", NULL },
@@ -181,6 +181,28 @@ static const struct option options[] = {
 	  "which tags are kept, by repository: see the documentation of retention", NULL },
 	{ "quotas", CONF_LIST, AT(quotas), 0, 0, "[]",
 	  "how much repositories may hold: {repositories: \"team/**\", bytes: 10G, tags: 1000, count: 50}; see README", NULL },
+	{ "limits.address.requests", CONF_COUNT, AT(limits_address_requests), 0, 1000000, "0",
+	  "requests a second from one address, or from the same 64 bits of IPv6; more get 429; 0: any number", NULL },
+	{ "limits.address.bytes", CONF_SIZE, AT(limits_address_bytes), 0, 1024 * 1024 * M, "0",
+	  "bytes a second, of bodies in both directions, of one address; 0: any number", NULL },
+	{ "limits.identity.requests", CONF_COUNT, AT(limits_identity_requests), 0, 1000000, "0",
+	  "requests a second of one account or key, wherever it is; 0: any number", NULL },
+	{ "limits.identity.bytes", CONF_SIZE, AT(limits_identity_bytes), 0, 1024 * 1024 * M, "0",
+	  "bytes a second, of bodies in both directions, of one account or key; 0: any number", NULL },
+	{ "limits.identity.uploads", CONF_COUNT, AT(limits_identity_uploads), 0, 1000000, "0",
+	  "uploads under way at once of one account or key, or of one address without; 0: any number", NULL },
+	{ "limits.burst", CONF_DURATION, AT(limits_burst_ms), SECOND, 3600 * SECOND, "10s",
+	  "what comes in in this time may be used at once", NULL },
+	{ "events.endpoints", CONF_LIST, AT(events_endpoints), 0, 0, "[]",
+	  "who is told of pushes and deletions by HTTP: {name: ci, url: URL, secret: FILE, repositories: \"team/**\"}; see README", NULL },
+	{ "events.timeout", CONF_DURATION, AT(events_timeout_ms), 100, 600 * SECOND, "10s",
+	  "longest wait for the answer of an endpoint", NULL },
+	{ "events.retry", CONF_DURATION, AT(events_retry_ms), 10, 3600 * SECOND, "1s",
+	  "the wait after a delivery that failed; each further failure doubles it", NULL },
+	{ "events.retry_max", CONF_DURATION, AT(events_retry_max_ms), 10, DAY, "5m",
+	  "the longest wait", NULL },
+	{ "events.keep", CONF_KEEP, AT(events_keep_ms), SECOND, 3650 * DAY, "never",
+	  "age at which an event that cannot be delivered is given up; never: it is tried until it is", NULL },
 	{ "process.user", CONF_TEXT, AT(process_user), 0, 0, "",
 	  "account that berthd becomes when root starts it, once it has its address and certificates; empty: it stays root", NULL },
 	{ "process.confine", CONF_FLAG, AT(process_confine), 0, 0, "true",
@@ -661,5 +683,48 @@ void conf_dump(const struct conf *c, struct sbuf *b)
 		sbuf_addf(b, "\n%*s%s: ", indent, "", leaf);
 		dump_value(c, &options[i], b);
 		sbuf_add(b, "\n", 1);
+	}
+}
+
+static void describe_values(const struct option *o, struct sbuf *b)
+{
+	char min[QUANTITY_TEXT_MAX], max[QUANTITY_TEXT_MAX];
+
+	switch (o->type) {
+	case CONF_TEXT:
+		sbuf_addf(b, o->min ? "text, not empty" : "text");
+		break;
+	case CONF_COUNT:
+	case CONF_PERCENT:
+	case CONF_SIZE:
+	case CONF_DURATION:
+	case CONF_KEEP:
+		sbuf_addf(b, "%s from %s to %s", type_text(o->type),
+			  format_number(o->type, o->min, min), format_number(o->type, o->max, max));
+		break;
+	case CONF_FLAG:
+		sbuf_addf(b, "true or false");
+		break;
+	case CONF_CHOICE:
+		sbuf_addf(b, "one of %s", o->choices);
+		break;
+	case CONF_LIST:
+		sbuf_addf(b, "a list");
+		break;
+	}
+}
+
+void conf_manual(struct sbuf *b)
+{
+	char name[KEY_MAX];
+
+	for (size_t i = 0; i < ARRAY_LEN(options); i++) {
+		const struct option *o = &options[i];
+
+		environment_name(o->key, name);
+		sbuf_addf(b, "%s = %s\n    %s\n    ", o->key, *o->preset ? o->preset : "\"\"",
+			  o->doc);
+		describe_values(o, b);
+		sbuf_addf(b, "; %s\n", name);
 	}
 }

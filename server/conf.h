@@ -60,6 +60,12 @@ struct conf {
 	uint64_t scrub_rate, scrub_interval_ms;
 	struct jv *retention;
 	struct jv *quotas;
+	uint64_t limits_address_requests, limits_address_bytes; /* a second; 0: any number */
+	uint64_t limits_identity_requests, limits_identity_bytes, limits_identity_uploads;
+	uint64_t limits_burst_ms;
+	struct jv *events_endpoints;
+	uint64_t events_timeout_ms, events_retry_ms, events_retry_max_ms;
+	uint64_t events_keep_ms; /* UINT64_MAX: for ever */
 	struct sbuf process_user;
 	bool process_confine;
 	struct jv *process_writable;
@@ -90,6 +96,8 @@ MUST_CHECK enum err_kind conf_set_list(struct conf *c, struct str key, struct jv
 				       const char *where, struct err *e);
 /* Every option with its meaning and value, as a configuration file. */
 void conf_dump(const struct conf *c, struct sbuf *b);
+/* Every option with what it takes, its preset and its other name, three lines each; the manual is made of it. */
+void conf_manual(struct sbuf *b);
 
 /* conf_file.c: reads a YAML file into c. */
 MUST_CHECK enum err_kind conf_read_file(struct conf *c, const char *name, struct err *e);

@@ -126,7 +126,8 @@ static void allow_file(struct cage *cage, const char *path)
 /* Entries of options name files by these. */
 static void allow_members(struct cage *cage, const struct jv *list)
 {
-	static const char *const members[] = { "certificate", "key", "keys", "ca" };
+	static const char *const members[] = { "certificate", "key",    "keys",
+					       "ca",          "secret", "authorization" };
 
 	for (size_t i = 0; i < jv_count(list); i++) {
 		for (size_t j = 0; j < ARRAY_LEN(members); j++) {
@@ -140,7 +141,8 @@ static void allow_members(struct cage *cage, const struct jv *list)
 
 static void allow_files_of(struct cage *cage, const struct conf *c)
 {
-	const struct jv *const lists[] = { c->tls_certificates, c->auth_issuers, c->auth_oidc };
+	const struct jv *const lists[] = { c->tls_certificates, c->auth_issuers, c->auth_oidc,
+					   c->events_endpoints };
 	const struct sbuf *const files[] = { &c->file,          &c->auth_htpasswd,
 					     &c->tls_client_ca, &c->tls_client_crl,
 					     &c->auth_ldap_ca,  &c->auth_ldap_bind_password };
@@ -402,17 +404,24 @@ static enum err_kind confine_calls(struct err *e)
 	return err_sys(e, __func__, "seccomp");
 }
 
-enum err_kind confine_self(const struct conf *c, struct err *e)
+enum err_kind confine_memory(struct err *e)
 {
 	const struct rlimit none = { 0, 0 };
-	enum err_kind k;
+
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+		return err_sys(e, __func__, "forbid core dumps");
+	return ERR_OK;
+}
+
+enum err_kind confine_self(const struct conf *c, struct err *e)
+{
+	enum err_kind k = confine_memory(e);
 
 	(void)umask(077);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
-	    setrlimit(RLIMIT_CORE, &none) < 0)
-		return err_sys(e, __func__, "give up privileges");
-	if (!c->process_confine)
-		return ERR_OK;
+	if (k == ERR_OK && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		k = err_sys(e, __func__, "give up privileges");
+	if (k != ERR_OK || !c->process_confine)
+		return k;
 	k = confine_files(c, e);
 	return k == ERR_OK ? confine_calls(e) : k;
 }

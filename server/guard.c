@@ -5,12 +5,14 @@
 #include "server/audit.h"
 #include "server/tls.h"
 
+#define CLIENTS_REMEMBERED 16384
 #define FAILURES_REMEMBERED 65536
 
 struct guard {
 	const struct conf *conf;
 	struct tls *tls;
 	struct auth *auth;
+	struct limits *limits; /* NULL: there are none */
 	struct work *work;
 	struct job job; /* one at a time */
 	_Atomic bool busy, reload;
@@ -236,12 +238,30 @@ enum err_kind guard_open(const struct conf *c, struct server *s, struct guard **
 	return k;
 }
 
+static enum err_kind start_limits(struct guard *g, struct err *e)
+{
+	const struct conf *c = g->conf;
+	const struct limit_options o = {
+		.entries_max = CLIENTS_REMEMBERED,
+		.burst_ms = c->limits_burst_ms,
+		.address = { c->limits_address_requests, c->limits_address_bytes },
+		.identity = { c->limits_identity_requests, c->limits_identity_bytes },
+		.uploads = c->limits_identity_uploads,
+	};
+
+	return o.address.requests || o.address.bytes || o.identity.requests || o.identity.bytes ||
+		       o.uploads
+		   ? limits_new(&o, &g->limits, e)
+		   : ERR_OK;
+}
+
 enum err_kind guard_start(struct guard *g, struct server *s, struct err *e)
 {
 	const struct auth_options o = options_of(g);
-	enum err_kind k = ERR_OK;
+	enum err_kind k = start_limits(g, e);
 
-	if (is_guarded(g->conf)) {
+	s->limits = g->limits;
+	if (k == ERR_OK && is_guarded(g->conf)) {
 		k = guard_make_directory(g->conf, e);
 		if (k == ERR_OK)
 			k = auth_open(&o, &g->auth, e);
@@ -262,10 +282,12 @@ void guard_close(struct guard **take, struct server *s)
 		return;
 	work_stop(&g->work);
 	auth_close(&g->auth);
+	limits_free(&g->limits);
 	tls_close(&g->tls);
 	s->tls = NULL;
 	s->auth = NULL;
 	s->auth_work = NULL;
+	s->limits = NULL;
 	free(g);
 }
 

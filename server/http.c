@@ -32,6 +32,10 @@ struct http {
 	_Atomic bool stopping;
 	_Atomic unsigned requests; /* between target and end */
 	_Atomic unsigned parked;
+	_Atomic uint64_t turns;     /* of poll threads */
+	struct sockaddr_storage to; /* where it listens, as a process of this machine reaches it */
+	bool asked;                 /* http_works has a question open */
+	uint64_t turns_asked;
 	uint64_t ticked_mono_ms; /* of http_poll */
 };
 
@@ -225,8 +229,10 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
 {
 	struct client *c = client_of(connection);
 	struct request *rq = *request;
+	struct http *h = cls;
 
-	(void)cls, (void)url, (void)version;
+	h->turns++;
+	(void)url, (void)version;
 	if (!c || !rq)
 		return MHD_NO; /* no memory: nothing better can be said */
 	if (rq->stage == REQUEST_HEAD || rq->stage == REQUEST_AUTH)
@@ -315,6 +321,7 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
 	struct http *h = cls;
 	struct client *c = *context;
 
+	h->turns++;
 	if (what == MHD_CONNECTION_NOTIFY_STARTED) {
 		client_start(h, connection, context);
 	} else if (c) {
@@ -411,6 +418,21 @@ static enum err_kind start_daemon(struct http *h, int fd, struct err *e)
 	return ERR_OK;
 }
 
+/* Any address of ours stands for the loopback one. */
+static void find_self(struct http *h, int fd)
+{
+	socklen_t n = sizeof(h->to);
+	struct sockaddr_in *in = (void *)&h->to;
+	struct sockaddr_in6 *in6 = (void *)&h->to;
+
+	if (getsockname(fd, (struct sockaddr *)&h->to, &n) < 0)
+		h->to.ss_family = AF_UNSPEC;
+	if (h->to.ss_family == AF_INET && in->sin_addr.s_addr == htonl(INADDR_ANY))
+		in->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	if (h->to.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
+		in6->sin6_addr = in6addr_loopback;
+}
+
 enum err_kind http_start(const struct server *s, int *take_fd, struct http **ret, struct err *e)
 {
 	AUTO_CLOSE fd = TAKE_FD(*take_fd);
@@ -422,6 +444,7 @@ enum err_kind http_start(const struct server *s, int *take_fd, struct http **ret
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the HTTP server");
 	h->server = s;
 	watch_init(&h->watch, c->http_head_timeout_ms, c->http_min_rate_grace_ms, c->http_min_rate);
+	find_self(h, fd);
 	k = start_daemon(h, fd, e);
 	if (k == ERR_OK)
 		(void)TAKE_FD(fd); /* the daemon's now */
@@ -441,6 +464,32 @@ enum err_kind http_start(const struct server *s, int *take_fd, struct http **ret
 bool http_is_tls(const struct http *h)
 {
 	return h->server->tls != NULL;
+}
+
+/* False if nothing can come of it: there is no way to ourselves. */
+static bool knock(const struct http *h)
+{
+	AUTO_CLOSE fd = socket(h->to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	return fd >= 0 && (connect(fd, (const struct sockaddr *)&h->to, sizeof(h->to)) == 0 ||
+			   errno == EINPROGRESS || errno == EAGAIN);
+}
+
+static bool is_full(const struct http *h)
+{
+	const union MHD_DaemonInfo *info =
+	    MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+
+	return info && info->num_connections >= connections_max(h->server->conf);
+}
+
+bool http_works(struct http *h)
+{
+	bool turned = !h->asked || h->turns != h->turns_asked;
+
+	h->turns_asked = h->turns;
+	h->asked = knock(h);
+	return turned || is_full(h);
 }
 
 void http_poll(struct http *h, unsigned ms)

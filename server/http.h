@@ -18,5 +18,10 @@ MUST_CHECK enum err_kind http_start(const struct server *s, int *take_fd, struct
 bool http_is_tls(const struct http *h);
 /* Serves for up to ms milliseconds on the calling thread; for conf.threads 1. */
 void http_poll(struct http *h, unsigned ms);
+/*
+ * Do poll threads do their work?  True if one did anything since the last call; each call gives them something to do, a
+ * connection from ourselves.  A server that has as many connections as it may counts as one that works.
+ */
+bool http_works(struct http *h);
 /* Accepts nothing more, lets running requests end for http.drain, then cuts the rest off. */
 void http_drain(struct http **take);

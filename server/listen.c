@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -105,6 +106,17 @@ static enum err_kind tell(int fd, char address[static ADDRESS_TEXT_MAX], struct 
 	return ERR_OK;
 }
 
+static enum err_kind refuse_open_door(const char *what, struct err *e)
+{
+	return err_set(e, ERR_DENIED, __func__,
+		       "listen: %.80s is not loopback, and without TLS (tls.certificates) and "
+		       "accounts "
+		       "(auth) others could change everything there: --http.insecure says "
+		       "that this is "
+		       "wanted",
+		       what);
+}
+
 enum err_kind listen_open(const char *text, bool loopback_only, int *ret_fd,
 			  char ret_address[static ADDRESS_TEXT_MAX], struct err *e)
 {
@@ -115,18 +127,54 @@ enum err_kind listen_open(const char *text, bool loopback_only, int *ret_fd,
 	if (k != ERR_OK)
 		return k;
 	if (loopback_only && !is_loopback(found->ai_addr))
-		k = err_set(e, ERR_DENIED, __func__,
-			    "listen: %.80s is not loopback, and without TLS (tls.certificates) and "
-			    "accounts "
-			    "(auth) others could change everything there: --http.insecure says "
-			    "that this is "
-			    "wanted",
-			    text);
+		k = refuse_open_door(text, e);
 	if (k == ERR_OK)
 		k = bind_to(found, text, &fd, e);
 	if (k == ERR_OK)
 		k = tell(fd, ret_address, e);
 	freeaddrinfo(found);
+	if (k == ERR_OK)
+		*ret_fd = TAKE_FD(fd);
+	return k;
+}
+
+/* A number that the kernel keeps about the socket; -1: it is none. */
+static int socket_option(int fd, int name)
+{
+	int v;
+	socklen_t n = sizeof(v);
+
+	return getsockopt(fd, SOL_SOCKET, name, &v, &n) < 0 ? -1 : v;
+}
+
+static bool is_tcp_listener(int fd)
+{
+	int domain = socket_option(fd, SO_DOMAIN);
+
+	return (domain == AF_INET || domain == AF_INET6) &&
+	       socket_option(fd, SO_TYPE) == SOCK_STREAM && socket_option(fd, SO_ACCEPTCONN) == 1;
+}
+
+enum err_kind listen_adopt(int *take_fd, bool loopback_only, int *ret_fd,
+			   char ret_address[static ADDRESS_TEXT_MAX], struct err *e)
+{
+	AUTO_CLOSE fd = TAKE_FD(*take_fd);
+	struct sockaddr_storage a = { 0 };
+	socklen_t n = sizeof(a);
+	enum err_kind k;
+
+	if (!is_tcp_listener(fd))
+		return err_set(e, ERR_INVALID, __func__,
+			       "descriptor %d was passed to listen on, and is no TCP socket that "
+			       "listens",
+			       fd);
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return err_sys(e, __func__, "listen on descriptor %d", fd);
+	k = tell(fd, ret_address, e);
+	if (k == ERR_OK && getsockname(fd, (struct sockaddr *)&a, &n) < 0)
+		k = err_sys(e, __func__, "getsockname");
+	if (k == ERR_OK && loopback_only && !is_loopback((struct sockaddr *)&a))
+		k = refuse_open_door(ret_address, e);
 	if (k == ERR_OK)
 		*ret_fd = TAKE_FD(fd);
 	return k;

@@ -1,5 +1,5 @@
 /*
- * listen - the listening socket from its text form.
+ * listen - the listening socket: from its text form, or passed to us.
  */
 #pragma once
 
@@ -11,6 +11,13 @@
 /* Binds "ADDRESS:PORT" or "[ADDRESS]:PORT" (numeric, or a name that resolves to one).  ERR_DENIED: not loopback. */
 MUST_CHECK enum err_kind listen_open(const char *text, bool loopback_only, int *ret_fd,
 				     char ret_address[static ADDRESS_TEXT_MAX], struct err *e);
+
+/*
+ * The same with a socket that somebody else made for us; *take_fd is -1 afterwards.  ERR_INVALID: it is not one of TCP that
+ * listens.
+ */
+MUST_CHECK enum err_kind listen_adopt(int *take_fd, bool loopback_only, int *ret_fd,
+				      char ret_address[static ADDRESS_TEXT_MAX], struct err *e);
 
 struct sockaddr;
 /* The address without its port. */

@@ -7,9 +7,11 @@
 #include "server/admin.h"
 #include "server/cli.h"
 #include "server/confine.h"
+#include "server/events.h"
 #include "server/guard.h"
 #include "server/http.h"
 #include "server/listen.h"
+#include "server/manager.h"
 #include "server/metrics.h"
 
 #define WAKE_MS 500          /* between looks at signals and housekeeping */
@@ -81,6 +83,7 @@ static void do_chores(struct job *j)
 }
 
 static _Atomic bool draining; /* after the signal */
+static struct manager manager;
 
 /* What the command line and the environment said, and what is in the file now. */
 static void reload_rules(struct guard *guard, const struct command_line *line)
@@ -97,10 +100,29 @@ static void reload_rules(struct guard *guard, const struct command_line *line)
 		log_event(LOG_ERROR, "access.rules", "%s; the old ones stay", e.msg);
 }
 
+/* Poll threads and committer: did they do something since the last look, if there was anything to do? */
+static bool is_alive(const struct server *s, struct http *h, uint64_t *batches)
+{
+	struct commit_stats now = store_commit_stats(s->store);
+	bool commits = (!now.busy && !now.queued) || now.batches != *batches;
+
+	*batches = now.batches;
+	return http_works(h) && commits;
+}
+
+static void reload(struct guard *guard, const struct command_line *line)
+{
+	manager_reloading(&manager);
+	reload_rules(guard, line);
+	guard_tend(guard, true);
+	manager_reloaded(&manager);
+}
+
 /* Until a signal says to end. */
 static void serve_until_signal(const struct server *s, struct http *h, struct guard *guard,
 			       struct chores *chores, const struct command_line *line)
 {
+	uint64_t batches = 0;
 	bool single = s->conf->threads == 1;
 	const struct timespec wait = { .tv_nsec = single ? 0 : WAKE_MS * 1000000L };
 	int sig;
@@ -108,15 +130,18 @@ static void serve_until_signal(const struct server *s, struct http *h, struct gu
 	do {
 		sig = sigtimedwait(&line->signals, NULL, &wait);
 		if (sig == SIGHUP)
-			reload_rules(guard, line);
-		guard_tend(guard, sig == SIGHUP);
+			reload(guard, line);
+		guard_tend(guard, false);
 		if (single)
 			http_poll(h, POLL_MS);
 		if (!chores->busy) {
 			chores->busy = true;
 			work_submit(s->work, &chores->job);
 		}
+		if (manager_look_is_due(&manager) && is_alive(s, h, &batches))
+			manager_alive(&manager);
 	} while (sig != SIGTERM && sig != SIGINT);
+	manager_stopping(&manager, "requests that run may end");
 	log_event(LOG_INFO, "stop", "draining");
 	draining = true;
 	http_drain(&h);
@@ -130,6 +155,8 @@ static enum err_kind start_background(const struct ops *ops, struct admin **ret_
 
 	if (k == ERR_OK)
 		k = scrubber_start(ops->scrubber, e);
+	if (k == ERR_OK)
+		k = events_start(ops->events, ops->store, e);
 	return k == ERR_OK ? admin_start(ops, ret_admin, e) : k;
 }
 
@@ -152,23 +179,48 @@ static void places_close(struct places *p)
 	fd_close(&p->watch_fd);
 }
 
-/* Beyond loopback anybody could read and change everything, unless it is guarded. */
+/*
+ * Beyond loopback anybody could read and change everything, unless it is guarded.  What the service manager has opened
+ * stands for the options.
+ */
 static enum err_kind take_places(const struct conf *c, struct places *p, struct err *e)
 {
 	bool loopback_only = !c->http_insecure && !guard_is_closed(c);
-	enum err_kind k = listen_open(c->listen.p, loopback_only, &p->fd, p->address, e);
+	AUTO_CLOSE fd = -1;
+	AUTO_CLOSE watch_fd = -1;
+	enum err_kind k = manager_take_sockets(&fd, &watch_fd, e);
 
+	if (k == ERR_OK)
+		k = fd >= 0 ? listen_adopt(&fd, loopback_only, &p->fd, p->address, e)
+			    : listen_open(c->listen.p, loopback_only, &p->fd, p->address, e);
+	if (k == ERR_OK && watch_fd >= 0)
+		return listen_adopt(&watch_fd, false, &p->watch_fd, p->watch_address, e);
 	return k == ERR_OK && c->metrics_listen.n
 		   ? listen_open(c->metrics_listen.p, false, &p->watch_fd, p->watch_address, e)
 		   : k;
 }
 
+static void tell_places(const struct places *p, bool is_tls)
+{
+	char text[ADDRESS_TEXT_MAX + 32];
+
+	(void)snprintf(text, sizeof(text), "listening on http%s://%s", is_tls ? "s" : "",
+		       p->address);
+	(void)printf("%s\n", text);
+	if (*p->watch_address)
+		(void)printf("metrics on http://%s\n", p->watch_address);
+	(void)fflush(stdout);
+	manager_ready(&manager, text);
+}
+
 /* Takes what only root may have, and gives up the rest. */
 static enum err_kind take_and_confine(const struct conf *c, struct server *s, struct guard **guard,
-				      struct places *p, struct err *e)
+				      struct places *p, struct events **events, struct err *e)
 {
 	enum err_kind k = guard_open(c, s, guard, e);
 
+	if (k == ERR_OK)
+		k = events_open(c, events, e);
 	if (k == ERR_OK)
 		k = take_places(c, p, e);
 	if (k == ERR_OK)
@@ -179,8 +231,8 @@ static enum err_kind take_and_confine(const struct conf *c, struct server *s, st
 static enum err_kind run(const struct conf *c, const struct command_line *line, struct err *e)
 {
 	CLEANUP(places_close) struct places places = { .fd = -1, .watch_fd = -1 };
-	struct ops ops = { .conf = c };
-	_Atomic unsigned admin_calls = 0;
+	_Atomic unsigned admin_calls = 0, followers = 0;
+	struct ops ops = { .conf = c, .followers = &followers };
 	struct server s = {
 		.conf = c, .ops = &ops, .draining = &draining, .admin_calls = &admin_calls
 	};
@@ -193,7 +245,7 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 				 .reap_every_ms =
 				     MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX),
 				 .reaped_mono_ms = mono_ms() };
-	enum err_kind k = take_and_confine(c, &s, &guard, &places, e);
+	enum err_kind k = take_and_confine(c, &s, &guard, &places, &ops.events, e);
 
 	start_log(c);
 	if (k == ERR_OK)
@@ -211,16 +263,13 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 	watch.watch_only = true;
 	watch.auth = NULL;
 	watch.tls = NULL;
+	s.has_watch = places.watch_fd >= 0;
 	if (k == ERR_OK && places.watch_fd >= 0)
 		k = http_start(&watch, &places.watch_fd, &watch_http, e);
 	if (k == ERR_OK)
 		k = http_start(&s, &places.fd, &h, e);
 	if (k == ERR_OK) {
-		(void)printf("listening on http%s://%s\n", http_is_tls(h) ? "s" : "",
-			     places.address);
-		if (watch_http)
-			(void)printf("metrics on http://%s\n", places.watch_address);
-		(void)fflush(stdout);
+		tell_places(&places, http_is_tls(h));
 		serve_until_signal(&s, h, guard, &chores, line);
 	}
 	ops_stop(&ops); /* what administrators wait for ends early */
@@ -229,6 +278,7 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 	work_stop(&s.work);
 	metrics_free(&s.metrics);
 	guard_close(&guard, &s);
+	events_close(&ops.events);
 	ops_close(&ops);
 	return k;
 }
@@ -251,7 +301,11 @@ static int serve(int n_args, char *const *args)
 	(void)signal(SIGPIPE, SIG_IGN);
 	raise_descriptor_limit();
 	log_set_level(c.log_level);
+	manager_find(&manager);
 	k = run(&c, &line, &e);
+	if (k != ERR_OK)
+		manager_stopping(&manager, e.msg);
+	manager_clear(&manager);
 	log_stop();
 	conf_clear(&c);
 	return k == ERR_OK ? EXIT_FINE : cli_complain(EXIT_FAILED, &e);
@@ -314,6 +368,9 @@ static const struct command {
 	  "REPOSITORY[:TAG] [--n=N] [--last=SEQ]   who moved tags, when, from what to what" },
 	{ "rollback", cli_rollback,
 	  "REPOSITORY:TAG [--to=DIGEST|N]   point a tag to what it pointed to before" },
+	{ "events", cli_events,
+	  "[PATTERN] [--follow] [--since=SEQ|TIME|AGE]   what was pushed and deleted, by whom, "
+	  "when" },
 	{ "gc", cli_gc,
 	  "[--dry-run] [--confirm] [--verbose] | pause | resume | status   collect garbage now" },
 	{ "fsck", cli_fsck, "[--repair]   check every invariant of the store" },
@@ -332,23 +389,37 @@ static const struct command {
 	{ "export", cli_export,
 	  "REPOSITORY[:TAG|@DIGEST] DIRECTORY   write an image layout, or add to one" },
 	{ "version", version, "print the version" },
-	{ "help", help, "print this" },
+	{ "help", help, "[options]   print this, or what each option means" },
 };
+
+/* All options, for people and for what is generated of them. */
+static int help_options(void)
+{
+	AUTO_SBUF text;
+
+	sbuf_init(&text, 1024 * 1024);
+	conf_manual(&text);
+	if (text.failed || fputs(text.p, stdout) == EOF || fflush(stdout) == EOF)
+		return EXIT_FAILED;
+	return EXIT_FINE;
+}
 
 static int help(int n_args, char *const *args)
 {
-	(void)n_args, (void)args;
+	if (n_args > 0 && strcmp(args[0], "options") == 0)
+		return help_options();
 	(void)printf("berthd - a private OCI registry\n\nusage:\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		(void)printf("  berthd %s %s\n", commands[i].name, commands[i].doc);
 	(void)printf("\nAn option is also read from the environment: --http.min_rate is "
-		     "BERTHD_HTTP_MIN_RATE.\n");
+		     "BERTHD_HTTP_MIN_RATE.\n\"berthd help options\" lists them.\n");
 	return EXIT_FINE;
 }
 
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
+	struct err e = { 0 };
 
 #ifdef BERTH_FAULT
 	fault_from_environment();
@@ -357,6 +428,8 @@ int main(int argc, char **argv)
 		name = "help";
 	if (strcmp(name, "--version") == 0)
 		name = "version";
+	if (confine_memory(&e) != ERR_OK)
+		return cli_complain(EXIT_FAILED, &e);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
 		if (strcmp(name, commands[i].name) == 0)
 			return commands[i].run(argc - 2, argv + 2);

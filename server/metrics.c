@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "server/expo.h"
+#include "server/request.h"
 
 #define LABELS_MAX 256
 
@@ -21,8 +22,23 @@ struct route_counts {
 	struct histogram took;
 };
 
+static const enum action actions[] = { ACTION_PULL, ACTION_PUSH, ACTION_DELETE, ACTION_ADMIN };
+static const char *const source_names[AUTH_SOURCE_N] = {
+	[AUTH_PASSWORD] = "password",       [AUTH_TOKEN] = "token",
+	[AUTH_CERTIFICATE] = "certificate", [AUTH_REFRESH] = "refresh",
+	[AUTH_WORKLOAD] = "workload",
+};
+static const char *const result_names[AUTH_RESULT_N] = {
+	[AUTH_OK] = "ok",
+	[AUTH_FAILED] = "failed",
+	[AUTH_THROTTLED] = "throttled",
+	[AUTH_ERROR] = "error",
+};
+
 struct metrics {
 	_Atomic uint64_t opened, closed; /* connections */
+	_Atomic uint64_t auth[AUTH_SOURCE_N][AUTH_RESULT_N], tokens_issued;
+	_Atomic uint64_t denied[ARRAY_LEN(actions)];
 	uint64_t started_ms;
 	struct route_counts routes[ROUTES_MAX + 1][METHOD_N]; /* the last is of no route */
 };
@@ -76,6 +92,26 @@ void metrics_request(struct metrics *m, const struct request_facts *f)
 void metrics_connection(struct metrics *m, bool began)
 {
 	bump(began ? &m->opened : &m->closed, 1);
+}
+
+void metrics_auth(struct metrics *m, enum auth_source source, enum auth_result result)
+{
+	if (m)
+		bump(&m->auth[source][result], 1);
+}
+
+void metrics_token_issued(struct metrics *m)
+{
+	if (m)
+		bump(&m->tokens_issued, 1);
+}
+
+void metrics_denied(struct metrics *m, enum action action)
+{
+	for (size_t i = 0; m && i < ARRAY_LEN(actions); i++) {
+		if (actions[i] == action)
+			bump(&m->denied[i], 1);
+	}
 }
 
 /* --- telling --- */
@@ -208,6 +244,48 @@ static void tell_process(const struct metrics *m, struct expo *x)
 	expo_us(x, "", micros(u.ru_utime) + micros(u.ru_stime));
 }
 
+static void tell_auth(const struct metrics *m, struct expo *x)
+{
+	char labels[LABELS_MAX], action[ACTIONS_TEXT_MAX];
+
+	expo_family(x, EXPO_COUNTER, "berthd_auth_results",
+		    "Requests that said who asks, by what they brought and what came of it.");
+	for (size_t i = 0; i < AUTH_SOURCE_N; i++) {
+		for (size_t j = 0; j < AUTH_RESULT_N; j++) {
+			(void)snprintf(labels, sizeof(labels), "source=\"%s\",result=\"%s\"",
+				       source_names[i], result_names[j]);
+			expo_sample(x, labels, get(&m->auth[i][j]));
+		}
+	}
+	expo_one(x, EXPO_COUNTER, "berthd_auth_tokens_issued", "Tokens given out.",
+		 get(&m->tokens_issued));
+	expo_family(x, EXPO_COUNTER, "berthd_auth_denials",
+		    "Requests of somebody known who may not do this (403).");
+	for (size_t i = 0; i < ARRAY_LEN(actions); i++) {
+		(void)snprintf(labels, sizeof(labels), "action=\"%s\"",
+			       actions_text(actions[i], action));
+		expo_sample(x, labels, get(&m->denied[i]));
+	}
+}
+
+/* Without limits as well, so that whoever watches them need not know. */
+static void tell_limits(struct expo *x, struct limits *limits)
+{
+	struct limit_stats s = { .held = 0 };
+
+	if (limits)
+		s = limits_stats(limits);
+	expo_family(x, EXPO_COUNTER, "berthd_limit_refusals",
+		    "Requests refused for a limit (429).");
+	expo_sample(x, "limit=\"address.requests\"", s.requests[LIMIT_ADDRESS]);
+	expo_sample(x, "limit=\"address.bytes\"", s.bytes[LIMIT_ADDRESS]);
+	expo_sample(x, "limit=\"identity.requests\"", s.requests[LIMIT_IDENTITY]);
+	expo_sample(x, "limit=\"identity.bytes\"", s.bytes[LIMIT_IDENTITY]);
+	expo_sample(x, "limit=\"identity.uploads\"", s.uploads);
+	expo_one(x, EXPO_GAUGE, "berthd_limit_held_requests",
+		 "Refusals that wait before they are told.", s.held);
+}
+
 enum err_kind metrics_tell(const struct metrics *m, const struct server *s, struct expo *x,
 			   struct err *e)
 {
@@ -218,6 +296,8 @@ enum err_kind metrics_tell(const struct metrics *m, const struct server *s, stru
 	tell_requests(m, x);
 	expo_one(x, EXPO_GAUGE, "berthd_work_queue_jobs", "Jobs that wait for a worker.",
 		 work_queued(s->work));
+	tell_auth(m, x);
+	tell_limits(x, s->limits);
 	k = metrics_tell_store(s->ops, x, e);
 	tell_process(m, x);
 	expo_end(x);

@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "auth/identity.h"
 #include "server/ops.h"
 #include "server/route.h"
 
@@ -25,6 +26,21 @@ struct request_facts {
 void metrics_request(struct metrics *m, const struct request_facts *f);
 /* A connection began or, with false, ended. */
 void metrics_connection(struct metrics *m, bool began);
+
+/* What a client brought to say who it is, and what came of it.  m may be NULL, as below. */
+enum auth_source {
+	AUTH_PASSWORD,
+	AUTH_TOKEN,
+	AUTH_CERTIFICATE,
+	AUTH_REFRESH,
+	AUTH_WORKLOAD,
+	AUTH_SOURCE_N
+};
+enum auth_result { AUTH_OK, AUTH_FAILED, AUTH_THROTTLED, AUTH_ERROR, AUTH_RESULT_N };
+void metrics_auth(struct metrics *m, enum auth_source source, enum auth_result result);
+void metrics_token_issued(struct metrics *m);
+/* Somebody who is known asked for what he may not do. */
+void metrics_denied(struct metrics *m, enum action action);
 
 /* Everything, appended to b; may wait for the disk. */
 struct expo;

@@ -1,5 +1,8 @@
+#include "base/clock.h"
+#include "server/events.h"
 #include "server/expo.h"
 #include "server/metrics.h"
+#include "storage/follow.h"
 #include "storage/quota.h"
 #include "storage/upload.h"
 
@@ -133,17 +136,91 @@ static enum err_kind tell_uploads(struct expo *x, struct store *st, uint64_t ses
 	return ERR_OK;
 }
 
+typedef uint64_t status_fn(const struct events_status *s);
+
+static uint64_t delivered(const struct events_status *s)
+{
+	return s->delivered;
+}
+
+static uint64_t failures(const struct events_status *s)
+{
+	return s->failures;
+}
+
+static uint64_t dropped(const struct events_status *s)
+{
+	return s->dropped;
+}
+
+static uint64_t waiting(const struct events_status *s)
+{
+	return s->waiting;
+}
+
+static uint64_t waiting_ms(const struct events_status *s)
+{
+	uint64_t now = wall_ms();
+
+	return s->waiting_since_ms && now > s->waiting_since_ms ? now - s->waiting_since_ms : 0;
+}
+
+static uint64_t last_ms(const struct events_status *s)
+{
+	return s->last_ms;
+}
+
+/* Endpoints are few, and named by the configuration. */
+static void tell_events(struct expo *x, const struct events *ev, uint64_t last_seq)
+{
+	static const struct {
+		const char *name, *help;
+		enum expo_type type;
+		bool is_ms;
+		status_fn *of;
+	} families[] = {
+		{ "berthd_events_delivered", "Events that an endpoint took.", EXPO_COUNTER, false,
+		  delivered },
+		{ "berthd_events_failures", "Tries to deliver an event that failed.", EXPO_COUNTER,
+		  false, failures },
+		{ "berthd_events_dropped", "Events given up, older than events.keep.", EXPO_COUNTER,
+		  false, dropped },
+		{ "berthd_events_waiting_records", "Records that wait to be told of.", EXPO_GAUGE,
+		  false, waiting },
+		{ "berthd_events_waiting_seconds",
+		  "Age of the event that is being delivered; 0: none is.", EXPO_GAUGE, true,
+		  waiting_ms },
+		{ "berthd_events_last_delivery_time_seconds",
+		  "When an endpoint last took an event, seconds since 1970; 0: not yet.",
+		  EXPO_GAUGE, true, last_ms },
+	};
+	struct events_status s;
+
+	for (size_t f = 0; f < ARRAY_LEN(families); f++) {
+		expo_family(x, families[f].type, families[f].name, families[f].help);
+		for (size_t i = 0; events_status(ev, i, last_seq, &s); i++) {
+			char labels[FOLLOW_NAME_MAX + 32];
+
+			(void)snprintf(labels, sizeof(labels), "endpoint=\"%s\"", s.name);
+			(families[f].is_ms ? expo_ms : expo_sample)(x, labels, families[f].of(&s));
+		}
+	}
+}
+
 enum err_kind metrics_tell_store(const struct ops *ops, struct expo *x, struct err *e)
 {
 	struct commit_stats commits = store_commit_stats(ops->store);
 	struct scrubber_status scrub;
 	struct gc_status gc;
 	struct totals totals;
+	struct reflog_mark mark;
 	struct kv_stat stat;
 	enum err_kind k = index_stat(store_index(ops->store), &stat, e);
 
 	if (k == ERR_OK)
 		k = index_totals(store_index(ops->store), &totals, e);
+	if (k == ERR_OK)
+		k = index_mark_read(store_index(ops->store), &mark, e);
 	if (k == ERR_OK)
 		k = tell_uploads(x, ops->store, stat.entries[KV_UPLOAD], e);
 	if (k != ERR_OK)
@@ -156,5 +233,7 @@ enum err_kind metrics_tell_store(const struct ops *ops, struct expo *x, struct e
 		tell_quotas(x, ops->quotas);
 	scrubber_status(ops->scrubber, &scrub);
 	tell_scrub(x, &scrub);
+	if (ops->events)
+		tell_events(x, ops->events, mark.seq);
 	return ERR_OK;
 }

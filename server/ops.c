@@ -111,6 +111,7 @@ static const struct op ops[] = {
 	{ "mv", op_mv },
 	{ "history", op_history },
 	{ "rollback", op_rollback },
+	{ "events", op_events },
 	{ "backup", op_backup },
 	{ "export", op_export },
 	{ "gc", op_gc },

@@ -19,7 +19,9 @@ struct ops {
 	struct retention *retention; /* gc's */
 	struct quotas *quotas;       /* the store's */
 	struct scrubber *scrubber;
-	_Atomic bool stopping; /* after ops_stop: what takes long ends early */
+	struct events *events;       /* NULL: this process serves nobody */
+	_Atomic unsigned *followers; /* calls that wait for events; with events */
+	_Atomic bool stopping;       /* after ops_stop: what takes long ends early */
 };
 
 /*
@@ -41,6 +43,8 @@ struct op_call {
 	const struct jv *args;
 	op_emit_fn *emit;
 	void *emit_arg;
+	/* Is somebody there still?  NULL: that is not known before something is emitted. */
+	bool (*is_heard)(void *emit_arg);
 	bool listener_gone;
 	const struct change_guard *guard; /* who asks, for the reflog */
 	/* Which repositories lists may tell of; NULL: all. */
@@ -91,6 +95,7 @@ op_fn op_stats, op_repos, op_tags;
 op_fn op_inspect;
 op_fn op_rm, op_cp, op_mv;
 op_fn op_history, op_rollback;
+op_fn op_events;
 op_fn op_backup;
 op_fn op_import, op_export;
 op_fn op_gc, op_gc_pause, op_gc_resume, op_gc_status;

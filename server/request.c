@@ -4,6 +4,7 @@
 #include "base/lock.h"
 #include "server/access.h"
 #include "server/audit.h"
+#include "server/limited.h"
 #include "server/metrics.h"
 #include "server/route.h"
 
@@ -106,7 +107,7 @@ static bool is_served_here(const struct request *rq)
 {
 	if (rq->server->watch_only)
 		return rq->route->flags & ROUTE_WATCH;
-	return rq->path.kind != PATH_METRICS || rq->server->conf->metrics_listen.n == 0;
+	return rq->path.kind != PATH_METRICS || !rq->server->has_watch;
 }
 
 static enum err_kind find_route(struct request *rq, struct err *e)
@@ -151,6 +152,31 @@ static uint64_t body_max(const struct request *rq)
 	return rq->route->flags & ROUTE_FORM ? FORM_BYTES_MAX : rq->server->conf->manifest_size_max;
 }
 
+/* --- limits --- */
+
+static void end_hold(struct limit_hold *h)
+{
+	struct request *rq = (struct request *)((char *)h - offsetof(struct request, hold));
+
+	rq->host.wake(rq->host.arg);
+}
+
+/* A refusal waits a moment, once, so that who asks again at once is no burden (limit.h, M4). */
+static bool hold(struct request *rq, enum err_kind k, const struct err *e)
+{
+	if (!rq->limited || rq->held || work_is_inline(rq->server->work) ||
+	    !limits_may_hold(rq->server->limits))
+		return false;
+	rq->held = true;
+	rq->failed = k;
+	rq->failure = *e;
+	rq->stage = REQUEST_AUTH;
+	rq->hold.wake = end_hold;
+	rq->host.park(rq->host.arg);
+	limits_hold(rq->server->limits, &rq->hold);
+	return true;
+}
+
 static enum err_kind open_route(struct request *rq, struct err *e)
 {
 	if (rq->route->flags & (ROUTE_BODY | ROUTE_FORM))
@@ -164,18 +190,28 @@ static enum err_kind open_identified(struct request *rq, enum err_kind routed, s
 {
 	enum err_kind k = access_decide(rq, routed, e);
 
+	if (k == ERR_OK)
+		k = limited_identity(rq, e);
 	return k == ERR_OK ? open_route(rq, e) : k;
 }
 
 static enum err_kind open_request(struct request *rq, bool *ret_later, struct err *e)
 {
 	enum err_kind routed = check_length(rq, e), k;
+	struct err over;
 
 	*ret_later = false;
 	if (routed == ERR_OK)
 		routed = find_route(rq, e);
+	k = limited_address(rq, &over);
+	if (k != ERR_OK) {
+		*e = over;
+		return k;
+	}
 	if (routed == ERR_OK && !access_is_needed(rq))
 		routed = access_without_accounts(rq, e);
+	if (routed == ERR_OK && !access_is_needed(rq))
+		routed = limited_upload(rq, e);
 	if (!access_is_needed(rq))
 		return routed == ERR_OK ? open_route(rq, e) : routed;
 	k = access_recall(rq, ret_later, e);
@@ -188,7 +224,25 @@ static enum err_kind open_request(struct request *rq, bool *ret_later, struct er
  */
 static bool worth_reading(const struct request *rq)
 {
-	return !request_header(rq, "Expect") && rq->length <= DISCARD_MAX;
+	uint64_t most = rq->limited ? DISCARD_LIMITED_MAX : DISCARD_MAX;
+
+	return !request_header(rq, "Expect") && rq->length <= most;
+}
+
+static uint64_t bytes_sent(const struct request *rq)
+{
+	if (!rq->answered || rq->reply.no_body || rq->method == METHOD_HEAD)
+		return 0;
+	return rq->reply.body ? rq->reply.body_n : rq->reply.length;
+}
+
+/* The reply is on its way, if it is there. */
+static bool answered(struct request *rq, bool is_there)
+{
+	rq->answered = is_there;
+	if (is_there)
+		limited_bytes(rq, rq->body_bytes + bytes_sent(rq));
+	return is_there;
 }
 
 static void wake(struct request *rq)
@@ -204,11 +258,14 @@ static bool opened(struct request *rq, enum err_kind k, const struct err *e)
 		rq->stage = REQUEST_BODY;
 		return false;
 	}
+	if (hold(rq, k, e))
+		return false;
 	settle(rq, k, e);
-	rq->answered = !worth_reading(rq);
-	if (!rq->answered)
+	if (worth_reading(rq)) {
 		rq->stage = REQUEST_DISCARD;
-	return rq->answered;
+		return false;
+	}
+	return answered(rq, true);
 }
 
 static void identify_job(struct job *j)
@@ -485,15 +542,7 @@ bool request_finish(struct request *rq)
 		ready = false;
 		break;
 	}
-	rq->answered = ready;
-	return ready;
-}
-
-static uint64_t bytes_sent(const struct request *rq)
-{
-	if (!rq->answered || rq->reply.no_body)
-		return 0;
-	return rq->reply.body ? rq->reply.body_n : rq->reply.length;
+	return answered(rq, ready);
 }
 
 static void count(const struct request *rq)
@@ -541,7 +590,10 @@ void request_end(struct request *rq)
 		audit_write(rq);
 		count(rq);
 		log_access(rq);
+		if (!rq->answered)
+			limited_bytes(rq, rq->body_bytes);
 	}
+	limited_end(rq);
 	lock_get(&rq->mu);
 	rq->abandoned = true;
 	at_work = rq->scheduled;

@@ -20,6 +20,7 @@
 #include "auth/rule.h"
 #include "base/lock.h"
 #include "server/conf.h"
+#include "server/limit.h"
 #include "server/origin.h"
 #include "server/path.h"
 #include "server/proxy.h"
@@ -47,21 +48,25 @@ struct server {
 	struct auth *auth;      /* NULL: everybody may do everything */
 	struct work *auth_work; /* checks who it is; with auth only */
 	struct tls *tls;        /* NULL: plain HTTP */
+	struct limits *limits;  /* NULL: there are none */
 	struct origin origin;
 	struct proxies proxies;
 	const struct ops *ops;
 	_Atomic unsigned *admin_calls; /* under way by HTTP; NULL: not counted */
 	struct metrics *metrics;
 	bool watch_only; /* serves what is marked ROUTE_WATCH, to anybody */
+	bool has_watch;  /* metrics are at another listener, which has that */
 	const _Atomic bool *draining;
 };
 
 #define BODY_RING_BYTES (384u * 1024)
 #define DISCARD_MAX (64u * 1024 * 1024) /* of a refused body before the connection is given up */
 
+#define DISCARD_LIMITED_MAX (64u * 1024) /* the same of who is over a limit */
+
 enum request_stage {
 	REQUEST_HEAD,    /* before request_open */
-	REQUEST_AUTH,    /* a worker finds out who it is */
+	REQUEST_AUTH,    /* a worker finds out who it is, or a refusal waits (limit.h, M4) */
 	REQUEST_BODY,    /* receiving */
 	REQUEST_DISCARD, /* refused; the rest of the body is thrown away */
 	REQUEST_RUNNING, /* the handler is at work */
@@ -121,11 +126,15 @@ struct request {
 	size_t head, used;
 	bool scheduled; /* a job is queued or running, or the handler ran */
 	bool parked, ended, abandoned;
+	struct limit_hold hold;
 	enum err_kind failed; /* of the consumer */
 	struct err failure;
 	/* The poll thread's. */
 	uint64_t discarded;
 	bool answered;
+	bool limited; /* refused by a limit */
+	bool held;    /* and that waited */
+	uint64_t upload_ticket;
 	char *raw;
 	char text[]; /* decoded query, then the raw target */
 };

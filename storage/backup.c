@@ -6,6 +6,7 @@
 
 #include "base/fd.h"
 #include "storage/blob.h"
+#include "storage/follow.h"
 #include "storage/newindex.h"
 #include "storage/store_impl.h"
 
@@ -308,6 +309,8 @@ static enum err_kind copy_all(struct backup *b, struct err *e)
 		k = forget_sessions(b, e);
 	if (k == ERR_OK)
 		k = each_object(b, b->index, copy_object, e);
+	if (k == ERR_OK)
+		k = follow_copy(b->from->root_fd, b->to->root_fd, e);
 	if (k == ERR_OK)
 		k = copy_reflog(b, e);
 	if (k == ERR_OK && sys_syncfs(b->to->root_fd) < 0)

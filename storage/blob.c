@@ -93,51 +93,49 @@ void blob_path(const struct digest *d, char buf[static BLOB_PATH_MAX])
 	(void)snprintf(buf, BLOB_PATH_MAX, "%.2s/%s", hex, hex);
 }
 
-static struct publisher *publisher_of(struct store *st, const struct digest *d)
+/* The place in a list where the digest's publisher is, or where it would be put. */
+static struct publisher **publisher_at(struct store *st, const struct digest *d)
 {
-	struct publisher *p = st->publishers;
+	size_t bucket = (d->bytes[0] | (size_t)d->bytes[1] << 8) % PUBLISHERS_BUCKETS;
+	struct publisher **at = &st->publishers[bucket];
 
-	while (p && !digest_eq(&p->digest, d))
-		p = p->next;
-	return p;
+	while (*at && !digest_eq(&(*at)->digest, d))
+		at = &(*at)->next;
+	return at;
 }
 
 static void publisher_enter(struct store *st, struct publisher *p)
 {
 	lock_get(&st->publishers_mu);
-	while (publisher_of(st, &p->digest)) {
+	while (*publisher_at(st, &p->digest)) {
 		STEP("publish.waits");
 		(void)lock_wait(&st->publishers_mu, &st->published, 0);
 	}
-	p->next = st->publishers;
-	st->publishers = p;
+	p->next = NULL;
+	*publisher_at(st, &p->digest) = p;
 	lock_put(&st->publishers_mu);
 	STEP("publish.claimed");
 }
 
 bool blob_claim(struct store *st, const struct digest *d, struct publisher *p)
 {
+	struct publisher **at;
 	bool free_now;
 
 	*p = (struct publisher){ .digest = *d };
 	lock_get(&st->publishers_mu);
-	free_now = !publisher_of(st, d);
-	if (free_now) {
-		p->next = st->publishers;
-		st->publishers = p;
-	}
+	at = publisher_at(st, d);
+	free_now = !*at;
+	if (free_now)
+		*at = p;
 	lock_put(&st->publishers_mu);
 	return free_now;
 }
 
 void blob_unclaim(struct store *st, struct publisher *p)
 {
-	struct publisher **at;
-
 	lock_get(&st->publishers_mu);
-	for (at = &st->publishers; *at != p;)
-		at = &(*at)->next;
-	*at = p->next;
+	*publisher_at(st, &p->digest) = p->next;
 	(void)pthread_cond_broadcast(&st->published);
 	lock_put(&st->publishers_mu);
 }

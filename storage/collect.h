@@ -36,6 +36,16 @@ MUST_CHECK enum err_kind store_collect_look(struct store *st, const struct revie
 					    const struct review_policy *p,
 					    struct review_finding *ret, struct err *e);
 
+/*
+ * The two halves of store_collect.  The first decides (C2, C3), and the items have their verdicts; files that are many are
+ * unlinked meanwhile by threads, so that the next batch can be decided.  *ret is to be given to the second in any case, which
+ * waits for them (C4) and ends the claims (C5).
+ */
+struct collection;
+MUST_CHECK enum err_kind store_collect_begin(struct store *st, struct collect_item *items, size_t n,
+					     struct collection **ret, struct err *e);
+MUST_CHECK enum err_kind store_collect_end(struct collection **take, struct err *e);
+
 /* n is at most COLLECT_MAX. */
 MUST_CHECK enum err_kind store_collect(struct store *st, struct collect_item *items, size_t n,
 				       struct err *e);

@@ -175,11 +175,13 @@ static void work_once(struct committer *c) TSA(requires_capability(c->mu))
 	struct waiter *batch = take_batch(c);
 	uint64_t began = mono_us();
 
+	c->stats.busy = true;
 	lock_put(&c->mu);
 	run_batch(c, batch);
 	lock_get(&c->mu);
 	c->stats.us += mono_us() - began;
 	c->stats.stuck = c->damaged;
+	c->stats.busy = false;
 	answer(c, batch);
 }
 
@@ -187,6 +189,7 @@ static void *committer_main(void *arg)
 {
 	struct committer *c = arg;
 
+	(void)pthread_setname_np(pthread_self(), "committer"); /* for who looks at threads */
 	lock_get(&c->mu);
 	for (;;) {
 		while (!c->head && !c->stopping)

@@ -21,6 +21,7 @@ struct commit_stats {
 	uint64_t changes, batches, failures;
 	uint64_t us;          /* spent in batches */
 	uint64_t queued;      /* changes that wait now */
+	bool busy;            /* a batch is under way */
 	bool stuck;           /* the last batch failed, and what it left is not undone yet (C3) */
 	uint64_t for_clients; /* of the changes: not those of background work */
 };

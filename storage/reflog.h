@@ -7,8 +7,8 @@
  * L3  A file whose fsync failed is not written to again: the log goes on in a new one.
  * Lifecycle  open -> (add* -> sync -> accept | rewind)* -> close.
  * Ownership  the log borrows the directory's descriptor.
- * Threads    one thread at a time: the committer's.  All but add may block.  reflog_read and
- *            reflog_read_repo by any thread; reflog_read_all while nobody writes.
+ * Threads    one thread at a time: the committer's.  All but add may block.  reflog_read,
+ *            reflog_read_on and reflog_read_repo by any thread; reflog_read_all while nobody writes.
  */
 #pragma once
 
@@ -38,6 +38,12 @@ void reflog_accept(struct reflog *l, const struct reflog_mark *mark);
 typedef enum err_kind reflog_record_fn(void *arg, const struct reflog_record *r, struct err *e);
 MUST_CHECK enum err_kind reflog_read(int dir_fd, const struct reflog_mark *after, uint64_t last_seq,
 				     reflog_record_fn *fn, void *arg, struct err *e);
+/*
+ * The same for who reads on and on: *at moves behind the last record read, unless fn fails.  segment 0: it is looked for, after
+ * the record numbered at->seq.  Records that are lost, and lines that are none, are passed over.
+ */
+MUST_CHECK enum err_kind reflog_read_on(int dir_fd, struct reflog_mark *at, uint64_t last_seq,
+					reflog_record_fn *fn, void *arg, struct err *e);
 /* What a log was like that was read without a mark. */
 struct reflog_scan {
 	struct reflog_mark end; /* after the last record */

@@ -86,22 +86,26 @@ static enum err_kind take_record(struct reading *r, const struct reflog_record *
 	return r->fn(r->arg, record, e);
 }
 
-/*
- * The number of a record that is not about what is asked for, without the cost of taking all of it apart.  Lines are as
- * reflog_record_write makes them; of any other, this is not known.
- */
-static bool skip_line(struct reading *r, struct str line)
+/* The number of a record, of a line as reflog_record_write makes them; of any other, this is not known. */
+static bool peek_seq(struct str line, uint64_t *ret)
 {
 	struct str in = line;
-	uint64_t seq;
 
-	if (r->mention.n == 0 || memmem(line.p, line.n, r->mention.p, r->mention.n))
-		return false;
 	if (!str_starts(in, STR("{\"seq\":")))
 		return false;
 	in.p += 7;
 	in.n -= 7;
-	if (!scan_u64(&in, INT64_MAX, &seq) || !scan_char(&in, ','))
+	return scan_u64(&in, INT64_MAX, ret) && scan_char(&in, ',');
+}
+
+/* A record that was read before, or that is not about what is asked for, costs no more than a look. */
+static bool skip_line(struct reading *r, struct str line)
+{
+	uint64_t seq;
+	bool mentions =
+	    r->mention.n == 0 || memmem(line.p, line.n, r->mention.p, r->mention.n) != NULL;
+
+	if (!peek_seq(line, &seq) || (mentions && !(r->scan && seq <= r->seq)))
 		return false;
 	r->offset += line.n;
 	if (seq > r->seq)
@@ -213,6 +217,69 @@ static enum err_kind read_all(struct reading *r, int dir_fd, struct err *e)
 		r->offset = 0;
 		k = read_segment(r, dir_fd, e);
 	}
+	return k;
+}
+
+/* The first file after the one that is being read. */
+static bool next_segment(struct reading *r)
+{
+	for (size_t i = 0; i < r->segments->n; i++) {
+		if (r->segments->first[i] > r->segment) {
+			r->segment = r->segments->first[i];
+			r->offset = 0;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* The file that begins with the next record is the one to go on in, whatever else follows in the present one (L3). */
+static void go_on_behind(struct reading *r)
+{
+	if (!segments_has(r->segments, r->seq + 1) || r->segment == r->seq + 1)
+		return;
+	r->segment = r->seq + 1;
+	r->offset = 0;
+}
+
+/* Without a file named, the last one that may have the record after it. */
+static void find_segment(struct reading *r)
+{
+	for (size_t i = 0; i < r->segments->n && r->segments->first[i] <= r->seq + 1; i++)
+		r->segment = r->segments->first[i];
+	if (r->segment == 0)
+		(void)next_segment(r);
+}
+
+enum err_kind reflog_read_on(int dir_fd, struct reflog_mark *at, uint64_t last_seq,
+			     reflog_record_fn *fn, void *arg, struct err *e)
+{
+	CLEANUP(segments_clear) struct segments segments = { 0 };
+	struct reflog_scan scan = { 0 };
+	struct reading r = { .segments = &segments,
+			     .seq = at->seq,
+			     .last_seq = last_seq,
+			     .scan = &scan,
+			     .segment = at->segment,
+			     .offset = at->offset,
+			     .fn = fn,
+			     .arg = arg };
+	enum err_kind k = ERR_OK;
+
+	if (at->seq >= last_seq)
+		return ERR_OK;
+	k = segments_list(dir_fd, &segments, e);
+	if (r.segment == 0)
+		find_segment(&r);
+	do {
+		go_on_behind(&r);
+		if (k == ERR_OK)
+			k = read_segment(&r, dir_fd, e);
+		if (k == ERR_NOT_FOUND)
+			k = ERR_OK; /* of a log that lost files */
+	} while (k == ERR_OK && r.seq < last_seq && next_segment(&r));
+	if (k == ERR_OK)
+		*at = (struct reflog_mark){ r.segment, r.offset, r.seq };
 	return k;
 }
 

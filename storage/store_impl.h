@@ -10,6 +10,8 @@
 struct session;   /* upload.c */
 struct publisher; /* blob.c */
 
+#define PUBLISHERS_BUCKETS 1024 /* a collection claims thousands of digests at once */
+
 struct store {
 	struct store_options options; /* root is owned */
 	int root_fd, lock_fd, uploads_fd, reflog_fd;
@@ -29,7 +31,7 @@ struct store {
 
 	struct lock publishers_mu;
 	pthread_cond_t published;
-	struct publisher *publishers; /* under publishers_mu */
+	struct publisher *publishers[PUBLISHERS_BUCKETS]; /* under publishers_mu: lists by digest */
 };
 
 /* A change that is to happen now, by the rules of the store. */

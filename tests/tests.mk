@@ -1,7 +1,7 @@
 # Tests: included by ../Makefile.  Every program prints TAP; tests/run adds them up.
 
 .PHONY: test check conformance check-asan check-tsan check-valgrind check-fault check-layers check-headers \
-	check-format analyze tsa bench bench-import bench-scale bench-gc soak-crash soak-gc coverage golden
+	check-format analyze tsa bench bench-flood bench-import bench-scale bench-gc soak-crash soak-gc coverage golden
 
 RUN := tests/run -j $(JOBS)
 CHECKS := tests/checks/layers.sh tests/checks/headers.sh tests/checks/format.sh
@@ -98,6 +98,9 @@ bench: deps-test all build/release/tests/bench/load ## speed beside peers and li
 	@etc/deps/apt.sh bench
 	@tests/bench/speed.py $(ROUNDS)
 	@tests/bench/auth.py $(ROUNDS)
+
+bench-flood: all build/release/tests/bench/load ## what one client notices of a flood by another, with limits and without
+	@tests/bench/flood.py $(ROUNDS)
 
 bench-import: deps-test all ## time and disk of an import, by link and by copy, beside cp and sha256sum
 	@etc/deps/apt.sh bench

@@ -1,23 +1,26 @@
 #!/bin/sh
-# Installs the Debian packages that are missing for building, testing or measuring.
+# Installs the Debian packages that are missing for building, packaging, testing or measuring.
 #
-# usage: etc/deps/apt.sh build|test|bench
+# usage: etc/deps/apt.sh build|package|test|bench
 set -eu
 
 build='gcc make pkg-config libjansson-dev liblmdb-dev libssl-dev libgnutls28-dev libyaml-dev libcrypt-dev libcjose-dev
 	libcurl4-openssl-dev libldap-dev libarchive-dev libisal-dev libzstd-dev libseccomp-dev libsystemd-dev dpkg-dev ca-certificates'
+package="$build debhelper dpkg-dev git"
 test="$build libcmocka-dev clang-14 libclang-rt-14-dev clang-tidy-14 clang-format-14 clang-tools-14 cppcheck valgrind
 	bats podman skopeo buildah containerd docker.io runc crun jq curl python3 python3-venv strace iproute2 uidmap
 	xz-utils procps wget prometheus busybox-static criu slapd ldap-utils nginx-light nodejs
-	e2fsprogs zstd docker-registry fuse-overlayfs iptables nftables conntrack containernetworking-plugins dnsmasq-base passt xfsprogs"
+	e2fsprogs zstd docker-registry fuse-overlayfs iptables nftables conntrack containernetworking-plugins dnsmasq-base passt xfsprogs
+	systemd mandoc man-db groff-base bash-completion fish $package lintian mmdebstrap"
 command -v npm >/dev/null || test="$test npm" # newer packages of nodejs have it
 bench="$test wrk"
 
 case ${1-} in
 build) want=$build ;;
+package) want=$package ;;
 test) want=$test ;;
 bench) want=$bench ;;
-*) echo "usage: $0 build|test|bench" >&2; exit 2 ;;
+*) echo "usage: $0 build|package|test|bench" >&2; exit 2 ;;
 esac
 
 missing=

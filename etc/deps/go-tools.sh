@@ -12,6 +12,7 @@ tools='
 crane github.com/google/go-containerregistry/cmd/crane v0.22.1
 oras oras.land/oras/cmd/oras v1.3.6
 regctl github.com/regclient/regclient/cmd/regctl v0.11.7
+helm helm.sh/helm/v3/cmd/helm v3.22.0
 conformance github.com/opencontainers/distribution-spec/conformance v0.0.0-20260831232431-97274622c111
 cnitool github.com/containernetworking/cni/cnitool v1.3.1
 bridge github.com/containernetworking/plugins/plugins/main/... v1.10.0 cni

@@ -38,10 +38,14 @@ struct command {
 };
 
 extern const struct command cmd_attach;
+extern const struct command cmd_commit;
+extern const struct command cmd_copy;
+extern const struct command cmd_cp;
 extern const struct command cmd_create;
 extern const struct command cmd_diff;
 extern const struct command cmd_exec;
 extern const struct command cmd_images;
+extern const struct command cmd_import;
 extern const struct command cmd_inspect;
 extern const struct command cmd_kill;
 extern const struct command cmd_load;
@@ -50,6 +54,7 @@ extern const struct command cmd_logout;
 extern const struct command cmd_logs;
 extern const struct command cmd_pause;
 extern const struct command cmd_network;
+extern const struct command cmd_port;
 extern const struct command cmd_prune;
 extern const struct command cmd_ps;
 extern const struct command cmd_pull;

@@ -1,6 +1,7 @@
 /* ps, inspect: what is there, and how it is. */
 #include "base/clock.h"
 #include "runtime/cli/ctl.h"
+#include "runtime/cli/network_view.h"
 
 #define ID_SHOWN 12
 #define COMMAND_SHOWN 24
@@ -13,6 +14,7 @@ struct ps_args {
 
 struct listing {
 	const struct ps_args *args;
+	struct network_view networks;
 	struct sbuf text;
 	struct jv *list;
 };
@@ -62,20 +64,22 @@ static struct jv *pairs_json(const struct text_pairs *p)
 	return TAKE(v);
 }
 
-static struct jv *entry_json(const struct container *c, const struct status *s, bool supervised)
+static struct jv *entry_json(const struct container *c, const struct status *s, bool supervised,
+			     const struct network_view *networks)
 {
 	const struct record *r = &c->record;
 
 	return jv_pack(
 	    "{s:s, s:s, s:s, s:s, s:o, s:I, s:s, s:i, s:I, s:I, s:i, s:b, s:b, s:I, s:s, "
-	    "s:b, s:s, s:o}",
+	    "s:b, s:s, s:o, s:o}",
 	    "id", r->id, "name", r->name, "image", r->image, "image_id", r->image_id, "command",
 	    jv_new_texts(r->command.v, r->command.n), "created_ms", (long long)r->created_ms,
 	    "status", phase_text(s->phase), "pid", (int)s->pid, "started_ms",
 	    (long long)s->started_ms, "finished_ms", (long long)s->finished_ms, "exit_code",
 	    s->exit_code, "exit_is_known", s->exit_is_known, "oom", s->oom, "restarts",
 	    (long long)s->restarts, "health", health_text(s->health), "supervised", supervised,
-	    "error", s->error, "labels", pairs_json(&r->labels));
+	    "error", s->error, "labels", pairs_json(&r->labels), "networks",
+	    network_view_of(networks, r->id));
 }
 
 static void add_command(struct sbuf *b, const struct record *r)
@@ -88,6 +92,17 @@ static void add_command(struct sbuf *b, const struct record *r)
 		text_show(&whole, str_of(r->command.v[i]));
 	}
 	sbuf_addf(b, "%-*.*s", COMMAND_SHOWN, COMMAND_SHOWN, whole.failed ? "..." : whole.p);
+}
+
+/* 0.0.0.0:8080->80/tcp, ...: in a column of its own, so that the name stays the last word. */
+static void add_ports(struct listing *l, const struct record *r)
+{
+	AUTO_JV *networks = network_view_of(&l->networks, r->id);
+	AUTO_SBUF ports;
+
+	sbuf_init(&ports, SBUF_MAX);
+	network_view_ports(networks, &ports);
+	sbuf_addf(&l->text, "%-24s ", ports.p ? ports.p : "");
 }
 
 static void add_line(struct listing *l, const struct container *c, const struct status *s,
@@ -103,8 +118,10 @@ static void add_line(struct listing *l, const struct container *c, const struct 
 	}
 	sbuf_addf(&l->text, "%.*s  %-32s ", shown, r->id, *r->rootfs ? r->rootfs : r->image);
 	add_command(&l->text, r);
-	sbuf_addf(&l->text, " %12s ago  %-28s %s\n", image_age(r->created_ms, age),
-		  status_text(s, supervised, text), r->name);
+	sbuf_addf(&l->text, " %12s ago  %-28s ", image_age(r->created_ms, age),
+		  status_text(s, supervised, text));
+	add_ports(l, r);
+	sbuf_addf(&l->text, "%s\n", r->name);
 }
 
 static bool has_label(const struct record *r, struct str label)
@@ -154,7 +171,7 @@ static enum err_kind list_one(void *arg, struct container *c, struct err *e)
 	}
 	if (!l->args->json)
 		add_line(l, c, &s, supervised);
-	else if (!jv_append(l->list, entry_json(c, &s, supervised)))
+	else if (!jv_append(l->list, entry_json(c, &s, supervised, &l->networks)))
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the list");
 	return ERR_OK;
 }
@@ -184,15 +201,18 @@ static int run_ps(struct cli *c)
 	}
 	sbuf_init(&l.text, SBUF_MAX);
 	if (!l.args->quiet)
-		sbuf_addf(&l.text, "%-12s  %-32s %-24s %16s  %-28s %s\n", "CONTAINER", "IMAGE",
-			  "COMMAND", "CREATED", "STATUS", "NAME");
+		sbuf_addf(&l.text, "%-12s  %-32s %-24s %16s  %-28s %-24s %s\n", "CONTAINER",
+			  "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAME");
 	k = ctl_open(c, &t, &e);
+	if (k == ERR_OK)
+		k = network_view_open(&l.networks, &e);
 	if (k == ERR_OK)
 		k = containers_each(&t.cs, list_one, &l, &e);
 	if (k != ERR_OK)
 		status = cli_fail(&e);
 	else
 		status = l.args->json ? cli_print_json(&l.list) : cli_print(&l.text);
+	network_view_close(&l.networks);
 	sbuf_clear(&l.text);
 	jv_free(&l.list);
 	return status;
@@ -223,6 +243,7 @@ static enum err_kind inspect_container(struct ctl *t, const char *name, struct j
 				       struct err *e)
 {
 	AUTO_CONTAINER c = CONTAINER_INIT;
+	AUTO_NETWORK_VIEW networks = { .all = { 0 } };
 	struct jv *record = NULL, *config = NULL;
 	struct status s;
 	bool supervised;
@@ -234,12 +255,14 @@ static enum err_kind inspect_container(struct ctl *t, const char *name, struct j
 		k = ctl_read_json(&c, RECORD_FILE, &record, e);
 	if (k == ERR_OK)
 		k = ctl_read_json(&c, "config.json", &config, e);
+	if (k == ERR_OK)
+		k = network_view_open(&networks, e);
 	if (k == ERR_OK &&
-	    !jv_append(list,
-		       jv_pack("{s:o, s:o, s:o, s:s}", "state", entry_json(&c, &s, supervised),
-			       "container", TAKE(record), "config", TAKE(config), "log_path",
-			       arena_printf(&t->c->arena, "%s/containers/%s/log", t->cs.root,
-					    c.record.id))))
+	    !jv_append(list, jv_pack("{s:o, s:o, s:o, s:s}", "state",
+				     entry_json(&c, &s, supervised, &networks), "container",
+				     TAKE(record), "config", TAKE(config), "log_path",
+				     arena_printf(&t->c->arena, "%s/containers/%s/log", t->cs.root,
+						  c.record.id))))
 		k = err_set(e, ERR_NO_MEMORY, __func__, "no memory for the description");
 	jv_free(&record);
 	jv_free(&config);

@@ -61,7 +61,7 @@ struct run_args {
 	{ "uts", 0, OPT_TEXT, B(uts), "host", "host name" }, \
 	{ "cgroupns", 0, OPT_TEXT, B(cgroupns), "host|private", "sight of control groups" }, \
 	/* on networks by name */ \
-	{ "publish", 'p', OPT_TEXTS, N(publish), "[IP:]PORT:PORT[/PROTOCOL]", "a port of the host for one of the container" }, \
+	{ "publish", 'p', OPT_TEXTS, N(publish), "[[IP:]PORT:]PORT[/PROTOCOL]", "a port of the host (any that is free) for one of the container" }, \
 	{ "ip", 0, OPT_TEXTS, N(ips), "IP", "address on the first network" }, \
 	{ "ip6", 0, OPT_TEXTS, N(ips), "IP", "the same" }, \
 	{ "mac-address", 0, OPT_TEXT, N(mac), "MAC", "MAC address on the first network" }, \

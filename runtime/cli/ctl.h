@@ -88,6 +88,12 @@ MUST_CHECK enum err_kind ctl_runtime(struct ctl *t, const struct container *c,
 /* The layers that a container has below its own changes. */
 MUST_CHECK enum err_kind ctl_layers(struct images *im, const struct record *r,
 				    struct layer_list *ret, struct err *e);
+/*
+ * The root that a container sees, with its mounts while it runs; the caller holds its lock unless it does.  Changes made
+ * there are the container's.
+ */
+MUST_CHECK enum err_kind ctl_files(struct ctl *t, struct container *c, const struct status *now,
+				   int *ret, struct err *e);
 /* A file of JSON in a container's directory. */
 MUST_CHECK enum err_kind ctl_read_json(const struct container *c, const char *name, struct jv **ret,
 				       struct err *e);

@@ -74,6 +74,8 @@ static enum err_kind mount_by_kernel(const struct overlay *o, int *ret, struct e
 	(void)set(fs, "source", "berth");
 	if (o->in_userns && set(fs, "userxattr", NULL) < 0)
 		return fail(fs, "userxattr", e);
+	(void)set(fs, "metacopy", "off"); /* O2; older kernels do not have it */
+	(void)set(fs, "redirect_dir", "nofollow");
 	k = set_lowers(fs, o, e);
 	if (k == ERR_OK && o->upper >= 0 &&
 	    (set_fd(fs, "upperdir", o->upper) < 0 || set_fd(fs, "workdir", o->work) < 0))

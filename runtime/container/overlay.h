@@ -2,6 +2,8 @@
  * overlay - a container's root: its layers stacked by overlayfs, as a mount that no directory shows.
  *
  * O1  What is mounted exists as long as a descriptor or a mount namespace holds it: a crash leaves no mount behind.
+ * O2  The upper directory has all of what the container changed, whatever the kernel's own settings: nothing in it stands for
+ *     data or names of lower layers, which commit and diff could not read.
  * Threads  no shared state.
  */
 #pragma once

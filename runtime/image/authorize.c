@@ -6,6 +6,7 @@
 
 #define FIELDS_MAX 16 /* WWW-Authenticate fields of one answer */
 #define ANSWER_MAX (256u * 1024)
+#define TRIES 4
 #define LIFE_S_DEFAULT 60 /* distribution-spec: when expires_in is not told */
 #define LIFE_S_MARGIN 10
 #define LIFE_S_MAX (24u * 3600)
@@ -153,19 +154,36 @@ static void add_scope_query(const struct endpoint *ep, const char *scope, bool a
 
 	if (!*asked)
 		return;
-	if (!as_form) {
-		url_add_query(b, "scope", str_of(asked));
+	if (as_form) {
+		sbuf_addf(b, "&scope=");
+		sbuf_add_percent(b, str_of(asked), "");
 		return;
 	}
-	sbuf_addf(b, "&scope=");
-	url_escape(b, str_of(asked));
+	for (struct str rest = str_of(asked), one; rest.n;) {
+		(void)str_cut(rest, ' ', &one, &rest);
+		url_add_query(b, "scope", one);
+	}
+}
+
+/* As exchange.h G1 has it. */
+static enum err_kind run_patiently(const struct authorizer *a, const struct transfer_request *r,
+				   struct transfer_job **ret, struct err *e)
+{
+	enum err_kind k = transfer_run(a->transfer, r, ret, e);
+
+	for (unsigned i = 1; k == ERR_OK && i < TRIES && transfer_may_pass(*ret); i++) {
+		sleep_ms(transfer_backoff_ms(*ret, i));
+		transfer_job_free(ret);
+		k = transfer_run(a->transfer, r, ret, e);
+	}
+	return k;
 }
 
 static enum err_kind ask(const struct authorizer *a, struct endpoint *ep,
 			 const struct transfer_request *r, const char *scope, struct err *e)
 {
 	AUTO_TRANSFER_JOB *answer = NULL;
-	enum err_kind k = transfer_run(a->transfer, r, &answer, e);
+	enum err_kind k = run_patiently(a, r, &answer, e);
 
 	if (k == ERR_OK)
 		k = transfer_outcome(answer, e);
@@ -225,9 +243,9 @@ static enum err_kind ask_by_refresh(const struct authorizer *a, struct endpoint 
 
 	sbuf_init(&form, 4 * SECRET_MAX);
 	sbuf_addf(&form, "grant_type=refresh_token&client_id=berth&service=");
-	url_escape(&form, str_of(ep->challenge.service));
+	sbuf_add_percent(&form, str_of(ep->challenge.service), "");
 	sbuf_addf(&form, "&refresh_token=");
-	url_escape(&form, str_of(ep->credential.secret));
+	sbuf_add_percent(&form, str_of(ep->credential.secret), "");
 	add_scope_query(ep, scope, true, &form);
 	if (form.failed)
 		return err_set(e, ERR_TOO_LARGE, __func__, "%s: the refresh token is too long",

@@ -4,6 +4,7 @@
 #include "runtime/image/url.h"
 
 #define PUSH_TRIES 3
+#define MIRROR_TRIES 2
 
 static const char accept_manifests[] = "Accept: " MEDIA_OCI_INDEX ", " MEDIA_OCI_MANIFEST
 				       ", " MEDIA_DOCKER_LIST ", " MEDIA_DOCKER_MANIFEST;
@@ -89,6 +90,7 @@ static enum err_kind repo_open(struct client *c, const char *place, const struct
 	if (k != ERR_OK)
 		return k;
 	ret->c = c;
+	ret->tries_max = 0;
 	ret->repo = *repo;
 	if (snprintf(ret->scope, sizeof(ret->scope), "repository:%s%s:%s", ret->ep->prefix, repo->s,
 		     actions) >= (int)sizeof(ret->scope))
@@ -111,7 +113,8 @@ static struct exchange exchange_of(const struct client_repo *r, const char *meth
 				  .method = method,
 				  .repo = &r->repo,
 				  .rest = rest,
-				  .scope = r->scope };
+				  .scope = r->scope,
+				  .tries_max = r->tries_max };
 }
 
 enum err_kind client_ping(struct client *c, const char *host, struct err *e)
@@ -206,7 +209,14 @@ enum err_kind client_manifest_get(const struct client_repo *r, const struct dige
 	return get_manifest(r, digest_text(d, text), d, size_bytes, ret, e);
 }
 
-enum err_kind client_pull_manifest(struct client *c, const struct reference *ref,
+size_t client_places(const struct client *c, const struct reference *ref)
+{
+	const struct registry_conf *conf = regconf_find(&c->conf, ref->host);
+
+	return conf ? conf->n_mirrors + 1 : 1;
+}
+
+enum err_kind client_pull_manifest(struct client *c, const struct reference *ref, size_t *place,
 				   struct client_manifest *ret, struct client_repo *ret_repo,
 				   struct err *e)
 {
@@ -214,12 +224,14 @@ enum err_kind client_pull_manifest(struct client *c, const struct reference *ref
 	const struct digest *want = ref->has_digest ? &ref->digest : NULL;
 	char text[DIGEST_TEXT_MAX], name[REFERENCE_TEXT_MAX];
 	const char *reference = want ? digest_text(want, text) : ref->tag.s;
-	size_t n = conf ? conf->n_mirrors : 0;
+	size_t n = client_places(c, ref) - 1;
 	enum err_kind k = ERR_BUG;
 
-	for (size_t i = 0; i <= n; i++) {
-		k = repo_open(c, i < n ? conf->mirrors[i] : ref->host, &ref->repo, "pull", ret_repo,
-			      e);
+	for (; *place <= n; ++*place) {
+		k = repo_open(c, *place < n ? conf->mirrors[*place] : ref->host, &ref->repo, "pull",
+			      ret_repo, e);
+		if (*place < n)
+			ret_repo->tries_max = MIRROR_TRIES;
 		if (k == ERR_OK)
 			k = get_manifest(ret_repo, reference, want, 0, ret, e);
 		if (k == ERR_OK || k == ERR_NO_MEMORY)
@@ -299,10 +311,16 @@ enum err_kind client_blob_mount(const struct client_repo *r, const struct digest
 				const char *from, struct err *e)
 {
 	AUTO_SBUF rest;
-	char text[DIGEST_TEXT_MAX];
+	char text[DIGEST_TEXT_MAX], scope[ENDPOINT_SCOPE_MAX];
 	AUTO_EXCHANGE x = exchange_of(r, "POST", NULL);
+	struct err why;
 	enum err_kind k;
 
+	/* Reading something by mounting it needs the right to read it. */
+	if (snprintf(scope, sizeof(scope), "%s repository:%s:pull", r->scope, from) >=
+	    (int)sizeof(scope))
+		return ERR_NOT_FOUND;
+	x.scope = scope;
 	sbuf_init(&rest, URL_MAX);
 	sbuf_addf(&rest, "/blobs/uploads/");
 	url_add_query(&rest, "mount", str_of(digest_text(d, text)));
@@ -310,12 +328,17 @@ enum err_kind client_blob_mount(const struct client_repo *r, const struct digest
 	if (rest.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a request");
 	x.rest = rest.p;
-	k = exchange_run(&x, e);
-	if (k != ERR_OK || transfer_status(x.job) == 201)
+	k = exchange_run(&x, &why);
+	if (k == ERR_OK && transfer_status(x.job) == 201)
 		return k;
-	return transfer_status(x.job) == 202 || transfer_status(x.job) == 404
-		   ? ERR_NOT_FOUND
-		   : exchange_refused(&x, "mount", e);
+	if (k == ERR_OK)
+		k = transfer_status(x.job) == 202 ? ERR_NOT_FOUND
+						  : exchange_refused(&x, "mount", &why);
+	if (k == ERR_DENIED)
+		k = ERR_NOT_FOUND;
+	if (k != ERR_NOT_FOUND)
+		*e = why;
+	return k;
 }
 
 /* Where the session is, with the digest that will end it. */

@@ -37,6 +37,7 @@ struct client_repo {
 	struct endpoint *ep;
 	struct repo_name repo;
 	char scope[ENDPOINT_SCOPE_MAX];
+	unsigned tries_max; /* of exchange.h; fewer where there is another place to ask */
 };
 /* The registry itself; actions: "pull" or "pull,push". */
 MUST_CHECK enum err_kind client_repo_open(struct client *c, const struct reference *ref,
@@ -51,11 +52,14 @@ struct client_manifest {
 void client_manifest_clear(struct client_manifest *m);
 #define AUTO_CLIENT_MANIFEST CLEANUP(client_manifest_clear) struct client_manifest
 
+/* How many places an image may be had from: mirrors, then the registry. */
+size_t client_places(const struct client *c, const struct reference *ref);
 /*
- * By digest or tag, from a mirror or the registry; *ret_repo is where it was found, and where to go on asking.
+ * By digest or tag, from the first place at or after *place that has it; *place says which, and *ret_repo is where to go on
+ * asking.
  */
 MUST_CHECK enum err_kind client_pull_manifest(struct client *c, const struct reference *ref,
-					      struct client_manifest *ret,
+					      size_t *place, struct client_manifest *ret,
 					      struct client_repo *ret_repo, struct err *e);
 /* From there; size_bytes 0: not announced. */
 MUST_CHECK enum err_kind client_manifest_get(const struct client_repo *r, const struct digest *d,
@@ -73,7 +77,7 @@ MUST_CHECK enum err_kind client_manifest_exists(const struct client_repo *r, con
 						struct err *e);
 MUST_CHECK enum err_kind client_blob_exists(const struct client_repo *r, const struct digest *d,
 					    struct err *e);
-/* ERR_NOT_FOUND, with e untouched, if the registry does not find it there. */
+/* ERR_NOT_FOUND, with e untouched, if the registry does not find it there, or does not let us. */
 MUST_CHECK enum err_kind client_blob_mount(const struct client_repo *r, const struct digest *d,
 					   const char *from, struct err *e);
 /* Bytes of a blob, at any offset; it is sent again from 0 if the connection breaks. */

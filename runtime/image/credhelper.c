@@ -56,6 +56,9 @@ static enum err_kind start(const char *name, const char *verb, struct helper *re
 		return ERR_OK;
 	fd_close(&ret->in);
 	fd_close(&ret->out);
+	if (failed == ENOENT) /* not ERR_NOT_FOUND, which says that there is no password */
+		return err_set(e, ERR_UNSUPPORTED, __func__,
+			       "%s keeps the passwords, and is not installed", program);
 	errno = failed;
 	return err_sys(e, __func__, "run %s", program);
 }

@@ -18,7 +18,7 @@
 #include "runtime/image/transfer.h"
 
 #define ENDPOINT_TOKEN_MAX (64u * 1024)
-#define ENDPOINT_SCOPE_MAX (REPO_NAME_MAX + 64)
+#define ENDPOINT_SCOPE_MAX (2 * (REPO_NAME_MAX + 64)) /* a mount is about two repositories */
 
 enum tls_verify { TLS_DEFAULT, TLS_VERIFY, TLS_SKIP };
 

@@ -1,14 +1,9 @@
 #include "runtime/image/exchange.h"
 
-#include <time.h>
-
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/jv.h"
 #include "runtime/image/url.h"
 
-#define BACKOFF_MS_FIRST 200
-#define BACKOFF_MS_MAX 10000
 #define CHALLENGES_MAX 2 /* a token may run out in the middle */
 #define HEADER_FIELDS_MAX (EXCHANGE_HEADERS_MAX + 3)
 
@@ -79,21 +74,14 @@ static enum err_kind again(struct exchange *x, uint64_t wait_ms, enum exchange_s
 	return ERR_OK;
 }
 
-/* Twice as long each time, and not for all at the same moment. */
-static uint64_t backoff_ms(const struct exchange *x)
+/* From the beginning: where a redirect led may have been a place for a while only (G2). */
+static void forget_redirect(struct exchange *x)
 {
-	uint64_t wait = BACKOFF_MS_FIRST, after = 0;
-	uint16_t random;
-	struct str field;
-
-	for (unsigned i = 1; i < x->tries && wait < BACKOFF_MS_MAX; i++)
-		wait *= 2;
-	random_bytes(&random, sizeof(random));
-	wait += wait * random / UINT16_MAX / 2;
-	if (transfer_header(x->job, "Retry-After", 0, &field) &&
-	    scan_u64(&field, EXCHANGE_WAIT_S_MAX, &after))
-		wait = after * 1000 > wait ? after * 1000 : wait;
-	return wait;
+	if (!x->redirect)
+		return;
+	free(TAKE(x->redirect));
+	x->redirect_is_foreign = false;
+	x->redirects = 0;
 }
 
 static enum err_kind try_again(struct exchange *x, enum exchange_state *ret, struct err *e)
@@ -103,7 +91,7 @@ static enum err_kind try_again(struct exchange *x, enum exchange_state *ret, str
 
 	if (x->offset && x->offset(x->body.arg) > x->offset_before)
 		x->tries = 0; /* it got on */
-	if (x->once || ++x->tries >= EXCHANGE_TRIES) {
+	if (x->once || ++x->tries >= (x->tries_max ? x->tries_max : EXCHANGE_TRIES)) {
 		if (k != ERR_OK) {
 			*e = why;
 			return err_wrap(e, "%s", x->ep->registry);
@@ -111,7 +99,8 @@ static enum err_kind try_again(struct exchange *x, enum exchange_state *ret, str
 		*ret = EXCHANGE_DONE; /* its status says what is wrong */
 		return ERR_OK;
 	}
-	return again(x, backoff_ms(x), ret);
+	forget_redirect(x);
+	return again(x, transfer_backoff_ms(x->job, x->tries), ret);
 }
 
 /* E2: where HTTP would do, it is tried when HTTPS does not work. */
@@ -196,11 +185,9 @@ enum err_kind exchange_run(struct exchange *x, struct err *e)
 	while (k == ERR_OK && state == EXCHANGE_AGAIN) {
 		uint64_t now = mono_ms();
 		uint64_t wait = x->not_before_mono_ms > now ? x->not_before_mono_ms - now : 0;
-		const struct timespec pause = { .tv_sec = (time_t)(wait / 1000),
-						.tv_nsec = (long)(wait % 1000) * 1000000 };
 
 		if (wait)
-			(void)nanosleep(&pause, NULL);
+			sleep_ms(wait);
 		k = exchange_start(x, e);
 		if (k == ERR_OK)
 			k = transfer_finish(x->job, e);

@@ -2,7 +2,7 @@
  * exchange - a request to a registry and all that it takes to get an answer: HTTPS or HTTP, challenge, redirects, retries.
  *
  * G1  What may pass (429, 5xx, a broken connection) is tried again with back-off, at most EXCHANGE_TRIES times without
- *     progress; Retry-After is respected.
+ *     progress; Retry-After is respected.  A try begins where the first one did, not where that was redirected to.
  * G2  Redirects are followed at most EXCHANGE_REDIRECTS_MAX times, never from HTTPS to HTTP, and Authorization goes along
  *     only to the same scheme, host and port.
  * G3  The answer that comes out is a success or a refusal that will stay one.
@@ -16,7 +16,6 @@
 #define EXCHANGE_TRIES 6
 #define EXCHANGE_REDIRECTS_MAX 5
 #define EXCHANGE_HEADERS_MAX 6
-#define EXCHANGE_WAIT_S_MAX 60
 
 struct exchange {
 	/* Filled in by who asks. */
@@ -31,6 +30,7 @@ struct exchange {
 	struct transfer_request body;  /* body, source, sink, accept, arg, body_max */
 	uint64_t (*offset)(void *arg); /* for Range: bytes that are here already; NULL: none */
 	bool once; /* not to be sent twice: what may have been done must not be done again */
+	unsigned tries_max; /* 0: EXCHANGE_TRIES */
 
 	/* The state. */
 	struct transfer_job *job;

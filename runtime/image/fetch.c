@@ -23,6 +23,7 @@ struct fetch {
 	uint64_t skip;       /* of a body that begins anew: bytes that are here already */
 	uint64_t written_to; /* of the file, that the kernel was told to write */
 	bool started, finished;
+	bool went_on, misled; /* with what was there; which was no part of the blob */
 
 	struct lock mu;
 	pthread_cond_t changed;
@@ -203,6 +204,7 @@ static enum err_kind hash_what_is_there(struct fetch *f, struct err *e)
 		at += n;
 	}
 	f->have = end;
+	f->went_on = end > 0;
 	if (k == ERR_OK && end == 0 && sys_ftruncate(f->fd, 0) < 0)
 		return err_sys(e, __func__, "truncate %s", f->name);
 	return k;
@@ -314,6 +316,7 @@ static enum err_kind check_whole(struct fetch *f, struct err *e)
 	if (k != ERR_OK || digest_eq(&d, &f->d.digest))
 		return k;
 	drop_file(f);
+	f->misled = f->went_on;
 	return err_set(e, ERR_DIGEST, __func__, "a blob hashes to %.80s, not to %.80s",
 		       digest_text(&d, got), digest_text(&f->d.digest, text));
 }
@@ -437,6 +440,15 @@ enum err_kind fetch_run(struct fetch_set *set, fetch_tick_fn *tick, void *arg, s
 	if (k != ERR_OK)
 		fail_all(set, e);
 	return k;
+}
+
+bool fetch_set_was_misled(const struct fetch_set *set)
+{
+	for (const struct fetch *f = set->first; f; f = f->next) {
+		if (f->misled)
+			return true;
+	}
+	return false;
 }
 
 enum err_kind fetch_adopt(struct fetch *f, struct images *im, const struct repo_name *repo,

@@ -32,6 +32,8 @@ typedef enum err_kind fetch_tick_fn(void *arg, struct err *e);
 MUST_CHECK enum err_kind fetch_run(struct fetch_set *set, fetch_tick_fn *tick, void *arg,
 				   struct err *e);
 uint64_t fetch_have(struct fetch *f);
+/* Has one failed because of what was there before it began?  Then it is gone, and all may be begun anew. */
+bool fetch_set_was_misled(const struct fetch_set *set);
 
 /* One who reads a blob from its beginning. */
 struct fetch_reader {

@@ -94,3 +94,58 @@ enum err_kind inflater_run(struct inflater *z, const uint8_t **in, size_t *in_n,
 	*ret_between = z->between;
 	return ERR_OK;
 }
+
+/* --- Writing --- */
+
+#define DEFLATE_LEVEL                                                                              \
+	2 /* its levels are all fast; 3 makes layers no smaller by more than a hundredth */
+#define DEFLATE_LEVEL_BYTES ISAL_DEF_LVL2_DEFAULT
+#define DEFLATE_BYTES (64u * 1024)
+
+struct deflater {
+	struct isal_zstream stream;
+	uint8_t level[DEFLATE_LEVEL_BYTES];
+	uint8_t out[DEFLATE_BYTES];
+};
+
+enum err_kind deflater_new(struct deflater **ret, struct err *e)
+{
+	struct deflater *z = calloc(1, sizeof(*z));
+
+	if (!z)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory to compress");
+	isal_deflate_init(&z->stream);
+	z->stream.gzip_flag = IGZIP_GZIP;
+	z->stream.level = DEFLATE_LEVEL;
+	z->stream.level_buf = z->level;
+	z->stream.level_buf_size = sizeof(z->level);
+	*ret = z;
+	return ERR_OK;
+}
+
+void deflater_free(struct deflater **z)
+{
+	free(TAKE(*z));
+}
+
+enum err_kind deflater_run(struct deflater *z, const void *p, size_t n, bool is_end,
+			   deflater_sink_fn *sink, void *arg, struct err *e)
+{
+	struct isal_zstream *s = &z->stream;
+	enum err_kind k = ERR_OK;
+
+	if (n > UINT32_MAX)
+		return err_set(e, ERR_BUG, __func__, "gzip: more at once than it takes");
+	s->next_in = (uint8_t *)(uintptr_t)p;
+	s->avail_in = (uint32_t)n;
+	s->end_of_stream = is_end;
+	do {
+		s->next_out = z->out;
+		s->avail_out = sizeof(z->out);
+		if (isal_deflate(s) != COMP_OK)
+			return err_set(e, ERR_BUG, __func__, "gzip: not to be compressed");
+		if (s->avail_out < sizeof(z->out))
+			k = sink(arg, z->out, sizeof(z->out) - s->avail_out, e);
+	} while (k == ERR_OK && s->avail_out == 0);
+	return k;
+}

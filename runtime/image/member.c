@@ -56,6 +56,29 @@ enum err_kind member_path(struct str raw, char ret[static MEMBER_PATH_MAX], size
 	return ERR_OK;
 }
 
+static bool prepend(char path[static MEMBER_PATH_MAX], const char *below)
+{
+	size_t n = strlen(below), m = strlen(path);
+
+	if (n == 0)
+		return true;
+	if (n + 1 + m >= MEMBER_PATH_MAX)
+		return false;
+	memmove(path + n + 1, path, m + 1);
+	memcpy(path, below, n);
+	path[n] = '/';
+	return true;
+}
+
+bool member_move(struct member *m, const char *below)
+{
+	bool ok =
+	    prepend(m->path, below) && (m->kind != MEMBER_HARDLINK || prepend(m->target, below));
+
+	m->path_n = strlen(m->path);
+	return ok;
+}
+
 void member_split(struct str path, struct str *ret_dir, struct str *ret_name)
 {
 	size_t n = path.n;

@@ -55,6 +55,8 @@ const char *member_kind_text(enum member_kind k);
 MUST_CHECK enum err_kind member_path(struct str raw, char ret[static MEMBER_PATH_MAX],
 				     size_t *ret_n, struct err *e);
 
+/* Puts a member, and what a hard link leads to, below a directory; false if that is too long a path. */
+MUST_CHECK bool member_move(struct member *m, const char *below);
 /* The directory part ("" for the root) and the last component of a path as above. */
 void member_split(struct str path, struct str *ret_dir, struct str *ret_name);
 

@@ -19,6 +19,7 @@ struct pull {
 	const struct pull_options *o;
 	struct platform platform;
 
+	size_t place; /* of client_pull_manifest */
 	struct client_repo from;
 	struct repo_name repo;             /* of the store */
 	struct client_manifest top, child; /* child only if top is an index */
@@ -80,7 +81,7 @@ static enum err_kind get_child(struct pull *p, struct err *e)
 
 static enum err_kind get_manifests(struct pull *p, struct err *e)
 {
-	enum err_kind k = client_pull_manifest(p->c, p->ref, &p->top, &p->from, e);
+	enum err_kind k = client_pull_manifest(p->c, p->ref, &p->place, &p->top, &p->from, e);
 
 	if (k == ERR_OK)
 		k = parse(&p->top, &p->doc, e);
@@ -297,8 +298,8 @@ static enum err_kind publish(struct pull *p, struct image *ret, struct err *e)
 	return k;
 }
 
-static enum err_kind pull_all(struct pull *p, struct image *ret, struct tree_stats *ret_stats,
-			      struct err *e)
+static enum err_kind pull_here(struct pull *p, struct image *ret, struct tree_stats *ret_stats,
+			       struct err *e)
 {
 	enum err_kind k = get_manifests(p, e);
 
@@ -315,6 +316,39 @@ static enum err_kind pull_all(struct pull *p, struct image *ret, struct tree_sta
 	return k == ERR_OK ? publish(p, ret, e) : k;
 }
 
+/* This machine's failures are the same wherever the bytes come from. */
+static bool is_ours(enum err_kind k)
+{
+	return k == ERR_NO_MEMORY || k == ERR_NO_SPACE || k == ERR_BUG;
+}
+
+/*
+ * One place after the other: a mirror that fails in the middle, or has other bytes, is as good as one that is down (P4).  What
+ * was fetched and verified before stays.
+ */
+static enum err_kind pull_anywhere(struct pull *p, struct image *ret, struct tree_stats *ret_stats,
+				   struct err *e)
+{
+	const struct pull fresh = *p;
+	size_t places = client_places(p->c, p->ref);
+	bool misled = false, again;
+	enum err_kind k;
+
+	do {
+		size_t place;
+
+		sbuf_init(&p->config_bytes, CONFIG_BYTES_MAX);
+		k = pull_here(p, ret, ret_stats, e);
+		again = k != ERR_OK && !misled && p->fetches && fetch_set_was_misled(p->fetches);
+		misled = again;
+		place = again ? p->place : p->place + 1;
+		pull_clear(p);
+		*p = fresh;
+		p->place = place;
+	} while (again || (k != ERR_OK && !is_ours(k) && p->place < places));
+	return k;
+}
+
 enum err_kind pull_image(struct images *im, struct client *c, const struct reference *ref,
 			 const struct pull_options *o, struct image *ret,
 			 struct tree_stats *ret_stats, struct err *e)
@@ -323,16 +357,12 @@ enum err_kind pull_image(struct images *im, struct client *c, const struct refer
 	AUTO_CLOSE guard = -1;
 	enum err_kind k;
 
-	sbuf_init(&p.config_bytes, CONFIG_BYTES_MAX);
 	p.platform = o->platform ? *o->platform : platform_host();
 	if (!reference_to_store(ref, &p.repo))
 		return err_set(e, ERR_INVALID, __func__, "\"%.100s\" is too long a name",
 			       ref->repo.s);
 	k = images_guard(im, IMAGES_SHARED, &guard, e);
-	if (k == ERR_OK)
-		k = pull_all(&p, ret, ret_stats, e);
-	pull_clear(&p);
-	return k;
+	return k == ERR_OK ? pull_anywhere(&p, ret, ret_stats, e) : k;
 }
 
 /* --- Of the store only --- */

@@ -4,6 +4,7 @@
  * P1  The name points at the image only when all of it is in the store and every layer was verified and unpacked.
  * P2  Nothing that is here already is fetched or unpacked again; what an interrupted pull left is gone on with.
  * P3  Layers are fetched, hashed, decompressed and written at the same time, several side by side.
+ * P4  A place that fails, or sends other bytes than it should, is followed by the next: mirrors, then the registry itself.
  * Threads  one; makes others that end with it.
  */
 #pragma once

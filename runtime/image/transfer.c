@@ -4,6 +4,7 @@
 #include <pthread.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "runtime/image/url.h"
 
 #define HEADERS_MAX (64u * 1024)
@@ -12,6 +13,8 @@
 #define BUFFER_BYTES (256L * 1024)
 #define CONNECTIONS_PER_HOST 8L
 #define WAIT_MS 1000
+#define BACKOFF_MS_FIRST 200
+#define BACKOFF_MS_MAX 10000
 
 struct transfer {
 	CURLM *multi;
@@ -30,6 +33,7 @@ struct transfer_job {
 	bool accepted, in_body;
 	CURLcode code;
 	long status;
+	uint64_t retry_after_s;
 	char error[CURL_ERROR_SIZE];
 	enum err_kind failed; /* in sink, source or accept, or over a limit */
 	struct err failure;
@@ -291,12 +295,15 @@ static void job_ends(struct transfer_job *j, CURLcode code)
 {
 	struct transfer_job **at = &j->t->ended;
 	char *url = NULL;
+	curl_off_t after_s = 0;
 
 	j->code = code;
 	j->running = false;
 	(void)curl_easy_getinfo(j->easy, CURLINFO_RESPONSE_CODE, &j->status);
 	if (curl_easy_getinfo(j->easy, CURLINFO_REDIRECT_URL, &url) == CURLE_OK && url)
 		j->redirect = strdup(url);
+	if (curl_easy_getinfo(j->easy, CURLINFO_RETRY_AFTER, &after_s) == CURLE_OK && after_s > 0)
+		j->retry_after_s = MIN((uint64_t)after_s, (uint64_t)TRANSFER_WAIT_S_MAX);
 	/* An empty body is one that nobody was asked about. */
 	if (code == CURLE_OK && !j->in_body && j->failed == ERR_OK)
 		j->failed = begin_body(j, &j->failure);
@@ -448,6 +455,19 @@ bool transfer_may_pass(const struct transfer_job *j)
 			return true;
 	}
 	return false;
+}
+
+/* Half of it by chance, so that not all come back at the same moment. */
+uint64_t transfer_backoff_ms(const struct transfer_job *j, unsigned tries)
+{
+	uint64_t wait = BACKOFF_MS_FIRST;
+	uint16_t random;
+
+	for (unsigned i = 1; i < tries && wait < BACKOFF_MS_MAX; i++)
+		wait *= 2;
+	random_bytes(&random, sizeof(random));
+	wait += wait * random / UINT16_MAX / 2;
+	return j->retry_after_s * 1000 > wait ? j->retry_after_s * 1000 : wait;
 }
 
 bool transfer_is_not_tls(const struct transfer_job *j)

@@ -28,6 +28,7 @@ typedef enum err_kind transfer_sink_fn(void *arg, const void *p, size_t n, struc
 typedef enum err_kind transfer_source_fn(void *arg, uint64_t at, void *buf, size_t cap,
 					 size_t *ret_n, struct err *e);
 
+#define TRANSFER_WAIT_S_MAX 60         /* whatever Retry-After says */
 #define TRANSFER_BODY_MAX (64u * 1024) /* of answers without a sink, unless body_max says more */
 
 struct transfer_request {
@@ -71,6 +72,8 @@ MUST_CHECK enum err_kind transfer_run(struct transfer *t, const struct transfer_
  */
 enum err_kind transfer_outcome(const struct transfer_job *j, struct err *e);
 bool transfer_may_pass(const struct transfer_job *j);
+/* How long to wait after the tries'th failure that may pass: twice as long each time, or as Retry-After says. */
+uint64_t transfer_backoff_ms(const struct transfer_job *j, unsigned tries);
 /* The other side did not speak TLS. */
 bool transfer_is_not_tls(const struct transfer_job *j);
 long transfer_status(const struct transfer_job *j);

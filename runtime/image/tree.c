@@ -74,7 +74,9 @@ static enum err_kind make_room(struct tree *t, const char *name, bool *ret_hid, 
 	if (fstatat(t->parent.fd, name, &s, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? ERR_OK : err_sys(e, __func__, "look at what is there");
 	if (S_ISDIR(s.st_mode))
-		return tree_remove(t->parent.fd, name, e);
+		return t->options.form == TREE_COPY
+			   ? err_set(e, ERR_EXISTS, __func__, "there is a directory")
+			   : tree_remove(t->parent.fd, name, e);
 	*ret_hid = t->options.form == TREE_OVERLAY;
 	if (sys_unlinkat(t->parent.fd, name, 0) < 0)
 		return err_sys(e, __func__, "remove what is there");
@@ -95,6 +97,9 @@ static enum err_kind place_dir(struct tree *t, const struct member *m, const cha
 		if (fstatat(t->parent.fd, name, &s, AT_SYMLINK_NOFOLLOW) < 0)
 			return err_sys(e, __func__, "look at what is there");
 		is_new = !S_ISDIR(s.st_mode);
+		if (is_new && t->options.form == TREE_COPY)
+			return err_set(e, ERR_EXISTS, __func__,
+				       "there is a file, and no directory");
 		if (is_new)
 			k = make_room(t, name, &hid, e);
 		if (k == ERR_OK && is_new && sys_mkdirat(t->parent.fd, name, 0700) < 0)
@@ -329,14 +334,16 @@ static enum err_kind put_whiteout(struct tree *t, struct str dir, enum member_ma
 static enum err_kind put(struct tree *t, const struct member *m, int *ret_fd, struct err *e)
 {
 	struct str path = { m->path, m->path_n }, dir, name, hidden = { "", 0 };
-	enum member_mark mark;
+	enum member_mark mark = MARK_NONE;
 	enum err_kind k;
 
 	if (path.n == 0)
 		return put_root(t, m, e);
-	k = member_mark(m, &mark, &hidden, e);
-	if (k != ERR_OK || mark == MARK_IGNORED)
-		return k;
+	if (t->options.form != TREE_COPY) {
+		k = member_mark(m, &mark, &hidden, e);
+		if (k != ERR_OK || mark == MARK_IGNORED)
+			return k;
+	}
 	member_split(path, &dir, &name);
 	if (mark != MARK_NONE)
 		return put_whiteout(t, dir, mark, hidden.p, e);

@@ -8,6 +8,8 @@
  * T3  TREE_FLAT applies a layer to the tree below the root.  TREE_OVERLAY makes the root the layer's own directory of an
  *     overlay mount: whiteouts and opaque directories in overlayfs's form, directories on the way to a member with the
  *     attributes that lower layers give them.
+ *     TREE_COPY is for copies between trees that are no layers: no name is a whiteout, directories and other files do not
+ *     take each other's place, and what is mounted in the tree belongs to it.
  * T4  Owners, modes, times, attributes and links are those of the archive; directories that a layer only passes through
  *     keep their times.
  * Lifecycle  open -> (put [-> file_end])* -> finish -> close; one tree for each layer.
@@ -19,7 +21,7 @@
 #include "base/fd.h"
 #include "runtime/image/member.h"
 
-enum tree_form { TREE_FLAT, TREE_OVERLAY };
+enum tree_form { TREE_FLAT, TREE_OVERLAY, TREE_COPY };
 
 /* Roots of the lower layers, topmost first; may wait until they are whole. */
 typedef enum err_kind tree_lowers_fn(void *arg, const int **ret, size_t *ret_n, struct err *e);

@@ -29,7 +29,9 @@ int walk_beneath(int root, const char *path, int flags)
 
 static int open_in_root(const struct tree *t, const char *path)
 {
-	return open_how(t->root_fd, path, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_XDEV);
+	uint64_t more = t->options.form == TREE_COPY ? RESOLVE_NO_MAGICLINKS : RESOLVE_NO_XDEV;
+
+	return open_how(t->root_fd, path, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT | more);
 }
 
 /* The way through a path, component by component; what is before it is free of links. */

@@ -85,13 +85,17 @@ static enum err_kind write_data(struct tar_reader *r, const struct member *m, in
 	}
 }
 
-static enum err_kind put_member(struct tar_reader *r, struct tree *t, const struct member *m,
-				struct err *e)
+static enum err_kind put_member(struct tar_reader *r, struct tree *t, const char *below,
+				struct member *m, struct err *e)
 {
 	AUTO_CLOSE fd = -1;
 	enum err_kind k = ERR_OK;
 
-	if (m->size_bytes > UNPACK_FILE_MAX)
+	if (below && m->path_n == 0)
+		return ERR_OK; /* the directory is somebody else's */
+	if (below && !member_move(m, below))
+		k = err_set(e, ERR_TOO_LARGE, __func__, "a path longer than 4,095 bytes");
+	if (k == ERR_OK && m->size_bytes > UNPACK_FILE_MAX)
 		k = err_set(e, ERR_TOO_LARGE, __func__, "\"%.100s\": a file of %llu bytes", m->path,
 			    (unsigned long long)m->size_bytes);
 	if (k == ERR_OK)
@@ -102,7 +106,8 @@ static enum err_kind put_member(struct tar_reader *r, struct tree *t, const stru
 	return k == ERR_OK ? tree_file_end(t, m, &fd, e) : err_wrap(e, "\"%.100s\"", m->path);
 }
 
-static enum err_kind put_members(struct tar_reader *r, struct tree *t, struct err *e)
+static enum err_kind put_members(struct tar_reader *r, struct tree *t, const char *below,
+				 struct err *e)
 {
 	AUTO_FREE struct member *m = calloc(1, sizeof(*m));
 	enum err_kind k;
@@ -115,7 +120,7 @@ static enum err_kind put_members(struct tar_reader *r, struct tree *t, struct er
 			k = err_set(e, ERR_TOO_LARGE, __func__, "more than %d members in a layer",
 				    UNPACK_MEMBERS_MAX);
 		if (k == ERR_OK)
-			k = put_member(r, t, m, e);
+			k = put_member(r, t, below, m, e);
 		if (k != ERR_OK)
 			return k == ERR_NOT_FOUND ? ERR_OK : k;
 	}
@@ -144,7 +149,7 @@ static enum err_kind write_tree(int root_fd, struct pipe *p, const struct unpack
 	if (k == ERR_OK)
 		k = tar_reader_open(next_block, p, &r, e);
 	if (k == ERR_OK)
-		k = put_members(r, t, e);
+		k = put_members(r, t, o->below, e);
 	if (k == ERR_OK)
 		k = drain(p, e);
 	return k == ERR_OK ? tree_finish(t, ret, e) : k;

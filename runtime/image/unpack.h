@@ -20,6 +20,7 @@ struct unpack_options {
 	struct tree_options tree;
 	uint64_t limit_bytes;         /* DECODE_LIMIT_BYTES; 0: none */
 	const struct digest *diff_id; /* NULL: not known */
+	const char *below; /* a directory of the tree that members are put into; NULL: the root */
 };
 
 struct unpack_source {

@@ -151,24 +151,10 @@ bool host_is_loopback(const char *host)
 	       IN6_IS_ADDR_LOOPBACK(&b);
 }
 
-void url_escape(struct sbuf *b, struct str s)
-{
-	for (size_t i = 0; i < s.n; i++) {
-		char c = s.p[i];
-		bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-			     (c >= '0' && c <= '9') || (c && strchr("-._~", c));
-
-		if (plain)
-			sbuf_add(b, &c, 1);
-		else
-			sbuf_addf(b, "%%%02X", (unsigned char)c);
-	}
-}
-
 void url_add_query(struct sbuf *b, const char *key, struct str value)
 {
 	bool first = !b->p || !memchr(b->p, '?', b->n);
 
 	sbuf_addf(b, "%s%s=", first ? "?" : "&", key);
-	url_escape(b, value);
+	sbuf_add_percent(b, value, "");
 }

@@ -25,7 +25,5 @@ MUST_CHECK bool url_resolve(struct str base, struct str reference, struct sbuf *
 bool url_same_origin(const struct url *a, const struct url *b);
 bool host_is_loopback(const char *host);
 
-/* Appends s percent-encoded but for unreserved characters. */
-void url_escape(struct sbuf *b, struct str s);
 /* Appends "?key=value" or "&key=value". */
 void url_add_query(struct sbuf *b, const char *key, struct str value);

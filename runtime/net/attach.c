@@ -5,9 +5,9 @@
 #include "runtime/net/keep.h"
 #include "runtime/net/names.h"
 #include "runtime/net/network.h"
+#include "runtime/net/ports.h"
 #include "runtime/net/user_mode.h"
 
-#define USER_MODE_INTERFACE "eth0"
 #define HEAD_MAX 65536
 #define RESOLV_MAX 65536
 #define RESOLV_CONF "/etc/resolv.conf"
@@ -28,7 +28,8 @@ struct attaching {
 	struct result results[ATTACH_NETWORKS_MAX];
 	struct if_name ifnames[ATTACH_NETWORKS_MAX];
 	struct jv *capabilities[ATTACH_NETWORKS_MAX];
-	struct jv *args;
+	struct jv *args, *ports;
+	struct ports_held held;
 	char netns[NETNS_PATH_MAX], hosts[NAMES_PATH_MAX];
 };
 
@@ -40,6 +41,8 @@ static void attaching_clear(struct attaching *w)
 		jv_free(&w->capabilities[i]);
 	}
 	jv_free(&w->args);
+	jv_free(&w->ports);
+	ports_held_close(&w->held);
 }
 
 static void tell(const struct cni *c, const struct err *e)
@@ -63,11 +66,13 @@ static size_t network_for_ports(const struct attaching *w)
 	return 0; /* which says that it cannot */
 }
 
-/* A view: everything in it belongs to the specification. */
-static struct wants wants_on(const struct attach_spec *s, size_t i, bool ports)
+/* A view: everything in it belongs to the specification, or to what is being attached. */
+static struct wants wants_on(const struct attaching *w, size_t i, bool ports)
 {
+	const struct attach_spec *s = w->spec;
 	struct wants all = s->wants;
 
+	all.ports = ports ? w->ports : NULL;
 	if (i > 0) {
 		all.ips = NULL;
 		all.mac[0] = '\0';
@@ -77,8 +82,6 @@ static struct wants wants_on(const struct attach_spec *s, size_t i, bool ports)
 	if (*s->networks[i].wants.mac)
 		memcpy(all.mac, s->networks[i].wants.mac, sizeof(all.mac));
 	all.aliases = s->networks[i].wants.aliases;
-	if (!ports)
-		all.ports = NULL;
 	return all;
 }
 
@@ -134,7 +137,7 @@ static enum err_kind read_networks(struct attaching *w, const char *conf_dir, st
 	}
 	ports = network_for_ports(w);
 	for (size_t i = 0; k == ERR_OK && i < s->n_networks; i++) {
-		const struct wants wants = wants_on(s, i, i == ports);
+		const struct wants wants = wants_on(w, i, i == ports);
 
 		k = wants_capabilities(&wants, &w->lists[i], &w->capabilities[i], e);
 	}
@@ -281,7 +284,7 @@ static enum err_kind up_user_mode(struct attaching *w, struct err *e)
 	const struct user_mode u = { .container = s->container,
 				     .ifname = { USER_MODE_INTERFACE },
 				     .pid = s->pid,
-				     .ports = s->wants.ports };
+				     .ports = w->ports };
 	enum err_kind k;
 
 	if (s->n_networks || s->pid <= 0)
@@ -291,6 +294,7 @@ static enum err_kind up_user_mode(struct attaching *w, struct err *e)
 		return err_set(e, ERR_UNSUPPORTED, __func__,
 			       "with pasta a container has the host's addresses");
 	(void)snprintf(w->netns, sizeof(w->netns), "/proc/%d/ns/net", (int)s->pid);
+	ports_held_close(&w->held); /* which pasta binds itself */
 	k = user_mode_up(w->cni->options, &u, e);
 	if (k == ERR_OK)
 		k = write_resolv(w, e);
@@ -310,8 +314,8 @@ static struct jv *describe(const struct attaching *w)
 				       w->ifnames[i].s, "result", result_write(&w->results[i]))))
 			return NULL;
 	}
-	return jv_pack("{s:s,s:s,s:o}", "netns", w->netns, "hosts", w->hosts, "networks",
-		       TAKE(networks));
+	return jv_pack("{s:s,s:s,s:o,s:o}", "netns", w->netns, "hosts", w->hosts, "networks",
+		       TAKE(networks), "ports", w->ports ? jv_share(w->ports) : jv_new_array());
 }
 
 static enum err_kind find_namespace(struct attaching *w, struct err *e)
@@ -353,8 +357,12 @@ static enum err_kind make_room(struct attaching *w, struct err *e)
 
 static enum err_kind up(struct attaching *w, const char *conf_dir, struct jv **ret, struct err *e)
 {
-	enum err_kind k = read_networks(w, conf_dir, e);
+	const struct attach_spec *s = w->spec;
+	enum err_kind k =
+	    ports_choose(w->cni->options, &s->container, s->wants.ports, &w->ports, &w->held, e);
 
+	if (k == ERR_OK)
+		k = read_networks(w, conf_dir, e);
 	if (k == ERR_OK)
 		k = check_extra_hosts(w->spec, e);
 	if (k == ERR_OK)

@@ -67,7 +67,8 @@ void attach_spec_clear(struct attach_spec *s);
 #define AUTO_ATTACH_SPEC CLEANUP(attach_spec_clear) struct attach_spec
 
 /*
- * *ret is {"netns","hosts","networks":[{"name","interface","result"}]}.  What could not be swept (T3), and names that other
+ * *ret is {"netns","hosts","networks":[{"name","interface","result"}],"ports"}, ports as the capability "portMappings" has
+ * them, those that were chosen as well.  What could not be swept (T3), and names that other
  * containers could not be told, go to the log of the options.
  */
 MUST_CHECK enum err_kind attach_up(struct cni *c, const char *conf_dir,

@@ -157,6 +157,17 @@ bool keep_is_alive(const struct cni_options *o, const char *path)
 	       kept.st_ino == now.st_ino;
 }
 
+enum err_kind keep_find(const struct cni_options *o, const struct container_id *container,
+			char ret_path[static NETNS_PATH_MAX], struct err *e)
+{
+	enum err_kind k = part_path(o, NETNS_DIR, container->s, ret_path, e);
+
+	if (k == ERR_OK && !keep_is_alive(o, ret_path))
+		k = err_set(e, ERR_NOT_FOUND, __func__, "container %s has no network namespace",
+			    container->s);
+	return k;
+}
+
 struct looking {
 	const struct cni_options *options;
 	keep_fn *fn;

@@ -26,6 +26,10 @@ MUST_CHECK enum err_kind keep_release(const struct cni_options *o,
 				      const struct container_id *container, bool only_dead,
 				      struct err *e);
 
+/* ERR_NOT_FOUND: none is kept for the container, or nobody is in it any more. */
+MUST_CHECK enum err_kind keep_find(const struct cni_options *o,
+				   const struct container_id *container,
+				   char ret_path[static NETNS_PATH_MAX], struct err *e);
 /* Was the path made by keep_namespace? */
 bool keep_is_kept(const struct cni_options *o, const char *path);
 /* K2 for what is kept; any other path is alive as long as it is a namespace. */

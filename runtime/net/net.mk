@@ -15,6 +15,11 @@ $(BIN)/berth-net: $(O)/runtime/berth_net/main.o $(NET) $(NET_BASE)
 	$(if $(V),,@echo "  LINK $@")
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(NET_LIBS)
 
+install: install-net
+.PHONY: install-net
+install-net: all
+	install -D -m 0755 build/bin/berth-net $(DESTDIR)$(PREFIX)/bin/berth-net
+
 # Tests: unit tests and fuzz targets go with the others under the names that begin with cni_.
 NET_UNIT_LIB := $(patsubst %,$(O)/tests/lib/%.o,unit fixture cni_box)
 $(O)/tests/unit/test_cni_%: $(O)/tests/unit/test_cni_%.o $(NET_UNIT_LIB) $(NET) $(STORAGE) $(BASE)

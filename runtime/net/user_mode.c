@@ -201,27 +201,38 @@ enum err_kind user_mode_up(const struct cni_options *o, const struct user_mode *
 
 /* ---- down ---- */
 
-/*
- * The process that bears the file's path among its arguments; its last argument is the container's process, or a path that
- * ends in that.
- */
-static bool find_process(const char *pid_file, pid_t *ret, pid_t *ret_container)
+/* The process whose number the file has, and its arguments. */
+static bool read_process(const char *pid_file, pid_t *ret, struct sbuf *cmdline)
 {
-	struct str text, rest, last = { "", 0 }, part;
-	AUTO_SBUF number, cmdline;
-	bool ours = false;
+	AUTO_SBUF number;
 	char path[64];
-	uint64_t pid, container;
+	struct str text;
+	uint64_t pid;
 
 	sbuf_init(&number, 64);
-	sbuf_init(&cmdline, CMDLINE_MAX);
 	if (!read_proc(pid_file, &number))
 		return false;
 	text = (struct str){ number.p, number.n };
 	if (!scan_u64(&text, INT32_MAX, &pid) || pid == 0)
 		return false;
 	(void)snprintf(path, sizeof(path), "/proc/%llu/cmdline", (unsigned long long)pid);
-	if (!read_proc(path, &cmdline))
+	*ret = (pid_t)pid;
+	return read_proc(path, cmdline);
+}
+
+/*
+ * The process that bears the file's path among its arguments; its last argument is the container's process, or a path that
+ * ends in that.
+ */
+static bool find_process(const char *pid_file, pid_t *ret, pid_t *ret_container)
+{
+	struct str rest, last = { "", 0 }, part;
+	AUTO_SBUF cmdline;
+	bool ours = false;
+	uint64_t container;
+
+	sbuf_init(&cmdline, CMDLINE_MAX);
+	if (!read_process(pid_file, ret, &cmdline))
 		return false;
 	rest = (struct str){ cmdline.p, cmdline.n };
 	while (rest.n) {
@@ -235,7 +246,6 @@ static bool find_process(const char *pid_file, pid_t *ret, pid_t *ret_container)
 			break;
 		}
 	}
-	*ret = (pid_t)pid;
 	*ret_container = scan_u64(&last, INT32_MAX, &container) ? (pid_t)container : 0;
 	return ours;
 }
@@ -285,6 +295,58 @@ enum err_kind user_mode_down(const struct cni_options *o, const struct container
 		k = err_sys(e, __func__, "remove %s", pid_file);
 	return k;
 }
+
+/* ---- what it publishes ---- */
+
+/* "IP/OUTER:INNER" or "OUTER:INNER", as add_port wrote it; false for anything else, as "none". */
+static bool append_port(struct jv *all, struct str in, const char *protocol)
+{
+	struct str ip = { "", 0 }, rest, before;
+	uint64_t outer, inner;
+	AUTO_JV *o = NULL;
+
+	if (str_cut(in, '/', &before, &rest)) {
+		ip = before;
+		in = rest;
+	}
+	if (!scan_u64(&in, UINT16_MAX, &outer) || !scan_char(&in, ':') ||
+	    !scan_u64(&in, UINT16_MAX, &inner) || !scan_end(&in))
+		return false;
+	o = jv_pack("{s:I,s:I,s:s}", "hostPort", (int64_t)outer, "containerPort", (int64_t)inner,
+		    "protocol", protocol);
+	if (ip.n && !jv_set(o, "hostIP", jv_pack("s%", ip.p, ip.n)))
+		return false;
+	return jv_append(all, TAKE(o));
+}
+
+bool user_mode_ports(const struct cni_options *o, const struct container_id *container,
+		     struct jv **ret)
+{
+	AUTO_JV *all = jv_new_array();
+	const char *protocol = NULL;
+	char pid_file[PATH_TEXT_MAX];
+	bool ours = false;
+	AUTO_SBUF cmdline;
+	struct str rest, part;
+	pid_t pid;
+
+	sbuf_init(&cmdline, CMDLINE_MAX);
+	pid_path(o, container->s, pid_file);
+	if (!all || !read_process(pid_file, &pid, &cmdline))
+		return false;
+	for (rest = (struct str){ cmdline.p, cmdline.n }; rest.n;) {
+		(void)str_cut(rest, '\0', &part, &rest);
+		if (protocol)
+			(void)!append_port(all, part, protocol);
+		ours = ours || str_eq(part, str_of(pid_file));
+		protocol = str_eq(part, STR("-t")) ? "tcp" : str_eq(part, STR("-u")) ? "udp" : NULL;
+	}
+	if (ours)
+		*ret = TAKE(all);
+	return ours;
+}
+
+/* ---- sweeping ---- */
 
 static enum err_kind sweep_one(void *arg, const char *name, struct err *e)
 {

@@ -12,6 +12,8 @@
 #include "base/jv.h"
 #include "runtime/net/cni.h"
 
+#define USER_MODE_INTERFACE "eth0"
+
 /* Are networks of the host out of reach: not root, or root only in a user namespace? */
 bool user_mode_is_needed(void);
 
@@ -28,5 +30,8 @@ MUST_CHECK enum err_kind user_mode_up(const struct cni_options *o, const struct 
 /* What is not there is success. */
 MUST_CHECK enum err_kind user_mode_down(const struct cni_options *o,
 					const struct container_id *container, struct err *e);
+/* What it publishes, as the capability "portMappings"; false: nobody speaks for the container. */
+MUST_CHECK bool user_mode_ports(const struct cni_options *o, const struct container_id *container,
+				struct jv **ret);
 /* Ends what speaks for containers that are gone. */
 MUST_CHECK enum err_kind user_mode_sweep(const struct cni_options *o, struct err *e);

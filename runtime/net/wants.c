@@ -56,6 +56,19 @@ static bool parse_ports(struct str in, struct ports *ret)
 	return scan_end(&in) && ret->last >= ret->first;
 }
 
+/* HOSTPORT:PORT, :PORT or PORT: what is not said is 0. */
+static bool parse_pair(struct str in, struct ports *outer, struct ports *inner)
+{
+	struct str outside, inside;
+
+	*outer = (struct ports){ 0, 0 };
+	if (!str_cut(in, ':', &outside, &inside))
+		inside = in;
+	else if (outside.n && !parse_ports(outside, outer))
+		return false;
+	return parse_ports(inside, inner);
+}
+
 /* Up to the colon behind an address; one of IPv6 stands in brackets. */
 static bool cut_host(struct str *in, struct str *host)
 {
@@ -79,7 +92,7 @@ static bool cut_host(struct str *in, struct str *host)
 static enum err_kind bad_port(struct str in, struct err *e)
 {
 	return err_set(e, ERR_INVALID, __func__,
-		       "port \"%.*s\" is not [HOSTIP:]HOSTPORT:PORT[/PROTOCOL]",
+		       "port \"%.*s\" is not [[HOSTIP:]HOSTPORT:]PORT[/PROTOCOL]",
 		       (int)MIN(in.n, (size_t)80), in.p);
 }
 
@@ -89,9 +102,10 @@ static enum err_kind append_ports(struct wants *w, struct str host, const struct
 	enum err_kind k = ERR_OK;
 
 	for (uint64_t i = 0; k == ERR_OK && i <= inner->last - inner->first; i++) {
-		AUTO_JV *o = jv_pack("{s:I,s:I,s:s%}", "hostPort", (int64_t)(outer->first + i),
-				     "containerPort", (int64_t)(inner->first + i), "protocol",
-				     protocol.p, protocol.n);
+		uint64_t number = outer->first ? outer->first + i : 0;
+		AUTO_JV *o =
+		    jv_pack("{s:I,s:I,s:s%}", "hostPort", (int64_t)number, "containerPort",
+			    (int64_t)(inner->first + i), "protocol", protocol.p, protocol.n);
 
 		if (host.n && !jv_set(o, "hostIP", jv_pack("s%", host.p, host.n)))
 			return err_set(e, ERR_NO_MEMORY, __func__, "no memory for options");
@@ -105,7 +119,7 @@ static enum err_kind append_ports(struct wants *w, struct str host, const struct
 
 enum err_kind wants_port(struct wants *w, struct str in, struct err *e)
 {
-	struct str rest, protocol, host, outside, inside;
+	struct str rest, protocol, host;
 	struct ports outer, inner;
 	struct ip_net ip;
 
@@ -118,10 +132,9 @@ enum err_kind wants_port(struct wants *w, struct str in, struct err *e)
 			       (int)MIN(in.n, (size_t)80), in.p);
 	if (!cut_host(&rest, &host) || (host.n && !ip_parse(host, &ip)))
 		return bad_port(in, e);
-	if (!str_cut(rest, ':', &outside, &inside) || !parse_ports(outside, &outer) ||
-	    !parse_ports(inside, &inner))
+	if (!parse_pair(rest, &outer, &inner))
 		return bad_port(in, e);
-	if (outer.last - outer.first != inner.last - inner.first)
+	if (outer.first && outer.last - outer.first != inner.last - inner.first)
 		return err_set(e, ERR_INVALID, __func__,
 			       "port \"%.*s\": the ranges are of different lengths",
 			       (int)MIN(in.n, (size_t)80), in.p);

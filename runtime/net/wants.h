@@ -1,7 +1,8 @@
 /*
  * wants - what a user wants of a container's network, as the capabilities that plugins take (CNI CONVENTIONS.md).
  *
- *   ports      -p [HOSTIP:]HOSTPORT:PORT[/PROTOCOL], ranges of equal length for both ports, IPv6 in brackets
+ *   ports      -p [[HOSTIP:]HOSTPORT:]PORT[/PROTOCOL], ranges of equal length for both ports, IPv6 in brackets; without
+ *              HOSTPORT (also HOSTIP::PORT) its number is 0, and a free one is to be chosen (ports.h)
  *   addresses  --ip, with or without the length of the prefix
  *   mac        --mac-address
  *   aliases    more names on the network

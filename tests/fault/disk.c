@@ -161,7 +161,7 @@ void disk_end(struct disk **d)
 	free(p);
 }
 
-void disk_note(struct disk *d, const char *call, int fd)
+bool disk_note(struct disk *d, const char *call, int fd)
 {
 	bool syncs = strcmp(call, "fsync") == 0 || strcmp(call, "fdatasync") == 0;
 	bool writes = strcmp(call, "pwrite") == 0 || strcmp(call, "write") == 0;
@@ -171,13 +171,14 @@ void disk_note(struct disk *d, const char *call, int fd)
 	if (strcmp(call, "syncfs") == 0) {
 		walked = d;
 		MUST(nftw(d->root, sync_one, 16, FTW_PHYS) == 0);
-		return;
+		return true;
 	}
 	if (!syncs && !(writes && fcntl(fd, F_GETFL) & O_DSYNC))
-		return;
+		return false;
 	MUST(fstat(fd, &s) == 0);
 	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", fd);
 	sync_path(d, self, s.st_ino, S_ISDIR(s.st_mode));
+	return true;
 }
 
 /* --- the copy --- */
@@ -261,8 +262,9 @@ static void copy_dir(struct copying *c, ino_t ino, const char *at, const char *t
 	struct name *now = NULL;
 	size_t n_now = 0, n_old = old ? old->n_names : 0;
 	struct name *was = old ? old->names : NULL;
+	struct stat s;
 
-	if (c->luck)
+	if (c->luck && stat(at, &s) == 0 && s.st_ino == ino) /* it may have another name by now */
 		read_names(at, &now, &n_now);
 	for (size_t i = 0; i < n_now; i++) { /* new names that got to the disk */
 		const struct name *before = find_name(was, n_old, now[i].text);

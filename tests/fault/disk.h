@@ -14,7 +14,8 @@ struct disk;
 
 /* root is an empty directory. */
 struct disk *disk_begin(const char *root);
-void disk_note(struct disk *d, const char *call, int fd);
+/* True if more is durable than before. */
+bool disk_note(struct disk *d, const char *call, int fd);
 /*
  * Makes in `to`, an empty directory, what a power cut would leave of root.  luck: 0 loses all that is not synced; any
  * other number decides by chance, for each name and each file, whether it got to the disk by itself.

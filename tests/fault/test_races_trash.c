@@ -188,6 +188,57 @@ static void test_subject_stays(void **state)
 	scene_close();
 }
 
+/* --- R8: a client asks for an entry that is due and stays --- */
+
+/* A referrer in the queue, whose subject is there. */
+static struct actor due_referrer(struct actor *ret_subject)
+{
+	AUTO_SBUF image = race_image("subject");
+	struct digest d = digest_of(image.p);
+	AUTO_SBUF b = referrer_to(&d, image.n);
+	struct actor put = { .body = { b.p, b.n } };
+
+	begin(0);
+	push_free_layer();
+	*ret_subject = (struct actor){ .body = { image.p, image.n }, .tag = "v1", .digest = d };
+	assert_ok(actor_run(ret_subject, act_put), &ret_subject->e);
+	assert_ok(actor_run(&put, act_put), &put.e);
+	return (struct actor){ .digest = digest_of(b.p) };
+}
+
+static void test_asked_and_stays(void **state)
+{
+	struct actor subject, ask = due_referrer(&subject), collect = { .watched = ask.digest };
+
+	(void)state;
+	actor_stop_at(&collect, act_collect, "collect.seized");
+	assert_ok(actor_run(&ask, act_ask_manifest), &ask.e);
+	actor_end(&collect);
+	assert_int_equal(collect.verdict, VERDICT_STALE);
+	assert_true(gc_has_manifest(scene, "a", &ask.digest));
+	scene_close();
+}
+
+/* What kept it goes between the look and the transaction: it is let be, and the client that was told of it may use it. */
+static void test_asked_and_goes_later(void **state)
+{
+	struct actor subject, ask = due_referrer(&subject), collect = { .watched = ask.digest };
+
+	(void)state;
+	actor_stop_at(&collect, act_collect, "collect.seized");
+	assert_ok(actor_run(&ask, act_ask_manifest), &ask.e);
+	assert_ok(actor_run(&subject, act_delete_manifest), &subject.e);
+	actor_end(&collect);
+	assert_true(collect.verdict != VERDICT_MANIFEST);
+	actor_run(&collect, act_collect);
+	assert_int_equal(collect.verdict, VERDICT_LEASED);
+	assert_true(gc_has_manifest(scene, "a", &ask.digest));
+	gc_forget_leases(scene);
+	actor_run(&collect, act_collect);
+	assert_int_equal(collect.verdict, VERDICT_MANIFEST);
+	scene_close();
+}
+
 /* --- a restore while the row expires --- */
 
 static const struct expiry {
@@ -316,6 +367,8 @@ int main(void)
 	UNIT_TABLE("a tag while its manifest is put again", test_retag, retags);
 	UNIT_TABLE("a subject deleted while a referrer is put", test_subject, subject_gone);
 	unit_case("a referrer lives as long as its subject", test_subject_stays);
+	unit_case("R8: asked for while it stays", test_asked_and_stays);
+	unit_case("R8: asked for before what keeps it goes", test_asked_and_goes_later);
 	UNIT_TABLE("a row of the trash expires", test_expiry, expiries);
 	UNIT_TABLE("restored while its content is collected", test_restored_while_collected,
 		   contended);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Who may do what, over HTTP: by the ids of the attack list (AUTH-01..13, 26, 31, 32, 34; TOK). Others are in 53-tls, 55-ldap, 56-oidc."""
+"""Who may do what, over HTTP: by the ids of the attack list (AUTH-01..13, 26, 31, 32, 34; TOK).  Others are in 53-tls, 55-ldap, 56-oidc, 57-auth-objects."""
 import base64
 import concurrent.futures
 import contextlib
@@ -13,6 +13,7 @@ import re
 import select
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -113,6 +114,32 @@ def malformed(w):
         one_of("72 bytes are a password", (200, 403), get(d, "/v2/private/a/tags/list", r.basic(f"long:{long}")).status)
         p = subprocess.run([r.BERTHD, "user", "passwd", "long", f"--auth.htpasswd={w.users}"], input=b"p" * 73, capture_output=True)
         same("more cannot be set", (2, True), (p.returncode, b"72" in p.stderr))
+
+
+def hashing_s(d, user, times=5):
+    """Processor time that a wrong login takes, in seconds: the least of several, so that what else runs does not count."""
+    def used():  # of all threads that there are: those that check passwords stay
+        return sum(int(p.read_text().split()[0]) for p in pathlib.Path(f"/proc/{d.process.pid}/task").glob("*/schedstat")) / 1e9
+
+    taken = []
+    for i in range(times):
+        before = used()
+        same(user, 401, get(d, "/v2/", r.basic(f"{user}:wrong{i}")).status)
+        taken.append(used() - before)
+    return min(taken)
+
+
+@case("AUTH-05: a name that nobody has costs what a wrong password costs")
+def same_work(w):
+    users = w.work / "slow-users"
+    subprocess.run([r.BERTHD, "user", "add", "alice", f"--auth.htpasswd={users}", "--cost=10"], input=b"secret", check=True,
+                   capture_output=True)
+    with w.daemon(f"--auth.htpasswd={users}", "--auth.throttle.failures=1000") as d:
+        known, unknown, odd = (hashing_s(d, name) for name in ("alice", "nobody", "x" * 200))
+        print(f"# wrong password {known * 1000:.1f} ms, unknown name {unknown * 1000:.1f} ms, long unknown name {odd * 1000:.1f} ms")
+        same("bcrypt is what is measured", True, known > 10 * hashing_s(d, "no\x01name"))  # which cannot be one
+        for what, took in (("an unknown name", unknown), ("a long one", odd)):
+            same(f"{what} within a factor of 2", True, known / 2 < took < known * 2)
 
 
 @case("AUTH-07: two Authorization fields are none")
@@ -235,6 +262,7 @@ def typed(w):
         seen = b""
         for line in lines:
             seen += read_to(b": ") + b"|"
+            same("no core dumps", True, re.search(r"Max core file size +0 +0 ", pathlib.Path(f"/proc/{pid}/limits").read_text()) is not None)
             os.write(fd, line.encode() + b"\n")
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         os.write(end, b"<end>")
@@ -269,6 +297,10 @@ def guessing(w):
         same("hashed at most", True, sum(s == 401 for s, _ in got) <= 10)
         same("the right one has to wait as well, from there", 429,
              get(d, "/v2/", r.basic("bob:hidden")).status)
+        with concurrent.futures.ThreadPoolExecutor(20) as pool:  # they are checked once for all
+            got = list(pool.map(lambda _: guess(0), range(40)))
+        same("one wrong password again and again", {429}, {s for s, _ in got})
+        same("has to wait as well", True, all(int(after) > 0 for _, after in got))
         c = http.client.HTTPConnection("127.0.0.1", d.port, timeout=r.WAIT_S, source_address=("127.0.0.2", 0))
         c.request("GET", "/v2/", headers={"Authorization": r.basic("bob:hidden")})
         same("and not from elsewhere", 200, c.getresponse().status)
@@ -313,6 +345,8 @@ def mutations(w):
         claims = json.loads(payload)
         jwks = d.request("GET", "/.well-known/jwks.json").json()["keys"][0]
         same("good", 200, get(d, "/v2/private/a/tags/list", f"Bearer {good}").status)
+        canary = socket.create_server(("127.0.0.1", 0))
+        there = "http://127.0.0.1:%d/keys" % canary.getsockname()[1]
         tried = []
         for alg in ("none", "None", "NONE", "nOnE", "", "HS256", "HS384", "HS512", "RS256", "ES384", "ES512", "PS256", "EdDSA", "ES256K"):
             h = {**json.loads(header), "alg": alg}
@@ -322,7 +356,7 @@ def mutations(w):
         for secret in (json.dumps(jwks).encode(), b64d(jwks["x"]), b64d(jwks["x"]) + b64d(jwks["y"]), b"", b"secret"):
             body = f"{jwt.b64({**json.loads(header), 'alg': 'HS256'})}.{jwt.b64(payload)}"
             tried.append(f"{body}.{jwt.b64(hmac.new(secret, body.encode(), 'sha256').digest())}")
-        for more in ({"jwk": jwks}, {"jku": "http://127.0.0.1:1/"}, {"x5u": "http://127.0.0.1:1/"}, {"kid": "../../etc/passwd"},
+        for more in ({"jwk": jwks}, {"jku": there}, {"x5u": there}, {"x5c": ["AAAA"]}, {"kid": there}, {"kid": "../../etc/passwd"},
                      {"kid": "' OR 1=1"}, {"kid": ""}, {"kid": 7}, {"kid": None}, {"crit": ["exp"]}, {"b64": False}, {"zip": "DEF"}):
             tried.append(f"{jwt.b64({**json.loads(header), **more})}.{jwt.b64(payload)}.{jwt.b64(signature)}")
         for more in ({"exp": 9999999999}, {"sub": "user:bob"}, {"sub": ""}, {"iss": "x"}, {"aud": "x"}, {"aud": ["berthd"]},
@@ -357,6 +391,8 @@ def mutations(w):
             if a.header("Connection") == "close":
                 connection = d.connect()
         print(f"# {len(tried)} tokens")
+        with canary:
+            same("who asked the addresses in them", [], select.select([canary], [], [], 0)[0])
         same("and the good one", 200, get(d, "/v2/private/a/tags/list", f"Bearer {good}").status)
 
 
@@ -469,6 +505,9 @@ def confined(w):
             same("root's groups", False, "0" in re.search(r"Groups:(.*)", status)[1].split())
             same("capabilities", 0, int(re.search(r"CapEff:\s+(\S+)", status)[1], 16))
             same("no new privileges", "1", re.search(r"NoNewPrivs:\s+(\d)", status)[1])
+            same("no core dumps", True, re.search(r"Max core file size +0 +0 ",
+                                                  pathlib.Path(f"/proc/{d.process.pid}/limits").read_text()) is not None)
+            same("nobody else of its user looks into it", 0, os.stat(f"/proc/{d.process.pid}/environ").st_uid)
             if not os.environ.get("BERTH_SLOW"):
                 same("seccomp", "2", re.search(r"Seccomp:\s+(\d)", status)[1])
             d.user = "alice:secret"

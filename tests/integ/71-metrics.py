@@ -112,12 +112,41 @@ def readiness():
         same("alive", 200, s.request("GET", "/livez").status)
 
 
+@case("logins by what was brought and what came of it, tokens given out, denials by action")
+def logins():
+    s = r.Daemon()
+    users = s.work / "users"
+    subprocess.run([r.BERTHD, "user", "add", "alice", f"--auth.htpasswd={users}"], input="pw\n", text=True, check=True, capture_output=True)
+    s.options = (f"--auth.htpasswd={users}", "--access=[{who: alice, repositories: '**', allow: [pull, push]}]")
+    with s:
+        good, bad = {"Authorization": r.basic("alice:pw")}, {"Authorization": r.basic("alice:wrong")}
+        same("nobody", 401, s.request("GET", "/v2/").status)
+        same("bad", 401, s.request("GET", "/v2/", headers=bad).status)
+        for _ in range(3):
+            same("good", 200, s.request("GET", "/v2/", headers=good).status)
+        token = s.request("GET", "/token?service=berthd&scope=repository:m:pull,push", headers=good).json()["token"]
+        bearer = {"Authorization": f"Bearer {token}"}
+        same("token", 404, s.request("GET", "/v2/m/manifests/v1", headers=bearer).status)
+        same("no token", 401, s.request("GET", "/v2/m/manifests/v1", headers={"Authorization": "Bearer x"}).status)
+        same("denied", 403, s.request("DELETE", "/v2/m/manifests/v1", headers=good).status)
+        s.user = "alice:pw"
+        got = values(metrics(s).body.decode())
+        want = {
+            'berthd_auth_results_total{source="password",result="ok"}': 6, 'berthd_auth_results_total{source="password",result="failed"}': 1,
+            'berthd_auth_results_total{source="token",result="ok"}': 1, 'berthd_auth_results_total{source="token",result="failed"}': 1,
+            'berthd_auth_results_total{source="certificate",result="ok"}': 0,
+            "berthd_auth_tokens_issued_total": 1, 'berthd_auth_denials_total{action="delete"}': 1, 'berthd_auth_denials_total{action="push"}': 0,
+        }
+        same("values", want, {k: got.get(k) for k in want})
+
+
 @case("a Prometheus scrapes it, loads the rules, and none of them fires; the dashboard asks for metrics that are there")
 def prometheus():
     program = shutil.which("prometheus")
     if not program:
         raise tap.Skip("no prometheus")
-    with r.Daemon() as s, tempfile.TemporaryDirectory() as work:
+    endpoint = json.dumps([{"name": "nobody", "url": "http://127.0.0.1:1/"}])
+    with r.Daemon(f"--events.endpoints={endpoint}") as s, tempfile.TemporaryDirectory() as work:
         push(s, 1)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -15,44 +15,19 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import netlab  # noqa: E402
 import tap  # noqa: E402
 from netlab import sh  # noqa: E402
+from stops import STEPS, Stops  # noqa: E402
 from tap import case, same  # noqa: E402
 
-# Says where it is and who it is, and waits until somebody opens the other end.
-WRAPPER = """#!/bin/sh
-stop() {{
-	[ -e {work}/stop-$1 ] || return
-	rm {work}/stop-$1
-	echo $$ >{work}/at.new
-	mv {work}/at.new {work}/at
-	read _ <{work}/go
-}}
-name=${{0##*/}}
-stop $CNI_COMMAND-$name-before
-{real}/$name
-status=$?
-stop $CNI_COMMAND-$name-after
-exit $status
-"""
-CHAIN = ("bridge", "host-local", "portmap", "firewall", "tuning")
-STEPS = [(command, plugin, when) for command in ("ADD", "DEL") for plugin in CHAIN for when in ("before", "after")]
-
-
-def wrap(lab, real):
-    wrapped = lab.work / "wrapped"
-    if wrapped.exists():
-        return
-    wrapped.mkdir()
-    os.mkfifo(lab.work / "go")
-    lab.go = os.open(lab.work / "go", os.O_RDWR)
-    for name in os.listdir(real):
-        (wrapped / name).write_text(WRAPPER.format(work=lab.work, real=real))
-        (wrapped / name).chmod(0o755)
-    lab.env["CNI_PATH"] = str(wrapped)
+def wrap(lab):
+    """Wrappers that all cases share."""
+    if not hasattr(lab, "stops"):
+        lab.stops = Stops(lab)
+    lab.env["CNI_PATH"] = lab.stops.path
 
 
 def prepare(lab, *options):
     """A network on which everything that plugins make once has been made."""
-    wrap(lab, netlab.PLUGINS["go"])
+    wrap(lab)
     lab.network_command("create", *options, "one")
     warm = lab.container("warm")
     warm.up("--network", "one", "-p", "8080:80")
@@ -63,25 +38,11 @@ def prepare(lab, *options):
 
 def run_until(lab, step, *command):
     """Starts berth-net, and returns when the plugin is at the step: the program, and the plugin's process."""
-    (lab.work / f"stop-{step}").touch()
+    lab.stops.arm(step)
     child = subprocess.Popen([netlab.BERTH_NET, *map(str, command)], env=dict(os.environ, **lab.env), stdin=subprocess.DEVNULL,
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     lab.children.append(child)
-    at = lab.work / "at"
-
-    def there():
-        if child.poll() is not None:
-            raise AssertionError(f"{step}: not reached, exit status {child.returncode}")
-        return at.exists()
-    netlab.wait_until(step, there)
-    plugin = int(at.read_text())
-    at.unlink()
-    return child, plugin
-
-
-def let_go(lab):
-    """The plugin that waits, or is about to, goes on.  The descriptor is for both ends, so the line waits as well."""
-    os.write(lab.go, b"\n")
+    return child, lab.stops.reached(child)
 
 
 def recover(lab, how, box):
@@ -106,24 +67,23 @@ RECOVERIES = ("down", "gc", "the same container starts", "another container star
 
 
 def kill_at(lab, before, number, step, whole):
-    command, plugin, when = step
-    name, how = f"{command}-{plugin}-{when}", RECOVERIES[number % len(RECOVERIES)]
+    how = RECOVERIES[number % len(RECOVERIES)]
     box = lab.container("box")
     up = ("network", "up", "--network", "one", "-p", "8080:80", box.name, box.child.pid)
-    if command == "ADD":
-        child, pid = run_until(lab, name, *up)
+    if step.startswith("ADD"):
+        child, pid = run_until(lab, step, *up)
     else:
         box.up(*up[2:-2])
-        child, pid = run_until(lab, name, "network", "down", box.name)
+        child, pid = run_until(lab, step, "network", "down", box.name)
     child.kill()
     child.wait()
     if whole:
         os.killpg(os.getpgid(pid), signal.SIGKILL)
     else:
-        let_go(lab)
+        lab.stops.let_go()
     recover(lab, how, box)
-    before.require_same(netlab.Counts(), f"{name}, {how}")
-    same(f"{name}: kept", [], os.listdir("/run/berth-net/netns"))
+    before.require_same(netlab.Counts(), f"{step}, {how}")
+    same(f"{step}: kept", [], os.listdir("/run/berth-net/netns"))
     box.kill()
 
 
@@ -186,7 +146,7 @@ def bad_plugin(lab):
 
 @case("DEL of what was never added, for each kind of plugin, twice, with and without a namespace")
 def never(lab):
-    wrap(lab, netlab.PLUGINS["go"])
+    wrap(lab)
     ipam = {"type": "host-local", "ranges": [[{"subnet": "10.9.0.0/24"}]]}
     ns = lab.netns()
     before = netlab.Counts()

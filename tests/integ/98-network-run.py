@@ -1,69 +1,20 @@
 #!/usr/bin/env python3
 """`berth run` on networks: what the shim attaches and detaches, and what is left when shim, berth or container are killed."""
+import concurrent.futures
 import contextlib
 import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import netlab  # noqa: E402
-import runner  # noqa: E402
-import tap  # noqa: E402
 from netlab import ask, refuses, sh  # noqa: E402
+from netrun import OUT, WIRE, answers, main, outside  # noqa: E402
 from tap import case, same  # noqa: E402
-
-SERVE = "while :; do nc -l -p 80 -e sh -c 'read x; echo $0 answers'; done"
-WIRE, OUT = "192.0.2.1", "192.0.2.2"
-
-
-def outside(lab):
-    return lab.outside("outside", "wire0", f"{WIRE}/24", f"{OUT}/24")
-
-
-class Bench:
-    """berth in the lab: its environment names the lab's plugins and configurations."""
-
-    def __init__(self, lab, r):
-        self.lab, self.r = lab, r
-        os.environ.update(lab.env)
-        self.box = r.push_busybox()
-        r.berth("pull", self.box)
-
-    def up(self, name, *options, command=SERVE):
-        self.r.berth("run", "-d", "--name", name, *options, self.box, "sh", "-c", command.replace("$0", name))
-        return json.loads(self.r.berth("inspect", name))[0]
-
-    def pid(self, name):
-        return json.loads(self.r.berth("inspect", name))[0]["state"]["pid"]
-
-    def address(self, name):
-        out = self.r.berth("exec", name, "ip", "-4", "-o", "addr", "show", "eth0").split()
-        return out[3].split("/")[0]
-
-    def run(self, *options):
-        return self.r.berth("run", "--rm", *options[:-1], self.box, "sh", "-c", options[-1])
-
-
-def answers(netns, address, port):
-    text = []
-
-    def asked():
-        text[:] = [ask_line(netns, address, port)]
-        return text[0] is not None
-    netlab.wait_until(f"an answer of {address}:{port}", asked)
-    return text[0]
-
-
-def ask_line(netns, address, port):
-    with netlab.socket_in(netns) as s, contextlib.suppress(OSError):
-        s.settimeout(2)
-        s.connect((address, port))
-        s.send(b"?\n")
-        return s.recv(100).decode().strip() or None
-    return None
 
 
 @case("run on a network: its address, a port from outside, names of others, resolv.conf; nothing is left after rm")
@@ -94,6 +45,152 @@ def default(b):
     b.up("one", "-p", "8080:80")
     same("by the port", "one answers", answers("outside", WIRE, 8080))
     same("networks", ["berth"], b.r.berth("network", "ls", "-q").split())
+
+
+def published(b, name):
+    """{(inner, protocol): (address, outer)} as inspect has them; ps and port must say the same."""
+    seen = {}
+    for network in json.loads(b.r.berth("inspect", name))[0]["state"]["networks"]:
+        for p in network["ports"]:
+            seen[p["containerPort"], p["protocol"]] = (p.get("hostIP", "0.0.0.0"), p["hostPort"])
+    row = next(x for x in b.r.berth("ps").splitlines() if x.split()[-1] == name)
+    for (inner, protocol), (address, outer) in seen.items():
+        shown = f"[{address}]" if ":" in address else address
+        same(f"ps: {inner}", True, f"{shown}:{outer}->{inner}/{protocol}" in row)
+        same(f"port {inner}", f"{shown}:{outer}", b.r.berth("port", name, f"{inner}/{protocol}").strip())
+    same("ports", len(seen), len(b.r.berth("port", name).splitlines()))
+    return seen
+
+
+@case("ports: address of the host, range, UDP, IPv6, and any that is free: as ps, inspect and port tell it")
+def ports(b):
+    outside(b.lab)
+    b.r.berth("network", "create", "--ipv6", "web")
+    b.up("one", "--network", "web", "-p", "127.0.0.1:8080:80", "-p", "[::1]:8081:80/sctp", "-p", "9000-9002:7000-7002", "-p", "5353:53/udp",
+         "-p", "80/udp", "-p", "81", "-p", f"{WIRE}::82")
+    seen = published(b, "one")
+    same("as they were asked for", [("127.0.0.1", 8080), ("::1", 8081), ("0.0.0.0", 9001), ("0.0.0.0", 5353)],
+         [seen[x] for x in ((80, "tcp"), (80, "sctp"), (7001, "tcp"), (53, "udp"))])
+    same("the address of a free one", WIRE, seen[82, "tcp"][0])
+    free = [seen[x][1] for x in ((80, "udp"), (81, "tcp"), (82, "tcp"))]
+    same("free ones", (3, True), (len(set(free)), min(free) > 1024))
+    same("on the host", "one answers", answers(None, "127.0.0.1", 8080))
+    same("from outside", True, refuses("outside", WIRE, 8080))
+    same("not published", "berth: container one does not publish port 83\n", b.r.run("port", "one", "83", check=False).stderr)
+    for inner, outer in ((53, 5353), (80, seen[80, "udp"][1])):
+        with netlab.Server(f"/proc/{b.pid('one')}/ns/net", inner, "one", socket.SOCK_DGRAM):
+            same(f"UDP {outer}", f"one {OUT}", ask("outside", WIRE, outer, socket.SOCK_DGRAM))
+    b.r.berth("rm", "-f", "one")
+    same("after rm", "", b.r.berth("ps", "-aq"))
+
+
+@case("any port that is free: 30 containers at once have 30 ports, each its own, and none that a program of the host has")
+def free_ports(b):
+    b.r.berth("network", "create", "web")
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        was = f.read()
+    pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("40000 40039")
+    taken = [netlab.socket_in(None) for _ in range(8)]
+    try:
+        for n, s in enumerate(taken):
+            s.bind(("", 40000 + n))
+            s.listen()
+        boxes = [b.lab.container() for _ in range(30)]
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            seen = list(pool.map(lambda box: box.up("--network", "web", "-p", "80"), boxes))
+        numbers = [s["ports"][0]["hostPort"] for s in seen]
+        same("ports", (30, True), (len(set(numbers)), all(40008 <= n < 40040 for n in numbers)))
+    finally:
+        for s in taken:
+            s.close()
+        pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").write_text(was)
+
+
+@case("a port that is free is another one after a restart, and the old one is closed")
+def free_again(b):
+    b.r.berth("network", "create", "web")
+    b.up("one", "--network", "web", "-p", "80")
+    first = published(b, "one")[80, "tcp"][1]
+    same("first", "one answers", answers(None, "127.0.0.1", first))
+    b.r.berth("restart", "-t", "0", "one")
+    second = published(b, "one")[80, "tcp"][1]
+    same("second", "one answers", answers(None, "127.0.0.1", second))
+    if first != second:
+        same("the first", True, refuses(None, "127.0.0.1", first))
+
+
+@case("address, MAC address, name servers, hosts and host name of choice, as the container sees them; two stacks")
+def choices(b):
+    b.r.berth("network", "create", "--subnet", "10.70.0.0/24", "--subnet", "fd70::/64", "a")
+    b.up("one", "--network", "a", "--ip", "10.70.0.9", "--ip6", "fd70::9", "--mac-address", "02:aa:bb:cc:dd:ee", "--hostname", "my.host",
+         "--dns", "10.1.1.1", "--dns", "fd00::53", "--dns-search", "a.example", "--dns-option", "ndots:2",
+         "--add-host", "other:10.2.2.2", "--add-host", "gate:host-gateway")
+    link = b.r.berth("exec", "one", "ip", "addr", "show", "eth0")
+    for text in ("10.70.0.9/24", "fd70::9/64", "02:aa:bb:cc:dd:ee"):
+        same(text, True, text in link)
+    same("host name", "my.host", b.r.berth("exec", "one", "hostname").strip())
+    same("resolv.conf", "search a.example\nnameserver 10.1.1.1\nnameserver fd00::53\noptions ndots:2\n",
+         b.r.berth("exec", "one", "cat", "/etc/resolv.conf"))
+    lines = b.r.berth("exec", "one", "cat", "/etc/hosts").splitlines()
+    for line in ("127.0.0.1\tlocalhost", "10.70.0.9\tmy.host", "fd70::9\tmy.host", "10.2.2.2\tother", "10.70.0.1\tgate"):
+        same(line, True, line in lines)
+    shown = json.loads(b.r.berth("inspect", "one"))[0]["state"]["networks"][0]
+    same("inspect", ("a", "eth0", "attached", ["10.70.0.9/24", "fd70::9/64"], "02:aa:bb:cc:dd:ee"),
+         tuple(shown[k] for k in ("network", "interface", "state", "ips", "mac")))
+    same("taken", True, "10.70.0.9" in b.r.run("run", "--rm", "--network", "a", "--ip", "10.70.0.9", b.box, "true", check=False).stderr)
+
+
+@case("network connect and disconnect, by the container's name: address, names, ports, and nothing is left when it ends")
+def connect(b):
+    for name in ("a", "b"):
+        b.r.berth("network", "create", name)
+    b.up("one", "--network", "a")
+    b.up("two", "--network", "b")
+    b.up("warm", "--network", "b", "-p", "8081:80")
+    b.r.berth("rm", "-f", "warm")
+    before = netlab.Counts()
+    b.r.berth("network", "connect", "--alias", "visitor", "-p", "8081:80", "b", "one")
+    for asked in ("one", "visitor"):
+        same(asked, "one answers", b.r.berth("exec", "two", "sh", "-c", f"echo | nc {asked} 80").strip())
+    same("the other way", "two answers", b.r.berth("exec", "one", "sh", "-c", "echo | nc two 80").strip())
+    same("by the port", "one answers", answers(None, "127.0.0.1", published(b, "one")[80, "tcp"][1]))
+    same("networks", ["a", "b"], [x["network"] for x in json.loads(b.r.berth("inspect", "one"))[0]["state"]["networks"]])
+    b.r.berth("network", "disconnect", "b", "one")
+    before.require_same(netlab.Counts(), "after disconnect")
+    hosts = b.r.berth("exec", "one", "cat", "/etc/hosts")
+    same(f"hosts: {hosts}", False, "\ttwo " in hosts)
+    b.r.berth("network", "disconnect", "a", "one")
+    b.r.berth("network", "connect", "a", "one")
+    b.r.berth("network", "connect", "b", "one")
+    before = netlab.Counts()
+    b.r.berth("rm", "-f", "one")
+    left = netlab.Counts()
+    same("entries", [f"b-{json.loads(b.r.berth('inspect', 'two'))[0]['state']['id']}-eth0"], left.cached)
+    same("leases", 1, len(left.leases))
+    for network in ("none", "host", "container:two"):
+        b.up("other", "--network", network, command="sleep 100")
+        told = b.r.run("network", "connect", "a", "other", check=False)
+        same(network, (1, True), (told.returncode, "not on networks by name" in told.stderr))
+        b.r.berth("rm", "-f", "other")
+
+
+@case("network ls, inspect, check, reload, rm through berth: with containers that run")
+def commands(b):
+    outside(b.lab)
+    b.r.berth("network", "create", "--label", "a=b", "web")
+    b.up("one", "--network", "web", "-p", "8080:80")
+    same("ls", ["web"], b.r.berth("network", "ls", "-q").split())
+    same("check", True, ": ok" in b.r.berth("network", "check", "web"))
+    rules, address = netlab.rules(), b.address("one")
+    sh("nft", "flush", "ruleset")
+    same("flushed", True, refuses("outside", WIRE, 8080))
+    same("check afterwards", 1, b.r.run("network", "check", "web", check=False).returncode)
+    b.r.berth("network", "reload")
+    same("reload", (rules, address, "one answers"), (netlab.rules(), b.address("one"), answers("outside", WIRE, 8080)))
+    same("rm", True, "1 containers attached" in b.r.run("network", "rm", "web", check=False).stderr)
+    b.r.berth("network", "rm", "-f", "web")
+    same("gone", ([], [], []), (b.r.berth("network", "ls", "-q").split(), netlab.cached(), netlab.leases()))
+    b.r.berth("rm", "-f", "one")
 
 
 @case("several networks, addresses of choice; container:ID and ns:PATH share another's network")
@@ -129,7 +226,7 @@ def refused(b):
     b.lab.network({"cniVersion": "1.0.0", "name": "broken", "plugins": [
         {"type": "ptp", "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.61.0.0/24"}]]}},
         {"type": "tuning", "sysctl": {"net.ipv4.none.such": "1"}}]})
-    for options, told in ((("-p", "80"), "HOSTPORT:PORT"), (("--network", "host", "-p", "80:80"), "need a network"),
+    for options, told in ((("-p", "80:"), "HOSTPORT:]PORT"), (("--network", "host", "-p", "80:80"), "need a network"),
                           (("--network", "none", "--network", "web"), "only networks by name"), (("--network", "nosuch"), "nosuch"),
                           (("--network", "container:nosuch"), "nosuch"), (("--network", "broken"), "tuning"),
                           (("--dns", "x"), "no address"), (("--network", "broken", "-p", "80:80"), "publish ports")):
@@ -192,11 +289,4 @@ def berth_killed(b):
 
 
 if __name__ == "__main__":
-    netlab.enter()
-    with netlab.Lab() as the_lab, runner.Runner() as the_runner:
-        bench = Bench(the_lab, the_runner)
-
-        def sweep(b):
-            b.r.sweep()
-            b.lab.sweep()
-        tap.main(bench, after_each=sweep)
+    main()

@@ -10,10 +10,10 @@ CONF = """
 daemon off; master_process off; pid {work}/pid; error_log {work}/error.log;
 events {{ }}
 http {{
-    access_log off; client_body_temp_path {work}/body; proxy_temp_path {work}/proxy; fastcgi_temp_path {work}/f;
+    log_format own "$server_protocol $connection"; access_log {work}/requests own; client_body_temp_path {work}/body; proxy_temp_path {work}/proxy; fastcgi_temp_path {work}/f;
     uwsgi_temp_path {work}/u; scgi_temp_path {work}/s;
     server {{
-        listen 127.0.0.1:{port} ssl;
+        listen 127.0.0.1:{port} ssl{http2};
         ssl_certificate {certificate}; ssl_certificate_key {key};
         client_max_body_size 0;
         location {prefix}/ {{
@@ -29,11 +29,11 @@ http {{
 
 
 class Nginx:
-    def __init__(self, target, pair, prefix="", port=None):
+    def __init__(self, target, pair, prefix="", port=None, http2=False):
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="berth-nginx-"))
         self.port = port or free_port()
         (self.work / "conf").write_text(CONF.format(work=self.work, port=self.port, certificate=pair[0], key=pair[1], prefix=prefix,
-                                                    target=target))
+                                                    target=target, http2=" http2" if http2 else ""))
 
     def __enter__(self):
         self.process = subprocess.Popen(["/usr/sbin/nginx", "-c", self.work / "conf", "-p", self.work],
@@ -44,6 +44,10 @@ class Nginx:
                 raise AssertionError("nginx does not start: " + (self.work / "error.log").read_text()[-1000:])
             time.sleep(0.02)
         return self
+
+    def requests(self):
+        """(protocol, number of the connection) of all that were answered."""
+        return [tuple(line.split()) for line in (self.work / "requests").read_text().splitlines()]
 
     def __exit__(self, *_):
         self.process.terminate()

@@ -3,6 +3,7 @@ import base64
 import http.client
 import http.server
 import socket
+import struct
 import threading
 
 
@@ -57,11 +58,15 @@ class Held:
                 pass
 
 
-class Password:
-    """A registry that asks for user and password (Basic) before it passes anything on."""
+class Front:
+    """Passes requests on to a registry.  before(handler) sees each one first, and returns true if it has answered it.
 
-    def __init__(self, daemon, user, password):
-        want = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+    asked has (method, path, headers) of all.  ssl_context: speaks TLS with it.
+    """
+
+    def __init__(self, daemon, before=lambda handler: False, ssl_context=None):
+        self.daemon, self.asked = daemon, []
+        front = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -69,33 +74,67 @@ class Password:
             def log_message(self, *_):
                 pass
 
-            def _pass_on(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                if self.headers.get("Authorization") != want:
-                    self.send_response(401)
-                    self.send_header("WWW-Authenticate", 'Basic realm="here"')
-                    self.send_header("Content-Length", "0")
-                    self.end_headers()
-                    return
+            def answer(self, status, body=b"", **fields):
+                self.send_response(status)
+                for name, value in fields.items():
+                    self.send_header(name.replace("_", "-"), value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
+                return True
+
+            def ask(self):
+                """What the registry answers: status, [(name, value)], body."""
                 c = http.client.HTTPConnection(daemon.host, daemon.port)
-                keep = {k: v for k, v in self.headers.items() if k.lower() not in ("host", "authorization")}
-                c.request(self.command, self.path, body, keep)
+                keep = {k: v for k, v in self.headers.items() if k.lower() not in front.stripped}
+                c.request(self.command, self.path, self.body, keep)
                 a = c.getresponse()
                 data = a.read()
-                self.send_response(a.status)
-                for k, v in a.getheaders():
-                    if k.lower() not in ("transfer-encoding", "connection", "content-length"):
+                c.close()
+                return a.status, a.getheaders(), data
+
+            def cut(self):
+                """Ends the connection in the middle of whatever is being sent."""
+                self.close_connection = True
+                self.wfile.flush()
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                return True
+
+            def _pass_on(self):
+                self.body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                front.asked.append((self.command, self.path, {k.lower(): v for k, v in self.headers.items()}))
+                if before(self):
+                    return
+                status, fields, data = self.ask()
+                self.send_response(status)
+                length = str(len(data))
+                for k, v in fields:
+                    if k.lower() == "content-length":
+                        length = v
+                    elif k.lower() not in ("transfer-encoding", "connection"):
                         self.send_header(k, v)
-                self.send_header("Content-Length", a.getheader("Content-Length") or str(len(data)))
+                self.send_header("Content-Length", length)
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(data)
-                c.close()
 
             do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _pass_on
 
+        self.stripped = ("host",)
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.handle_error = lambda *_: None  # clients that go away
+        if ssl_context:
+            self.server.socket = ssl_context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.port = self.server.server_address[1]
+
+    @property
+    def host(self):
+        return f"127.0.0.1:{self.port}"
+
+    def of(self, method, part):
+        """Headers of the requests with this method and this part of a path."""
+        return [headers for m, path, headers in self.asked if m == method and part in path]
 
     def __enter__(self):
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
@@ -104,3 +143,16 @@ class Password:
     def __exit__(self, *_):
         self.server.shutdown()
         self.server.server_close()
+
+
+class Password(Front):
+    """A registry that asks for user and password (Basic) before it passes anything on."""
+
+    def __init__(self, daemon, user, password):
+        want = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+        def check(handler):
+            return handler.headers.get("Authorization") != want and handler.answer(401, WWW_Authenticate='Basic realm="here"')
+
+        super().__init__(daemon, check)
+        self.stripped = ("host", "authorization")

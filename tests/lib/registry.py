@@ -72,12 +72,13 @@ class Answer:
 
 
 class Daemon:
-    """berthd on a directory; start() waits for the ready line.  limits: {resource.RLIMIT_..: value}."""
+    """berthd on a directory; start() waits for the ready line.  limits: {resource.RLIMIT_..: value}; under: a command that runs it."""
 
-    def __init__(self, *options, root=None, limits=None, ssl=None, user=None):
+    def __init__(self, *options, root=None, limits=None, ssl=None, user=None, under=()):
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="berth-test-"))
         self.root = pathlib.Path(root) if root else self.work / "root"
         self.options = options
+        self.under = under
         self.limits = limits or {}
         self.ssl = ssl  # context of clients, where it serves TLS
         self.user = user  # "name:password" that requests come with
@@ -88,7 +89,7 @@ class Daemon:
         began = time.monotonic()
         self.log = open(self.work / "log", "ab")
         self.process = subprocess.Popen(
-            [BERTHD, "serve", "--root", str(self.root), "--listen", "127.0.0.1:0", *self.options, *more],
+            [*self.under, BERTHD, "serve", "--root", str(self.root), "--listen", "127.0.0.1:0", *self.options, *more],
             stdout=subprocess.PIPE, stderr=self.log,
             preexec_fn=lambda: [resource.setrlimit(which, (n, n)) for which, n in self.limits.items()])
         line = self.process.stdout.readline().decode()

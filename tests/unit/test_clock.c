@@ -23,6 +23,41 @@ static void test_time_text(void **state)
 	assert_string_equal(time_text(c->ms, buf), c->text);
 }
 
+static const struct {
+	const char *text;
+	bool good;
+	uint64_t ms;
+} written[] = {
+	{ "1970-01-01", true, 0 },
+	{ "2024-02-29", true, 1709164800000u },
+	{ "2024-02-29T12:34:56Z", true, 1709210096000u },
+	{ "2024-02-29T12:34:56.7Z", true, 1709210096700u },
+	{ "2024-02-29T12:34:56.789123Z", true, 1709210096789u },
+	{ "9999-12-31T23:59:59.999Z", true, 253402300799999u },
+	{ "1969-12-31", false, 0 },
+	{ "2023-02-29", false, 0 },
+	{ "2024-13-01", false, 0 },
+	{ "2024-01-01T24:00:00Z", false, 0 },
+	{ "2024-01-01T00:00:60Z", false, 0 },
+	{ "2024-01-01T00:00:00", false, 0 },
+	{ "2024-01-01T00:00:00.Z", false, 0 },
+	{ "2024-01-01T00:00:00+01:00", false, 0 },
+	{ "2024-01-01 00:00:00Z", false, 0 },
+	{ "2024-1-1", false, 0 },
+	{ "24-01-01", false, 0 },
+	{ "2024-01-01Z", false, 0 },
+	{ "", false, 0 },
+};
+
+static void test_time_parse(void **state)
+{
+	__typeof__(&written[0]) c = *state;
+	uint64_t got = 0;
+
+	assert_int_equal(time_parse(str_of(c->text), &got), c->good);
+	assert_int_equal(got, c->ms);
+}
+
 static void test_clocks(void **state)
 {
 	uint64_t us = mono_us(), ms = mono_ms(), later = mono_us(), wall = wall_ms();
@@ -35,6 +70,7 @@ static void test_clocks(void **state)
 int main(void)
 {
 	UNIT_TABLE("time_text", test_time_text, times);
+	UNIT_TABLE("time_parse", test_time_parse, written);
 	unit_case("clocks", test_clocks);
 	return unit_run();
 }

@@ -459,6 +459,93 @@ static void test_not_unlinked(void **state)
 	end();
 }
 
+/* What clients may be told of meanwhile does not go, though it is garbage by now. */
+static void test_let_be(void **state)
+{
+	struct collect_item items[COLLECT_MAX];
+	struct change ch;
+	struct err e;
+
+	(void)state;
+	st = gc_store_of(unit_dir(), 0);
+	push_blob(st, "a", "loose");
+	assert_int_equal(gc_due(st, items), 1);
+	ch = store_change(st, CHANGE_COLLECT, &(struct repo_name){ 0 });
+	ch.review = items[0].row;
+	ch.policy = items[0].policy;
+	ch.stays = true;
+	assert_ok(commit_change(st->committer, &ch, &e), &e);
+	assert_int_equal(ch.verdict, VERDICT_LEASED);
+	assert_true(gc_has_blob(st, "a", "loose"));
+	ch.stays = false;
+	assert_ok(commit_change(st->committer, &ch, &e), &e);
+	assert_int_equal(ch.verdict, VERDICT_LINK);
+	assert_false(gc_has_blob(st, "a", "loose"));
+	end();
+}
+
+/* Rows of one batch each, both under way. */
+static void test_overlapping(void **state)
+{
+	struct collect_item items[COLLECT_MAX];
+	struct collection *first, *second, *third;
+	struct digest d = digest_of("one");
+	struct err e;
+	size_t n;
+
+	(void)state;
+	st = gc_store_of(unit_dir(), 0);
+	push_blob(st, "a", "one");
+	push_blob(st, "a", "two");
+	delete_blob("one");
+	delete_blob("two");
+	n = gc_due(st, items);
+	assert_int_equal(n, 2);
+	assert_ok(store_collect_begin(st, items, 1, &first, &e), &e);
+	assert_ok(store_collect_begin(st, items + 1, 1, &second, &e), &e);
+	assert_int_equal(items[0].verdict, VERDICT_CONTENT);
+	assert_int_equal(items[1].verdict, VERDICT_CONTENT);
+	/* What is claimed is somebody else's: left for later. */
+	items[2] = items[0];
+	assert_ok(store_collect_begin(st, items + 2, 1, &third, &e), &e);
+	assert_int_equal(items[2].verdict, VERDICT_BUSY);
+	assert_ok(store_collect_end(&third, &e), &e);
+	assert_ok(store_collect_end(&first, &e), &e);
+	assert_ok(store_collect_end(&second, &e), &e);
+	assert_false(gc_has_file(st, &d));
+	assert_int_equal(index_rows(store_index(st), KV_DOOMED), 0);
+	end();
+}
+
+/* Enough files for threads. */
+static void test_many_files(void **state)
+{
+	struct collect_item items[COLLECT_MAX];
+	char text[16];
+	struct err e;
+	size_t n;
+
+	(void)state;
+	st = gc_store_of(unit_dir(), 0);
+	for (unsigned i = 0; i < 300; i++) {
+		(void)snprintf(text, sizeof(text), "blob %u", i);
+		push_blob(st, "a", text);
+		delete_blob(text);
+	}
+	n = gc_due(st, items);
+	assert_int_equal(n, 300);
+	assert_ok(store_collect(st, items, n, &e), &e);
+	for (unsigned i = 0; i < 300; i++) {
+		struct digest d;
+
+		(void)snprintf(text, sizeof(text), "blob %u", i);
+		d = digest_of(text);
+		assert_false(gc_has_file(st, &d));
+	}
+	assert_int_equal(index_rows(store_index(st), KV_DOOMED), 0);
+	end();
+}
+
 int main(void)
 {
 	unit_case("a blob that nothing refers to, and its content", test_link);
@@ -477,5 +564,8 @@ int main(void)
 	unit_case("tags that were not pushed again", test_tags);
 	unit_case("tombstones at a start", test_doomed_but_known);
 	unit_case("a file that cannot be removed", test_not_unlinked);
+	unit_case("let be", test_let_be);
+	unit_case("two batches at once", test_overlapping);
+	unit_case("many files", test_many_files);
 	return unit_run();
 }

@@ -48,20 +48,9 @@ static void test_not_asked(void **state)
 	assert_null(got.p);
 }
 
-static void test_encode(void **state)
-{
-	AUTO_SBUF b;
-
-	(void)state;
-	sbuf_init(&b, 256);
-	fetch_encode(&b, (struct str){ "a-Z_0.~ &=+/%\0\xc3", 15 });
-	assert_string_equal(b.p, "a-Z_0.~%20%26%3D%2B%2F%25%00%C3");
-}
-
 int main(void)
 {
 	UNIT_TABLE("address", test_url, urls);
 	unit_case("what may not be asked, and what does not answer", test_not_asked);
-	unit_case("encoding", test_encode);
 	return unit_run();
 }

@@ -256,6 +256,32 @@ static void test_long(void **state)
 	clear(&t);
 }
 
+/* What does not fit into a token that we would take is not signed. */
+static void test_full(void **state)
+{
+	struct signed_token t;
+	AUTO_FREE char *text = calloc(1, TOKEN_MAX + 2);
+	struct err e;
+
+	(void)state;
+	MUST(text);
+	make(&t);
+	for (size_t n = 0; n <= TOKEN_MAX + 1; n = n * 2 + 1) {
+		AUTO_JV *payload = jv_pack("{s:s%}", "sub", memset(text, 'x', n), n);
+		AUTO_SBUF b;
+		bool fits =
+		    n < TOKEN_MAX / 4 * 3 - 256; /* in base64, beside header and signature */
+
+		sbuf_init(&b, TOKEN_MAX);
+		if (jose_sign(t.key, payload, &b, &e) == ERR_OK)
+			assert_ok(verify(t.keys, (struct str){ b.p, b.n }, &e), &e);
+		else
+			assert_int_equal(e.kind, ERR_TOO_LARGE);
+		assert_int_equal(b.failed || b.n == 0, !fits);
+	}
+	clear(&t);
+}
+
 /* A key among others; none where the token does not say which. */
 static void test_choice(void **state)
 {
@@ -291,6 +317,8 @@ static void test_choice(void **state)
 	"\"crv\":\"P-256\",\"x\":\"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4\","                 \
 	"\"y\":\"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM\""
 
+#define ED25519 "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo" /* RFC 8037 A.2 */
+
 static const struct {
 	const char *name, *text;
 	size_t n; /* keys that are taken; SIZE_MAX: the whole is refused */
@@ -318,7 +346,29 @@ static const struct {
 	  0 },
 	{ "algorithm that is none", "{\"keys\":[{\"kty\":\"EC\",\"alg\":\"none\"," P256 "}]}", 0 },
 	{ "HS256 with an EC key", "{\"keys\":[{\"kty\":\"EC\",\"alg\":\"HS256\"," P256 "}]}", 0 },
-	{ "unknown curve", "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AA\"}]}", 0 },
+	{ "Ed25519", "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"" ED25519 "\"}]}",
+	  1 },
+	{ "Ed25519 with all of it",
+	  "{\"keys\":[{\"kty\":\"OKP\",\"alg\":\"Ed25519\",\"use\":\"sig\",\"kid\":\"a\",\"crv\":"
+	  "\"Ed25519\","
+	  "\"x\":\"" ED25519 "\"}]}",
+	  1 },
+	{ "short Ed25519", "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"AA\"}]}", 0 },
+	{ "long Ed25519",
+	  "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"" ED25519 "AAAA\"}]}", 0 },
+	{ "Ed25519 with padding",
+	  "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"" ED25519 "=\"}]}", 0 },
+	{ "Ed25519 without its number", "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\"}]}", 0 },
+	{ "Ed25519 as an EC key",
+	  "{\"keys\":[{\"kty\":\"EC\",\"crv\":\"Ed25519\",\"x\":\"" ED25519 "\"}]}", 0 },
+	{ "Ed25519 with another algorithm",
+	  "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"alg\":\"ES256\",\"x\":\"" ED25519
+	  "\"}]}",
+	  0 },
+	{ "a curve that is for agreement",
+	  "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"X25519\",\"x\":\"" ED25519 "\"}]}", 0 },
+	{ "a curve that we have not",
+	  "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed448\",\"x\":\"" ED25519 "\"}]}", 0 },
 	{ "kid that is a number", "{\"keys\":[{\"kty\":\"EC\",\"kid\":7," P256 "}]}", 0 },
 	{ "a good one among bad ones",
 	  "{\"keys\":[7,{},{\"kty\":\"EC\"," P256 "},null,{\"kty\":\"RSA\"}]}", 1 },
@@ -343,7 +393,7 @@ static void test_set(void **state)
 	assert_int_equal(jose_keys_count(keys), s->n);
 }
 
-/* RFC 7515 A.2 and A.3: signed by others. */
+/* RFC 7515 A.2 and A.3, and by the key of RFC 8037 A.1: signed by others. */
 static const struct {
 	const char *name, *keys, *token;
 } foreign[] = {
@@ -375,6 +425,16 @@ static const struct {
 	  "lfQ."
 	  "DtEhU3ljbEg8L38VWAfUAqOyKAM6-Xx-F4GawxaepmXFCgfTjDxw5djxLa8ISlSA"
 	  "pmWQxfKTUJqPP3-Kg6NU1Q" },
+	{ "EdDSA", "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"" ED25519 "\"}]}",
+	  "eyJhbGciOiJFZERTQSJ9.eyJpc3MiOiJqb2UifQ."
+	  "eUs_28qQd2lc6CAHx3g_XtGr28zC8e_sImejXS9ofEBo"
+	  "TVlSXiYjvqcmx7yuoF_ghhT_nBFTEorkJ4PuDeR6Ag" },
+	{ "Ed25519",
+	  "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"alg\":\"Ed25519\",\"x\":\"" ED25519
+	  "\"}]}",
+	  "eyJhbGciOiJFZDI1NTE5In0.eyJpc3MiOiJqb2UifQ."
+	  "AU7Vnbi22zHc7iQCteAiqdjAbZ5CmWAfQCu0K3fwYq3q"
+	  "pGik6t6LBpW3WUFg3aO4fb59RVTNus1dOfolDuF4AA" },
 };
 
 static void test_foreign(void **state)
@@ -391,6 +451,45 @@ static void test_foreign(void **state)
 	assert_str(iss, "joe");
 }
 
+/* J2 for keys of every kind: another character anywhere, or one more, and it is no token. */
+static void test_foreign_mutated(void **state)
+{
+	static const char others[] = "A-_.=z9";
+	__typeof__(&foreign[0]) f = *state;
+	AUTO_JOSE_KEYS *keys = NULL;
+	size_t n = strlen(f->token);
+	AUTO_FREE char *copy = malloc(n + 2);
+	struct err e;
+
+	MUST(copy);
+	assert_ok(jose_keys_parse(str_of(f->keys), &keys, &e), &e);
+	for (size_t i = 0; i <= n; i++) {
+		for (size_t j = 0; j < sizeof(others) - 1; j++) {
+			memcpy(copy, f->token, n);
+			if (i < n && copy[i] == others[j])
+				continue;
+			copy[i] = others[j];
+			assert_int_not_equal(
+			    verify(keys, (struct str){ copy, i < n ? n : n + 1 }, &e), ERR_OK);
+		}
+	}
+}
+
+/* J1: a signature that is right counts under the name of the algorithm that the key has. */
+static void test_two_names(void **state)
+{
+	struct err e;
+
+	(void)state;
+	for (size_t i = 2; i < 4; i++) {
+		AUTO_JOSE_KEYS *keys = NULL;
+
+		assert_ok(jose_keys_parse(str_of(foreign[i].keys), &keys, &e), &e);
+		assert_err(verify(keys, str_of(foreign[5 - i].token), &e), ERR_LOGIN, &e,
+			   "token: its algorithm is not that of the key");
+	}
+}
+
 int main(void)
 {
 	unit_case("signed and checked", test_round_trip);
@@ -400,8 +499,11 @@ int main(void)
 	unit_case("no change of a token is let pass", test_mutations);
 	UNIT_TABLE("header", test_header, headers);
 	unit_case("long ones", test_long);
+	unit_case("more than fits", test_full);
 	unit_case("among several keys", test_choice);
 	UNIT_TABLE("set", test_set, sets);
 	UNIT_TABLE("signed by others", test_foreign, foreign);
+	UNIT_TABLE("signed by others and changed", test_foreign_mutated, foreign);
+	unit_case("two names of one algorithm", test_two_names);
 	return unit_run();
 }

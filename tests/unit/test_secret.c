@@ -123,12 +123,34 @@ static void test_forget(void **state)
 	assert_int_equal(b.n, 0);
 }
 
+/* RFC 4231, test cases 2 and 6. */
+static void test_hmac(void **state)
+{
+	static const struct str parts[] = { { "what do ya want ", 16 }, { "for nothing?", 12 } };
+	static const struct str part = { "Test Using Larger Than Block-Size Key - Hash Key First",
+					 54 };
+	char key[131], hex[2 * MAC_BYTES + 1] = "";
+	uint8_t got[MAC_BYTES];
+
+	(void)state;
+	memset(key, 0xaa, sizeof(key));
+	assert_true(hmac_sha256(STR("Jefe"), parts, 2, got));
+	hex_lower(got, sizeof(got), hex);
+	assert_string_equal(hex,
+			    "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
+	assert_true(hmac_sha256((struct str){ key, sizeof(key) }, &part, 1, got));
+	hex_lower(got, sizeof(got), hex);
+	assert_string_equal(hex,
+			    "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+}
+
 int main(void)
 {
 	UNIT_TABLE("base64", test_decode, good);
 	UNIT_TABLE("no base64", test_bad, bad);
 	unit_case("longest secret", test_longest);
 	unit_case("keyed digests", test_mac);
+	unit_case("HMAC-SHA-256", test_hmac);
 	unit_case("comparison and wiping", test_forget);
 	return unit_run();
 }

@@ -341,10 +341,13 @@ static void test_add_percent(void **state)
 	size_t n;
 
 	(void)state;
-	sbuf_add_percent(&b, STR("aZ0-._~/:@ *?&=+%\"<>\n\xc3\xa9\0"));
+	sbuf_add_percent(&b, STR("aZ0-._~/:@ *?&=+%\"<>\n\xc3\xa9\0"), PERCENT_QUERY);
 	assert_string_equal(b.p, "aZ0-._~/:@%20%2A%3F%26%3D%2B%25%22%3C%3E%0A%C3%A9%00");
 	assert_true(percent_decode((struct str){ b.p, b.n }, false, back, sizeof(back), &n));
 	assert_int_equal(n, 24);
+	sbuf_clear(&b);
+	sbuf_add_percent(&b, STR("a-/:@\0"), "");
+	assert_string_equal(b.p, "a-%2F%3A%40%00");
 }
 
 int main(void)

@@ -2,7 +2,9 @@
 
 #include "runtime/cli/network/impl.h"
 #include "runtime/net/attachments.h"
+#include "runtime/net/keep.h"
 #include "runtime/net/network.h"
+#include "runtime/net/ports.h"
 #include "runtime/net/wants.h"
 
 enum { OPT_NETNS = 256, OPT_IP, OPT_MAC, OPT_ALIAS };
@@ -24,6 +26,8 @@ struct connecting {
 	struct attachments of_container;
 	struct attachment attachment;
 	struct jv *capabilities;
+	struct ports_held held;
+	char kept[NETNS_PATH_MAX];
 };
 
 static void connecting_clear(struct connecting *w)
@@ -32,6 +36,7 @@ static void connecting_clear(struct connecting *w)
 	conflist_clear(&w->list);
 	attachments_clear(&w->of_container);
 	jv_free(&w->capabilities);
+	ports_held_close(&w->held);
 }
 
 static enum err_kind read_connect_option(struct connecting *w, int option, struct err *e)
@@ -56,18 +61,39 @@ static enum err_kind read_connect_option(struct connecting *w, int option, struc
 	}
 }
 
-/* A container is known by what it is attached to already. */
+/* A container is known by what it is attached to already, or was. */
 static enum err_kind find_netns(const struct cni_options *o, struct connecting *w, struct err *e)
 {
+	struct err ignored;
+
 	for (size_t i = 0; !w->netns && i < w->of_container.n; i++) {
 		if (attachment_is_alive(o, &w->of_container.p[i]))
 			w->netns = w->of_container.p[i].netns;
 	}
+	if (!w->netns && keep_find(o, &w->attachment.container, w->kept, &ignored) == ERR_OK)
+		w->netns = w->kept;
 	w->attachment.netns = w->netns;
 	return w->netns ? ERR_OK
 			: err_set(e, ERR_NOT_FOUND, __func__,
 				  "container %s is attached to nothing: name its --netns",
 				  w->attachment.container.s);
+}
+
+/* Its name is in the arguments of its other networks. */
+static enum err_kind set_wants(const struct cni_options *o, struct connecting *w, struct err *e)
+{
+	struct attachment *a = &w->attachment;
+	AUTO_JV *ports = NULL;
+	enum err_kind k = ports_choose(o, &a->container, w->wants.ports, &ports, &w->held, e);
+
+	if (k != ERR_OK)
+		return k;
+	jv_free(&w->wants.ports);
+	w->wants.ports = TAKE(ports);
+	k = wants_capabilities(&w->wants, &w->list, &w->capabilities, e);
+	a->capabilities = w->capabilities;
+	a->args = w->of_container.n ? w->of_container.p[0].args : NULL;
+	return k;
 }
 
 static enum err_kind prepare(const struct network_cli *c, struct cni *cni, struct connecting *w,
@@ -86,10 +112,7 @@ static enum err_kind prepare(const struct network_cli *c, struct cni *cni, struc
 		k = if_name_parse(str_of(w->ifname), &a->ifname, e);
 	else if (k == ERR_OK)
 		k = attachments_free_interface(&w->of_container, w->netns, &a->ifname, e);
-	if (k == ERR_OK)
-		k = wants_capabilities(&w->wants, &w->list, &w->capabilities, e);
-	a->capabilities = w->capabilities;
-	return k;
+	return k == ERR_OK ? set_wants(&c->cni, w, e) : k;
 }
 
 int network_cli_connect(const struct network_cli *c, int argc, char **argv)

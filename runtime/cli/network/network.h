@@ -22,6 +22,9 @@ struct network_cli {
 int network_cli_group(const struct network_cli *c, int argc, char **argv);
 void network_cli_help(const char *program);
 
+/* An attachment as `inspect` shows it; NULL: no memory. */
+struct jv *network_cli_attachment(const struct cni_options *o, const struct cache_entry *c);
+
 /* The commands of a bare CNI runtime: add, del, check, gc, status, versions. */
 int network_cli_cni(const struct network_cli *c, int argc, char **argv);
 bool network_cli_has_cni(const char *name);

@@ -78,11 +78,13 @@ static bool set_addresses(struct jv *o, const struct cache_entry *c)
 	return jv_set(o, "ips", TAKE(ips));
 }
 
-static struct jv *attachment_value(const struct cni_options *options, const struct cache_entry *c)
+struct jv *network_cli_attachment(const struct cni_options *options, const struct cache_entry *c)
 {
-	AUTO_JV *o =
-	    jv_pack("{s:s,s:s,s:s,s:s}", "container", c->container.s, "interface", c->ifname.s,
-		    "netns", c->netns ? c->netns : "", "state", state_of(options, c));
+	const struct jv *ports = jv_member(c->capabilities, "portMappings");
+	AUTO_JV *o = jv_pack("{s:s,s:s,s:s,s:s,s:s,s:o}", "network", c->network.s, "container",
+			     c->container.s, "interface", c->ifname.s, "netns",
+			     c->netns ? c->netns : "", "state", state_of(options, c), "ports",
+			     jv_is_array(ports) ? jv_share(ports) : jv_new_array());
 
 	return set_addresses(o, c) ? TAKE(o) : NULL;
 }
@@ -96,7 +98,7 @@ static struct jv *attachments_value(const struct network_cli *c, const struct co
 	if (attachments_find(&c->cni, &l->name, NULL, &found, &ignored) != ERR_OK)
 		return NULL;
 	for (size_t i = 0; i < found.n; i++) {
-		if (!jv_append(array, attachment_value(&c->cni, &found.p[i])))
+		if (!jv_append(array, network_cli_attachment(&c->cni, &found.p[i])))
 			return NULL;
 	}
 	return TAKE(array);

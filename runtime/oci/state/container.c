@@ -257,7 +257,7 @@ static bool parse_stat(const char *text, char *ret_state, uint64_t *ret_start)
 
 bool process_start_time(pid_t pid, uint64_t *ret)
 {
-	char path[32], text[1024], state;
+	char path[32], text[1024], state = 0;
 	ssize_t n;
 	int fd;
 
