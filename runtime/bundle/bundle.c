@@ -161,6 +161,9 @@ static enum err_kind linux_json(struct making *m, struct jv **ret, struct err *e
 		return k;
 	v = jv_pack("{s:o, s:o, s:o}", "devices", TAKE(devices), "namespaces", TAKE(namespaces),
 		    "sysctl", TAKE(sysctls));
+	if (v && m->volumes->shares_mounts &&
+	    !jv_set(v, "rootfsPropagation", jv_pack("s", "rshared")))
+		return making_no_memory(e);
 	k = v && add_cgroup(m, v, TAKE(resources)) ? add_confinement(m, v, e) : making_no_memory(e);
 	if (k == ERR_OK)
 		*ret = TAKE(v);
@@ -295,7 +298,11 @@ static enum err_kind config_json(struct making *m, struct jv **ret, struct err *
 enum err_kind bundle_make(const struct bundle_options *o, const struct image_config *image,
 			  const struct bundle_place *place, struct bundle *ret, struct err *e)
 {
-	struct making m = { .o = o, .image = image, .place = place, .arena = ret->arena };
+	struct making m = { .o = o,
+			    .image = image,
+			    .place = place,
+			    .arena = ret->arena,
+			    .volumes = &ret->volumes };
 	enum err_kind k = resolve(&m, e);
 
 	if (k == ERR_OK)

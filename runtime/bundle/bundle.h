@@ -49,11 +49,20 @@ struct bundle_place {
 	const char *init;    /* program for options.init */
 };
 
+/* Volumes that must be there before it starts: VOLUMES/NAME/data. */
+struct bundle_volumes {
+	struct text_list names, targets; /* side by side */
+	struct text_list kept_empty;     /* names of those that get nothing of the image's */
+	struct text_list anonymous;      /* names that were made up */
+	bool shares_mounts; /* one of them, or a directory, passes mounts to the host */
+};
+
 /* What the shim and the rest of berth need to know of it. */
 struct bundle {
 	struct arena *arena;
 	struct text_list command; /* after entrypoint and command were put together */
 	const char *hostname;
+	struct bundle_volumes volumes;
 	struct jv *config; /* owned */
 };
 void bundle_clear(struct bundle *b);

@@ -71,6 +71,7 @@ extern const struct command cmd_tag;
 extern const struct command cmd_top;
 extern const struct command cmd_unpack;
 extern const struct command cmd_unpause;
+extern const struct command cmd_volume;
 extern const struct command cmd_wait;
 
 /* --- for commands --- */

@@ -39,7 +39,7 @@ struct run_args {
 	{ "security-opt", 0, OPT_TEXTS, B(security), "OPTION", \
 	  "no-new-privileges, seccomp=FILE, seccomp=unconfined" }, \
 	/* files */ \
-	{ "volume", 'v', OPT_TEXTS, B(volumes), "SOURCE:TARGET[:OPTIONS]", "a directory or volume of the host" }, \
+	{ "volume", 'v', OPT_TEXTS, B(volumes), "[SOURCE:]TARGET[:OPTIONS]", "a directory of the host, or a volume by name or without one" }, \
 	{ "mount", 0, OPT_TEXTS, B(mounts), "type=..,source=..,target=..", "the same, or a tmpfs, in long form" }, \
 	{ "tmpfs", 0, OPT_TEXTS, B(tmpfs), "TARGET[:OPTIONS]", "a file system in memory" }, \
 	{ "read-only", 0, OPT_FLAG, B(read_only), NULL, "the root cannot be written" }, \

@@ -5,7 +5,6 @@
 #include "base/hash.h"
 #include "runtime/image/tree.h"
 
-#define NAME_BYTES_MAX 128
 #define NAME_TRIES 100
 
 /* --- Directories --- */
@@ -94,7 +93,7 @@ bool container_name_is_valid(struct str name)
 		if (!alnum && (i == 0 || !strchr("_.-", c)))
 			return false;
 	}
-	return name.n > 0 && name.n <= NAME_BYTES_MAX;
+	return name.n > 0 && name.n <= CONTAINER_NAME_MAX;
 }
 
 static const char *make_up_name(struct arena *a, unsigned tries)

@@ -45,6 +45,9 @@ struct record {
 	enum log_format log_format;
 	uint64_t log_bytes_max, log_files_max;
 	struct health_check health;
+	struct text_list volumes,
+	    anonymous;       /* names; of the second nobody but this container knows */
+	bool shares_mounts;  /* what is mounted in a volume is to be seen on the host */
 	const char *network; /* "none", "host", or for whom net_up and net_down are */
 	/*
 	 * Programs with arguments that attach and detach networks, run by the shim: the first between create and start,

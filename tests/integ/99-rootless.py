@@ -246,6 +246,17 @@ def refused(r):
         subprocess.run(["umount", "-l", str(where / "there")], check=True)
 
 
+@tap.case("volumes: by name, without one, of the user's own directories")
+def volumes(r):
+    r.berth("run", "--rm", "-v", "n:/n", "-v", "/etc", r.box, "sh", "-c", "cat /etc/group >/n/copy; chown 33 /n/copy")
+    tap.same("owner", "33\n", r.berth("run", "--rm", "-v", "n:/n", r.box, "stat", "-c", "%u", "/n/copy"))
+    tap.same("on disk", SUB + 32, (r.root / "volumes/n/data/copy").stat().st_uid)
+    r.berth("run", "--rm", "-v", f"{r.home}:/mine", r.box, "touch", "/mine/made")
+    tap.same("the user's", UID, (r.home / "made").stat().st_uid)
+    tap.same("one is left", "n\n", r.berth("volume", "ls", "-q"))
+    r.berth("volume", "rm", "n")
+
+
 @tap.case("unpack: a bundle of one's own, which berth-runtime runs")
 def unpack(r):
     r.berth("unpack", r.box, str(r.home / "bundle"))
