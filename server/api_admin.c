@@ -225,9 +225,6 @@ static enum err_kind check_required(const struct resource_op *r, const struct jv
 
 /* --- may they --- */
 
-/* What concerns all is for administrators of this; no repository has such a name. */
-#define REGISTRY STR("_registry")
-
 /* All repositories that are named; lists of repositories are for anybody, and tell only of theirs. */
 static enum err_kind check_access(struct request *rq, const struct resource_op *r,
 				  const struct jv *args, struct err *e)
@@ -235,7 +232,7 @@ static enum err_kind check_access(struct request *rq, const struct resource_op *
 	enum err_kind k = ERR_OK;
 
 	if (r->path == PATH_API_STATS)
-		return access_admin(rq, REGISTRY, e);
+		return access_admin(rq, OPS_REGISTRY, e);
 	for (size_t i = ARRAY_LEN(r->args); i-- > 0 && k == ERR_OK;) {
 		struct str text;
 		struct named named;

@@ -287,14 +287,11 @@ enum err_kind conf_parse_list(struct str text, const char *where, struct jv **re
 enum err_kind conf_read_file(struct conf *c, const char *name, struct err *e)
 {
 	AUTO_SBUF text;
-	AUTO_FREE char *real = realpath(name, NULL); /* a symbolic link is as good as a file here */
 	struct reader r = { .c = c, .name = name };
 	enum err_kind k;
 
 	sbuf_init(&text, FILE_MAX);
-	if (!real)
-		return err_sys(e, __func__, "find %s", name);
-	k = fd_read_file(AT_FDCWD, real, &text, e);
+	k = fd_read_path(name, &text, e);
 	if (k != ERR_OK)
 		return k;
 	if (!yaml_parser_initialize(&r.parser))

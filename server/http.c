@@ -22,6 +22,7 @@
 #define TICK_MS 1000
 #define FDS_RESERVED 128 /* for the store, the index and the libraries */
 #define PEER_MAX 48
+#define TLS_BLOCK 16384 /* the largest record: a read and a send for each */
 
 struct http {
 	const struct server *server;
@@ -129,7 +130,45 @@ static ssize_t no_bytes(void *cls, uint64_t pos, char *buf, size_t max)
 	return MHD_CONTENT_READER_END_WITH_ERROR; /* never asked: it is for HEAD */
 }
 
-static struct MHD_Response *make_response(struct reply *r)
+/* A file's part, for connections that sendfile cannot serve: the library would read them by 4 KiB. */
+struct part {
+	int fd;
+	uint64_t at;
+};
+
+static ssize_t part_read(void *cls, uint64_t pos, char *buf, size_t max)
+{
+	const struct part *p = cls;
+	struct err e = { 0 };
+
+	if (fd_pread_exact(p->fd, buf, max, p->at + pos, "a file to send", &e) != ERR_OK)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	return (ssize_t)max;
+}
+
+static void part_free(void *cls)
+{
+	struct part *p = cls;
+
+	(void)close(p->fd);
+	free(p);
+}
+
+static struct MHD_Response *response_of_part(struct reply *r)
+{
+	struct part *p = malloc(sizeof(*p));
+	struct MHD_Response *m;
+
+	if (!p)
+		return NULL;
+	*p = (struct part){ .fd = TAKE_FD(r->fd), .at = r->fd_at };
+	m = MHD_create_response_from_callback(r->length, TLS_BLOCK, part_read, p, part_free);
+	if (!m)
+		part_free(p);
+	return m;
+}
+
+static struct MHD_Response *make_response(struct reply *r, bool is_tls)
 {
 	size_t n = r->body_n;
 	char *body = TAKE(r->body);
@@ -143,6 +182,8 @@ static struct MHD_Response *make_response(struct reply *r)
 		return m;
 	}
 	free(body);
+	if (r->fd >= 0 && is_tls)
+		return response_of_part(r);
 	if (r->fd >= 0)
 		return MHD_create_response_from_fd_at_offset64(r->length, TAKE_FD(r->fd), r->fd_at);
 	if (r->no_body && r->length)
@@ -153,7 +194,7 @@ static struct MHD_Response *make_response(struct reply *r)
 static enum MHD_Result answer(struct client *c, struct request *rq)
 {
 	struct reply *r = &rq->reply;
-	struct MHD_Response *m = make_response(r);
+	struct MHD_Response *m = make_response(r, c->tls != NULL);
 	bool ok;
 	enum MHD_Result sent = MHD_NO;
 

@@ -36,6 +36,9 @@ void ops_close(struct ops *o);
 /* What conf says about the store. */
 struct store_options ops_store_options(const struct conf *c, bool must_exist); /* without quotas */
 
+/* What concerns all is for those who may see this; no repository has such a name. */
+#define OPS_REGISTRY STR("_registry")
+
 /* Consumes the item.  False if nobody listens any more: the operation is to end. */
 typedef bool op_emit_fn(void *arg, struct jv *take);
 struct op_call {

@@ -74,12 +74,8 @@ static enum err_kind refuse(const char *file, int code, struct err *e)
 
 static enum err_kind read_pem(const char *file, struct sbuf *b, struct err *e)
 {
-	AUTO_FREE char *real = realpath(file, NULL); /* such files are links more often than not */
-
 	sbuf_init(b, PEM_MAX);
-	if (!real)
-		return err_sys(e, __func__, "find %.150s", file);
-	return fd_read_file(AT_FDCWD, real, b, e);
+	return fd_read_path(file, b, e);
 }
 
 static gnutls_datum_t datum(const struct sbuf *b)

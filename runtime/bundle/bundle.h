@@ -44,9 +44,10 @@ struct bundle_place {
 	const char
 	    *files; /* directory with hosts, hostname and resolv.conf, to be mounted on /etc */
 	const char *volumes; /* directory of named volumes */
-	bool in_userns;      /* of an ordinary user: cgroups are only where they were delegated */
-	bool alone;          /* root is the only id there is */
-	const char *init;    /* program for options.init */
+	bool
+	    in_userns; /* no devices can be made, perhaps no control groups, and few ids are known */
+	bool alone;    /* root is the only id there is */
+	const char *init; /* program for options.init */
 };
 
 /* Volumes that must be there before it starts: VOLUMES/NAME/data. */

@@ -69,6 +69,8 @@ static enum err_kind add_cpu(const struct making *m, struct jv *v, struct err *e
 	uint64_t quota = 0;
 	bool ok = cpu != NULL;
 
+	if (!o->cpus && !o->cpu_shares && !o->cpuset_cpus)
+		return ERR_OK;
 	if (o->cpus && !parse_cpus(str_of(o->cpus), &quota))
 		return err_set(e, ERR_INVALID, __func__, "--cpus %.40s: a number such as 1.5",
 			       o->cpus);
@@ -79,8 +81,7 @@ static enum err_kind add_cpu(const struct making *m, struct jv *v, struct err *e
 		ok = jv_set(cpu, "shares", jv_pack("I", (long long)o->cpu_shares));
 	if (ok && o->cpuset_cpus)
 		ok = jv_set(cpu, "cpus", jv_pack("s", o->cpuset_cpus));
-	return ok && (!jv_has_members(cpu) || jv_set(v, "cpu", TAKE(cpu))) ? ERR_OK
-									   : making_no_memory(e);
+	return ok && jv_set(v, "cpu", TAKE(cpu)) ? ERR_OK : making_no_memory(e);
 }
 
 /* --- Devices --- */
@@ -185,7 +186,7 @@ enum err_kind limits_json(struct making *m, struct jv **ret, struct err *e)
 	if (k == ERR_OK && m->o->pids_max &&
 	    !jv_set(v, "pids", jv_pack("{s:I}", "limit", (long long)m->o->pids_max)))
 		k = making_no_memory(e);
-	/* An ordinary user's processes can make no device, and may not have the cgroup that rules need. */
+	/* Where no device can be made, rules about them say nothing, and would need a group. */
 	if (k == ERR_OK && !m->place->in_userns)
 		k = add_device_rules(m, v, e);
 	if (k == ERR_OK)

@@ -2,13 +2,12 @@
 
 #include <errno.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/syscall.h>
 
 #include "base/fd.h"
 #include "runtime/net/exec.h"
+#include "runtime/net/keep.h"
 
 #define PROGRAM "pasta"
 #define DIR_NAME "pasta"
@@ -18,8 +17,7 @@
 #define PATH_TEXT_MAX 512
 #define PORT_TEXT_MAX 128
 #define CMDLINE_MAX 65536
-#define NETNS_DIR_NAME "pasta/ns"
-#define PORTS_MAX 20 /* two arguments each, of EXEC_ARGS_MAX */
+#define PORTS_MAX 100 /* two arguments each, of EXEC_ARGS_MAX */
 
 static const char *const program_dirs[] = { "/usr/bin", "/usr/local/bin", "/bin" };
 
@@ -122,40 +120,6 @@ static enum err_kind make_dir(const struct cni_options *o, struct err *e)
 	return k == ERR_OK ? fd_mkdir_at(state, DIR_NAME, 0700, e) : k;
 }
 
-static bool is_in_our_userns(pid_t pid)
-{
-	struct stat ours, theirs;
-	char path[64];
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
-	return fstatat(AT_FDCWD, "/proc/self/ns/user", &ours, 0) == 0 &&
-	       fstatat(AT_FDCWD, path, &theirs, 0) == 0 && ours.st_ino == theirs.st_ino;
-}
-
-/*
- * The program gives up the right to look into processes before it opens what is said of one.  In the user namespace of
- * the container, which it need not enter, it gets the network namespace as a file: mounted where only it can see it.
- */
-static enum err_kind show_netns(const struct cni_options *o, pid_t pid,
-				char ret[static PATH_TEXT_MAX], struct err *e)
-{
-	char dir[PATH_TEXT_MAX], ns[64];
-	AUTO_CLOSE file = -1;
-
-	(void)snprintf(dir, sizeof(dir), "%s/" NETNS_DIR_NAME, o->state_dir);
-	(void)snprintf(ret, PATH_TEXT_MAX, "%s/" NETNS_DIR_NAME "/%d", o->state_dir, (int)pid);
-	(void)snprintf(ns, sizeof(ns), "/proc/%d/ns/net", (int)pid);
-	if (sys_mkdirat(AT_FDCWD, dir, 0700) < 0 && errno != EEXIST)
-		return err_sys(e, __func__, "make %s", dir);
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("berth", dir, "tmpfs", 0, NULL) < 0)
-		return err_sys(e, __func__, "mount %s", dir);
-	file = sys_openat(AT_FDCWD, ret, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
-	if (file < 0 || mount(ns, ret, NULL, MS_BIND, NULL) < 0)
-		return err_sys(e, __func__, "mount %s", ns);
-	return ERR_OK;
-}
-
 static enum err_kind start(const char *path, const char *const *args, struct err *e)
 {
 	struct exec_call call = {
@@ -176,7 +140,7 @@ static enum err_kind start(const char *path, const char *const *args, struct err
 
 enum err_kind user_mode_up(const struct cni_options *o, const struct user_mode *u, struct err *e)
 {
-	char path[EXEC_PATH_MAX], pid_file[PATH_TEXT_MAX], place[PATH_TEXT_MAX];
+	char path[EXEC_PATH_MAX], pid_file[PATH_TEXT_MAX], pid[24];
 	struct arguments a = { .n = 0 };
 	enum err_kind k = exec_find(STR(PROGRAM), program_dirs, ARRAY_LEN(program_dirs), path, e);
 
@@ -184,18 +148,15 @@ enum err_kind user_mode_up(const struct cni_options *o, const struct user_mode *
 		return err_wrap(e, "networks of an ordinary user need " PROGRAM
 				   " (Debian's package passt)");
 	pid_path(o, u->container.s, pid_file);
+	(void)snprintf(pid, sizeof(pid), "%d", (int)u->pid);
 	add_fixed(&a, u, pid_file);
 	for (size_t i = 0; k == ERR_OK && i < jv_count(u->ports); i++)
 		k = add_port(&a, jv_at(u->ports, i), e);
+	if (u->netns)
+		a.p[a.n++] = "--netns";
+	a.p[a.n++] = u->netns ? u->netns : pid;
 	if (k == ERR_OK)
 		k = make_dir(o, e);
-	if (k == ERR_OK && is_in_our_userns(u->pid)) {
-		k = show_netns(o, u->pid, place, e);
-		a.p[a.n++] = "--netns";
-	} else {
-		(void)snprintf(place, sizeof(place), "%d", (int)u->pid);
-	}
-	a.p[a.n++] = place;
 	return k == ERR_OK ? start(path, a.p, e) : k;
 }
 
@@ -220,16 +181,12 @@ static bool read_process(const char *pid_file, pid_t *ret, struct sbuf *cmdline)
 	return read_proc(path, cmdline);
 }
 
-/*
- * The process that bears the file's path among its arguments; its last argument is the container's process, or a path that
- * ends in that.
- */
-static bool find_process(const char *pid_file, pid_t *ret, pid_t *ret_container)
+/* The process that bears the file's path among its arguments; its last argument is the container. */
+static bool find_process(const char *pid_file, pid_t *ret, char ret_container[static PATH_TEXT_MAX])
 {
 	struct str rest, last = { "", 0 }, part;
 	AUTO_SBUF cmdline;
 	bool ours = false;
-	uint64_t container;
 
 	sbuf_init(&cmdline, CMDLINE_MAX);
 	if (!read_process(pid_file, ret, &cmdline))
@@ -240,14 +197,7 @@ static bool find_process(const char *pid_file, pid_t *ret, pid_t *ret_container)
 		ours = ours || str_eq(part, str_of(pid_file));
 		last = part.n ? part : last;
 	}
-	for (size_t i = last.n; i > 0; i--) {
-		if (last.p[i - 1] == '/') {
-			last = (struct str){ last.p + i, last.n - i };
-			break;
-		}
-	}
-	*ret_container = scan_u64(&last, INT32_MAX, &container) ? (pid_t)container : 0;
-	return ours;
+	return ours && str_copy(last, ret_container, PATH_TEXT_MAX);
 }
 
 /* Its ports are free when it has ended. */
@@ -268,17 +218,18 @@ static enum err_kind end_and_wait(int fd, pid_t pid, struct err *e)
 /* By a descriptor that was opened before the process was looked at, so it is that one or none. */
 static enum err_kind end_process(const char *pid_file, struct err *e)
 {
+	char container[PATH_TEXT_MAX];
 	AUTO_CLOSE fd = -1;
-	pid_t pid, again, container;
+	pid_t pid, again;
 
-	if (!find_process(pid_file, &pid, &container))
+	if (!find_process(pid_file, &pid, container))
 		return ERR_OK;
 	fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (fd < 0 && errno == ESRCH)
 		return ERR_OK;
 	if (fd < 0)
 		return err_sys(e, __func__, "watch process %d", (int)pid);
-	if (!find_process(pid_file, &again, &container) || again != pid)
+	if (!find_process(pid_file, &again, container) || again != pid)
 		return ERR_OK;
 	return end_and_wait(fd, pid, e);
 }
@@ -348,17 +299,28 @@ bool user_mode_ports(const struct cni_options *o, const struct container_id *con
 
 /* ---- sweeping ---- */
 
+/* As the last argument has it. */
+static bool container_is_alive(const struct cni_options *o, const char *container)
+{
+	struct str number = str_of(container);
+	uint64_t pid;
+
+	if (scan_u64(&number, INT32_MAX, &pid) && scan_end(&number))
+		return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
+	return keep_is_alive(o, container);
+}
+
 static enum err_kind sweep_one(void *arg, const char *name, struct err *e)
 {
 	const struct cni_options *o = arg;
 	struct container_id container;
-	char pid_file[PATH_TEXT_MAX];
+	char pid_file[PATH_TEXT_MAX], of[PATH_TEXT_MAX];
 	struct err ignored;
-	pid_t pid, of;
+	pid_t pid;
 
 	pid_path(o, name, pid_file);
 	if (container_id_parse(str_of(name), &container, &ignored) != ERR_OK ||
-	    (find_process(pid_file, &pid, &of) && of > 0 && (kill(of, 0) == 0 || errno != ESRCH)))
+	    (find_process(pid_file, &pid, of) && container_is_alive(o, of)))
 		return ERR_OK;
 	return user_mode_down(o, &container, e);
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """berth pull beside its peers: an image of six layers made from this machine's /usr, from a registry on loopback.
 
-usage: tests/bench/pull.py [-n ROUNDS] [-d DIR] [berth podman docker umoci]...     as root; DIR keeps the layers for the next time
+usage: tests/bench/pull.py [-n ROUNDS] [-d DIR] [-b BYTES] [berth podman docker umoci]...     as root; DIR keeps the layers for the next time
 """
 import argparse
 import contextlib
@@ -26,7 +26,7 @@ import runner  # noqa: E402
 LAYERS, BYTES, FILES = 6, 1_200_000_000, 50_000
 
 
-def choose():
+def choose(bytes_max):
     """Files of /usr in order, until there are enough; dealt out to the layers by size."""
     piles = [[0, []] for _ in range(LAYERS)]
     total = count = 0
@@ -42,15 +42,15 @@ def choose():
             pile[1].append(path)
             total += s.st_size
             count += 1
-            if total >= BYTES or count >= FILES:
+            if total >= bytes_max or count >= FILES:
                 return [p[1] for p in piles]
     return [p[1] for p in piles]
 
 
-def make_layers(keep):
+def make_layers(keep, bytes_max):
     if not (keep / "layers.json").exists():
         made = []
-        for n, paths in enumerate(choose()):
+        for n, paths in enumerate(choose(bytes_max)):
             diff = hashlib.sha256()
             packed = keep / f"{n}.gz"
 
@@ -138,13 +138,14 @@ def main():
     options = argparse.ArgumentParser()
     options.add_argument("-n", type=int, default=3)
     options.add_argument("-d", type=pathlib.Path)
+    options.add_argument("-b", type=int, default=BYTES)
     options.add_argument("peers", nargs="*", default=["berth", "podman"])
     o = options.parse_args()
     os.environ["PATH"] = f"{runner.TOP / 'build/tools/bin'}:{os.environ['PATH']}"
     work = pathlib.Path(tempfile.mkdtemp(prefix="berth-bench-"))
     keep = o.d or work
     keep.mkdir(exist_ok=True)
-    layers = make_layers(keep)
+    layers = make_layers(keep, o.b)
     size = sum(len(b) for _, b in layers)
     began = time.thread_time()
     inflate = sum(len(zlib.decompress(b, 31)) for _, b in layers)

@@ -176,7 +176,7 @@ def failing():
         return kinds[n % len(kinds)]
 
     with elsewhere, receiver.Receiver(answer) as a:
-        with daemon({"name": "a", "url": a.url}) as s:
+        with daemon({"name": "a", "url": a.url + "/TOKEN-IN-URL"}) as s:
             want = set()
             for n in range(10):
                 for repo in ("x", "y"):
@@ -184,6 +184,8 @@ def failing():
                     want.add((repo, f"t{n}"))
             r.wait_until("all events", lambda: tags(accepted(a)) >= want)
             in_order(accepted(a))
+            same("the log has the name, not the address", (True, False),
+                 ("events.failed" in s.log_text(), "TOKEN-IN-URL" in s.log_text()))
             same("failures are counted", True, metric(s, 'berthd_events_failures_total{endpoint="a"}') >= 10)
         same("redirects are not followed", 0, len(elsewhere.requests))
 

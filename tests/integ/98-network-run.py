@@ -13,7 +13,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import netlab  # noqa: E402
 from netlab import ask, refuses, sh  # noqa: E402
-from netrun import OUT, WIRE, answers, main, outside  # noqa: E402
+from netrun import OUT, WIRE, answers, main, outside, parent_of  # noqa: E402
 from tap import case, same  # noqa: E402
 
 
@@ -239,7 +239,7 @@ def refused(b):
 def killed(b, who):
     """SIGKILL of the shim and the container's process, in one order or the other."""
     pid = b.pid("one")
-    shim = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    shim = parent_of(pid)
     for process in (shim, pid) if who == "shim first" else (pid, shim):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
