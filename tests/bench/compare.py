@@ -176,7 +176,7 @@ def version(*command):
         p = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return "not here"
-    return (p.stdout + p.stderr).strip().splitlines()[0][:100]
+    return (p.stdout + p.stderr).strip().splitlines()[0].replace(f"{b.TOP}/", "")[:100]
 
 
 def machine(results, o):
