@@ -2,7 +2,7 @@
 """What requests cost, in instructions (callgrind) and system calls (strace): compared with tests/golden/costs.json.
 
 Neither depends on how busy the machine is, so a change that makes a request dearer shows here and not in a benchmark.  After a change
-that is worth its cost, or cheaper: 44-costs.py --write
+that is worth its cost, or cheaper: 47-costs.py --write
 """
 import json
 import os
