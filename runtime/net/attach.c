@@ -82,6 +82,8 @@ static struct wants wants_on(const struct attaching *w, size_t i, bool ports)
 	if (*s->networks[i].wants.mac)
 		memcpy(all.mac, s->networks[i].wants.mac, sizeof(all.mac));
 	all.aliases = s->networks[i].wants.aliases;
+	all.ingress_rate = s->networks[i].wants.ingress_rate;
+	all.egress_rate = s->networks[i].wants.egress_rate;
 	return all;
 }
 

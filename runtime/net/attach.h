@@ -29,7 +29,8 @@ enum attach_kind {
 	ATTACH_CONTAINER, /* "container:ID": that of another container */
 	ATTACH_NAMESPACE, /* "ns:PATH" */
 	ATTACH_USER_MODE, /* "pasta" (user_mode.h) */
-	ATTACH_NETWORK, /* NAME[:ip=IP,mac=MAC,alias=NAME,interface_name=NAME]: this header is about */
+	/* NAME[:ip=IP,mac=MAC,alias=NAME,interface_name=NAME,ingress=RATE,egress=RATE]: this header is about */
+	ATTACH_NETWORK,
 };
 
 struct attach_network {

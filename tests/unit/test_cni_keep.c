@@ -253,9 +253,10 @@ static void test_claim(void **state)
 	AUTO_CLOSE claim = -1;
 	AUTO_CNI_BOX b;
 	struct err e;
-	AUTO_JV *theirs = mapping(c->theirs);
+	AUTO_JV *theirs = NULL;
 
 	cni_box_open(&b);
+	theirs = mapping(c->theirs);
 	cni_box_plugin(&b, "a");
 	b.attachment.capabilities = theirs;
 	add(&b, b.netns);
@@ -272,13 +273,14 @@ static void test_claim_of_the_dead(void **state)
 	AUTO_CACHE_ENTRY mine = { .network = { "net" },
 				  .container = { "c2" },
 				  .ifname = { "eth0" } };
-	AUTO_JV *theirs = mapping("\"hostPort\":80");
+	AUTO_JV *theirs = NULL;
 	AUTO_CLOSE claim = -1;
 	AUTO_CNI_BOX b;
 	struct err e;
 
 	(void)state;
 	cni_box_open(&b);
+	theirs = mapping("\"hostPort\":80");
 	cni_box_plugin(&b, "a");
 	b.attachment.capabilities = theirs;
 	add(&b, b.netns);
@@ -298,9 +300,7 @@ static uint64_t number_of(const struct jv *mappings, size_t i)
 static void test_choose(void **state)
 {
 	static const struct container_id c2 = { "c2" };
-	AUTO_JV *wanted = jv_pack("[{s:i,s:i},{s:i,s:i,s:s},{s:i,s:i}]", "hostPort", 0,
-				  "containerPort", 80, "hostPort", 0, "containerPort", 80,
-				  "protocol", "udp", "hostPort", 7, "containerPort", 81);
+	AUTO_JV *wanted = NULL;
 	AUTO_PORTS_HELD held = { 0 }, more = { 0 };
 	AUTO_JV *chosen = NULL;
 	AUTO_JV *again = NULL;
@@ -310,6 +310,9 @@ static void test_choose(void **state)
 
 	(void)state;
 	cni_box_open(&b);
+	wanted = jv_pack("[{s:i,s:i},{s:i,s:i,s:s},{s:i,s:i}]", "hostPort", 0, "containerPort", 80,
+			 "hostPort", 0, "containerPort", 80, "protocol", "udp", "hostPort", 7,
+			 "containerPort", 81);
 	assert_int_equal(ports_choose(&b.options, &c2, wanted, &chosen, &held, &e), ERR_OK);
 	assert_int_equal(jv_count(chosen), 3);
 	assert_int_equal(held.n, 2);
