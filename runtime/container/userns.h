@@ -14,7 +14,7 @@
 
 #include "base/err.h"
 
-/* In a shim's directory in STATE: its pid, for others to find the namespace by. */
+/* In a shim's directory in STATE: its pid, for others to find the namespace by; a systemd unit's main process. */
 #define USERNS_HOLDER "holder"
 
 /* *ret_alone: the user has no subordinate ids, so root is all there is. */

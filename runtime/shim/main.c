@@ -497,8 +497,7 @@ static enum err_kind begin(struct shim *s, struct err *e)
 		k = listen_here(s, e);
 	if (k != ERR_OK)
 		return k;
-	if (s->record.in_userns)
-		k = note_holder(s, e);
+	k = note_holder(s, e);
 	if (k != ERR_OK)
 		return k;
 	s->status = (struct status){ .phase = PHASE_STARTING };
