@@ -2,20 +2,24 @@
 
 #include "server/route.h"
 
+static void begin_line(struct log_line *l)
+{
+	log_begin_always(l, LOG_INFO, "audit");
+}
+
 static void begin(struct log_line *l, const struct request *rq, bool allowed, const char *action)
 {
-	log_begin(l, LOG_INFO, "audit");
+	begin_line(l);
 	log_str(l, "result", allowed ? STR("allow") : STR("deny"));
 	log_str(l, "action", str_of(action));
 	log_str(l, "from", str_of(rq->host.peer));
+	log_str(l, "id", str_of(rq->id));
 }
 
 void audit_login(const struct request *rq, const char *account, const struct err *why)
 {
 	struct log_line l;
 
-	if (!log_is_on(LOG_INFO))
-		return;
 	begin(&l, rq, false, "login");
 	log_str(&l, "who", str_of(account));
 	log_str(&l, "reason", str_of(why->msg));
@@ -26,9 +30,7 @@ void audit_change(const char *action, const char *what)
 {
 	struct log_line l;
 
-	if (!log_is_on(LOG_INFO))
-		return;
-	log_begin(&l, LOG_INFO, "audit");
+	begin_line(&l);
 	log_str(&l, "result", STR("allow"));
 	log_str(&l, "action", str_of(action));
 	log_str(&l, "what", str_of(what));
@@ -44,8 +46,7 @@ static const char *reply_digest(const struct request *rq)
 	return NULL;
 }
 
-/* The content, as far as it is known: what was made of it, or what the request names. */
-static void add_content(struct log_line *l, const struct request *rq)
+void audit_content(struct log_line *l, const struct request *rq)
 {
 	const char *told = reply_digest(rq);
 	char text[DIGEST_TEXT_MAX];
@@ -67,13 +68,12 @@ void audit_write(const struct request *rq)
 	char who[IDENTITY_TEXT_MAX], why[DECISION_TEXT_MAX];
 	struct log_line l;
 
-	if (!rq->decided || rq->method == METHOD_GET || rq->method == METHOD_HEAD ||
-	    !log_is_on(LOG_INFO))
+	if (!rq->decided || rq->method == METHOD_GET || rq->method == METHOD_HEAD)
 		return;
 	begin(&l, rq, rq->decision.allowed, scope_text(rq->route->scope));
 	log_str(&l, "who", str_of(identity_text(rq->identity, who)));
 	log_str(&l, "repository", repo_name_str(&rq->path.repo));
-	add_content(&l, rq);
+	audit_content(&l, rq);
 	log_num(&l, "status", rq->answered ? rq->reply.status : 0);
 	log_str(&l, "reason", str_of(decision_text(&rq->decision, why)));
 	log_end(&l);

@@ -95,6 +95,15 @@ def formats():
         same("no signature without a secret", None, b.requests[0]["headers"].get("X-Berth-Signature-256"))
 
 
+@case("on one thread as well")
+def one_thread():
+    with receiver.Receiver(lambda n, q: 500 if n == 1 else 200) as a:
+        with daemon({"name": "a", "url": a.url}, options=["--threads=1"]) as s:
+            push(s, "m", "v1", 1)
+            r.wait_until("events", lambda: ("m", "v1") in tags(accepted(a)))
+            in_order(accepted(a))
+
+
 @case("CloudEvents are events to the library of CloudEvents, and their attributes are right")
 def cloudevents():
     python = r.TOP / "build/tools/python/bin/python"

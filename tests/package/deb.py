@@ -234,7 +234,7 @@ def pull(root):
     return sorted(p.name for p in (target / "blobs/sha256").iterdir())
 
 
-@case("they install on a clean Debian 12, make the account, and bring nothing else along that listens")
+@case("they install on a clean Debian 12, with pages and a conffile, and make the account")
 def installs(state):
     for program in ("mmdebstrap", "unshare", "nsenter", "skopeo"):
         if not shutil.which(program):
