@@ -2,14 +2,10 @@
 """berth pull beside its peers: an image of six layers made from this machine's /usr, from a registry on loopback; then another
 one that shares five of them, while the first is there.
 
-<<<<<<< HEAD
 usage: tests/bench/pull.py [-n ROUNDS] [-d DIR] [-b BYTES] [berth podman docker umoci]...     as root; DIR keeps the layers for the next time
-=======
-usage: tests/bench/pull.py [-n ROUNDS] [-d DIR] [berth podman docker umoci]...     as root; DIR keeps the layers for the next time
 
 Ratios are of one run: peers take turns, round by round. A dockerd is started for it. What docker uses of processors and memory is
 its daemon's and not shown; skopeo with umoci has no second pull, since umoci unpacks an image whole.
->>>>>>> wt-image
 """
 import argparse
 import contextlib
@@ -58,12 +54,8 @@ def choose(bytes_max):
 def make_layers(keep, bytes_max):
     if not (keep / "layers.json").exists():
         made = []
-<<<<<<< HEAD
-        for n, paths in enumerate(choose(bytes_max)):
-=======
-        piles = choose()
+        piles = choose(bytes_max)
         for n, paths in enumerate([*piles, piles[-1][::-1]]):  # the last one is the other image's, of the same size
->>>>>>> wt-image
             diff = hashlib.sha256()
             packed = keep / f"{n}.gz"
 
@@ -197,24 +189,15 @@ def main():
     options = argparse.ArgumentParser()
     options.add_argument("-n", type=int, default=3)
     options.add_argument("-d", type=pathlib.Path)
-<<<<<<< HEAD
     options.add_argument("-b", type=int, default=BYTES)
-    options.add_argument("peers", nargs="*", default=["berth", "podman"])
-=======
     options.add_argument("peers", nargs="*", default=["berth", "podman", "docker", "umoci"])
->>>>>>> wt-image
     o = options.parse_args()
     os.environ["PATH"] = f"{runner.TOP / 'build/tools/bin'}:{os.environ['PATH']}"
     work = pathlib.Path(tempfile.mkdtemp(prefix="berth-bench-"))
     keep = o.d or work
     keep.mkdir(exist_ok=True)
-<<<<<<< HEAD
     layers = make_layers(keep, o.b)
-    size = sum(len(b) for _, b in layers)
-=======
-    layers = make_layers(keep)
     size = sum(len(b) for _, b in layers[:LAYERS])
->>>>>>> wt-image
     began = time.thread_time()
     inflate = sum(len(zlib.decompress(b, 31)) for _, b in layers[:LAYERS])
     print(f"{LAYERS} layers, {size / 1e6:.0f} MB, {inflate / 1e6:.0f} MB unpacked; zlib alone {time.thread_time() - began:.2f} s; the "
