@@ -471,10 +471,10 @@ static void find_cgroup(struct shim *s)
 	}
 }
 
-/* The last line of what it wrote, without "berth: " in front. */
+/* The last line of what it wrote, without the program's name in front. */
 static enum err_kind told_network_failure(int log, const char *program, struct err *e)
 {
-	const struct str prefix = STR("berth: ");
+	static const struct str prefixes[] = { STR("berth: "), STR("berth-net: ") };
 	struct str rest, line, last = { NULL, 0 };
 	AUTO_SBUF b;
 	struct err ignored;
@@ -488,8 +488,10 @@ static enum err_kind told_network_failure(int log, const char *program, struct e
 		}
 	if (last.n == 0)
 		return err_set(e, ERR_IO, __func__, "%s failed, and does not say why", program);
-	if (str_starts(last, prefix))
-		last = (struct str){ last.p + prefix.n, last.n - prefix.n };
+	for (size_t i = 0; i < ARRAY_LEN(prefixes); i++) {
+		if (str_starts(last, prefixes[i]))
+			last = (struct str){ last.p + prefixes[i].n, last.n - prefixes[i].n };
+	}
 	return err_set(e, ERR_IO, __func__, "%.*s", (int)MIN(last.n, (size_t)200), last.p);
 }
 
