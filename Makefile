@@ -46,7 +46,7 @@ SERVER := $(patsubst %.c,$(O)/%.o,$(wildcard server/*.c))
 # What tests link of the server: everything but main and the library in front of it.
 SERVER_TESTED := $(filter-out $(O)/server/main.o $(O)/server/http.o $(O)/server/watch.o,$(SERVER))
 
-UNIT_LIB := $(patsubst %,$(O)/tests/lib/%.o,unit fixture upload_fixture index_fixture index_check gc_fixture history sync_hook exchange)
+UNIT_LIB := $(patsubst %,$(O)/tests/lib/%.o,unit fixture upload_fixture conf_fixture index_fixture index_check gc_fixture history sync_hook exchange)
 UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 REPLAY := $(patsubst %,$(O)/tests/fuzz/replay_%,$(FUZZ))

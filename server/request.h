@@ -19,8 +19,10 @@
 
 #include "auth/rule.h"
 #include "base/lock.h"
+#include "base/trace.h"
 #include "server/conf.h"
 #include "server/limit.h"
+#include "server/live.h"
 #include "server/origin.h"
 #include "server/path.h"
 #include "server/proxy.h"
@@ -40,9 +42,16 @@ enum method {
 	METHOD_N
 };
 
+/* Where ids of requests come from: each number once, in no order that says anything. */
+struct request_ids {
+	uint64_t seed; /* random */
+	_Atomic uint64_t n;
+};
+
 /* What all requests share; const after start. */
 struct server {
-	const struct conf *conf;
+	const struct conf *conf; /* at the start */
+	struct live *live;       /* what is in force; NULL: conf, origin and proxies are */
 	struct store *store;
 	struct work *work;
 	struct auth *auth;      /* NULL: everybody may do everything */
@@ -53,6 +62,7 @@ struct server {
 	struct proxies proxies;
 	const struct ops *ops;
 	_Atomic unsigned *admin_calls; /* under way by HTTP; NULL: not counted */
+	struct request_ids *ids;       /* NULL: ids are random */
 	struct metrics *metrics;
 	bool watch_only; /* serves what is marked ROUTE_WATCH, to anybody */
 	bool has_watch;  /* metrics are at another listener, which has that */
@@ -82,6 +92,7 @@ struct route;
 struct request_host {
 	void *arg;
 	const char *peer; /* the client's address */
+	bool by_proxy;    /* of ours: what it says about the request is believed */
 	/* The field's value, or NULL.  Poll thread or handler. */
 	const char *(*header)(void *arg, const char *name);
 	/* Are there several of the name? */
@@ -95,8 +106,16 @@ struct request_host {
 	void (*wake)(void *arg);
 };
 
+#define REQUEST_ID_MAX 65
+
 struct request {
 	const struct server *server;
+	char id[REQUEST_ID_MAX];         /* what the log and the answer call it */
+	struct trace trace;              /* that it is a part of */
+	const struct snapshot *snapshot; /* what the next three are of; NULL: the server's */
+	const struct conf *conf;
+	const struct origin *origin;
+	const struct proxies *proxies;
 	struct request_host host;
 	enum method method;
 	const char *method_text;

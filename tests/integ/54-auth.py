@@ -457,8 +457,12 @@ def audited_at(w, level):
     with w.filled(f"--log.level={level}") as d:
         get(d, "/v2/private/a/blobs/uploads/", r.basic("bob:hidden"), "POST", b"")
         get(d, "/v2/private/a/tags/list", r.basic("mallory:topsecret"))
-        d.process.send_signal(signal.SIGHUP)
-        r.wait_until("rules", lambda: "action=rules" in d.log_text())
+        w.conf.write_text(RULES + "  - {who: bob, repositories: other/**, allow: pull}\n")
+        try:
+            d.process.send_signal(signal.SIGHUP)
+            r.wait_until("rules", lambda: "action=rules" in d.log_text())
+        finally:
+            w.conf.write_text(RULES)
         lines = [x for x in d.log_text().splitlines() if "ev=audit" in x]
 
         def find(*words):
@@ -482,7 +486,7 @@ def bad_rules(w):
         w.conf.write_text("access: [{who: alice}]\n")
         try:
             d.process.send_signal(signal.SIGHUP)
-            r.wait_until("told of", lambda: "the old ones stay" in d.log_text())
+            r.wait_until("told of", lambda: "the old options stay" in d.log_text())
             same("the old ones", 200, get(d, "/v2/private/a/tags/list", r.basic("alice:secret")).status)
         finally:
             w.conf.write_text(RULES)
