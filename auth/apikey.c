@@ -128,7 +128,7 @@ static enum err_kind sort_items(struct apikeys *k, const char *path, struct err 
 	for (size_t i = 0; i < k->n; i++)
 		k->by_id[i] = &k->items[i];
 	if (k->n)
-		qsort(k->by_id, k->n, sizeof(k->by_id[0]), compare_ids);
+		qsort(k->by_id, k->n, sizeof(struct item *), compare_ids);
 	for (size_t i = 1; i < k->n; i++) {
 		if (compare_ids(&k->by_id[i - 1], &k->by_id[i]) == 0)
 			return err_set(e, ERR_INVALID, __func__, "%.150s: key %s is there twice",
@@ -150,7 +150,7 @@ enum err_kind apikeys_parse(struct str text, const char *path, struct apikeys **
 	if (k) {
 		k->refs = 1;
 		k->items = calloc(lines, sizeof(k->items[0]));
-		k->by_id = calloc(lines, sizeof(k->by_id[0]));
+		k->by_id = calloc(lines, sizeof(struct item *));
 	}
 	if (!k || !k->items || !k->by_id)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for keys");
@@ -241,7 +241,7 @@ const struct apikey *apikeys_by_id(const struct apikeys *k, struct str id, uint6
 
 	if (!str_copy(id, like.key.id, sizeof(like.key.id)) || k->n == 0)
 		return NULL;
-	found = bsearch(&key, k->by_id, k->n, sizeof(k->by_id[0]), compare_ids);
+	found = bsearch(&key, k->by_id, k->n, sizeof(struct item *), compare_ids);
 	return found && counts(&(*found)->key, now_wall_ms) ? &(*found)->key : NULL;
 }
 

@@ -22,7 +22,7 @@ struct idcache_key {
 
 MUST_CHECK enum err_kind idcache_new(size_t entries_max, uint64_t ttl_ms, struct idcache **ret,
 				     struct err *e);
-void idcache_free(struct idcache **c);
+void idcache_free(struct idcache **take);
 
 /* kind keeps apart what has the same text and is something else. */
 MUST_CHECK bool idcache_key(struct idcache *c, const char *kind, struct str a, struct str b,

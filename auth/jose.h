@@ -48,7 +48,7 @@ struct jose_key;
 MUST_CHECK enum err_kind jose_key_make(struct jose_key **ret, struct err *e);
 /* From what jose_key_dump wrote with its secret. */
 MUST_CHECK enum err_kind jose_key_parse(struct str json, struct jose_key **ret, struct err *e);
-void jose_key_free(struct jose_key **k);
+void jose_key_free(struct jose_key **take);
 const char *jose_key_id(const struct jose_key *k);
 /* A JWK, as JSON onto b. */
 MUST_CHECK enum err_kind jose_key_dump(const struct jose_key *k, bool secret, struct sbuf *b,

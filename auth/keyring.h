@@ -21,7 +21,7 @@ struct keyring_options {
 /* Makes the first key if there is none. */
 MUST_CHECK enum err_kind keyring_open(const struct keyring_options *o, struct keyring **ret,
 				      struct err *e);
-void keyring_close(struct keyring **k);
+void keyring_close(struct keyring **take);
 
 MUST_CHECK enum err_kind keyring_sign(struct keyring *k, const struct jv *payload, struct sbuf *b,
 				      struct err *e);

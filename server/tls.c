@@ -271,7 +271,7 @@ static enum err_kind load_set(const struct tls *t, struct set **ret, struct err 
 
 	if (s) {
 		s->refs = 1;
-		s->leaves = calloc(t->n_pairs + 1, sizeof(s->leaves[0]));
+		s->leaves = calloc(t->n_pairs + 1, sizeof(gnutls_x509_crt_t));
 	}
 	if (!s || !s->leaves || gnutls_certificate_allocate_credentials(&s->credentials) < 0)
 		k = err_set(e, ERR_NO_MEMORY, __func__, "no memory for certificates");
@@ -441,6 +441,7 @@ bool tls_has_name(struct tls *t, const char *host)
 
 /* --- connections --- */
 
+/* NOLINTBEGIN(readability-non-const-parameter): the type is the library's */
 static int retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *info,
 		    gnutls_pcert_st **certificates, unsigned *n_certificates,
 		    gnutls_ocsp_data_st **ocsp, unsigned *n_ocsp, gnutls_privkey_t *key,
@@ -450,6 +451,7 @@ static int retrieve(gnutls_session_t session, const struct gnutls_cert_retr_st *
 	(void)ocsp, (void)n_ocsp, (void)key, (void)flags;
 	return -1;
 }
+/* NOLINTEND(readability-non-const-parameter) */
 
 tls_callback *tls_retrieve(void)
 {

@@ -45,7 +45,7 @@ tls_callback *tls_retrieve(void);
 /* Before the handshake.  NULL without memory: then the connection is to be closed. */
 struct tls_conn *tls_begin(struct tls *t, void *session);
 /* After the session is gone. */
-void tls_end(struct tls_conn **c);
+void tls_end(struct tls_conn **take);
 /*
  * Who the client's certificate says it is: *ret is a reference, or NULL if it showed none.  ERR_LOGIN: it showed one that
  * does not count.
