@@ -236,9 +236,9 @@ static void *on_target(void *cls, const char *uri, struct MHD_Connection *connec
 }
 
 /* Behind a proxy of ours it is who that one says. */
-static const char *find_peer(struct client *c)
+static const char *find_peer(struct client *c, const struct request *rq)
 {
-	const struct proxies *p = &c->http->server->proxies;
+	const struct proxies *p = rq->proxies;
 	const char *field = p->n ? host_header(c, "X-Forwarded-For") : NULL;
 
 	if (!field || host_repeats(c, "X-Forwarded-For"))
@@ -249,7 +249,7 @@ static const char *find_peer(struct client *c)
 static enum MHD_Result on_head(struct client *c, struct request *rq, const char *method)
 {
 	const struct request_host host = { .arg = c,
-					   .peer = find_peer(c),
+					   .peer = find_peer(c, rq),
 					   .header = host_header,
 					   .repeats = host_repeats,
 					   .certificate = host_certificate,
@@ -507,6 +507,11 @@ bool http_is_tls(const struct http *h)
 	return h->server->tls != NULL;
 }
 
+void http_set_limits(struct http *h, const struct conf *c)
+{
+	watch_set(&h->watch, c->http_head_timeout_ms, c->http_min_rate_grace_ms, c->http_min_rate);
+}
+
 /* False if nothing can come of it: there is no way to ourselves. */
 static bool knock(const struct http *h)
 {
@@ -555,6 +560,13 @@ static void wait_until_idle(struct http *h, const _Atomic unsigned *what, uint64
 	}
 }
 
+static uint64_t drain_ms(const struct server *s)
+{
+	AUTO_SNAPSHOT *now = s->live ? live_get(s->live) : NULL;
+
+	return now ? now->conf.http_drain_ms : s->conf->http_drain_ms;
+}
+
 void http_drain(struct http **take)
 {
 	struct http *h = TAKE(*take);
@@ -562,7 +574,7 @@ void http_drain(struct http **take)
 
 	if (!h)
 		return;
-	grace_ms = h->server->conf->http_drain_ms;
+	grace_ms = drain_ms(h->server);
 	if (h->daemon) {
 		AUTO_CLOSE listener = MHD_quiesce_daemon(h->daemon);
 

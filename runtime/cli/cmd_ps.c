@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "runtime/cli/ctl.h"
 #include "runtime/cli/network_view.h"
+#include "runtime/cli/remote.h"
 
 #define ID_SHOWN 12
 #define COMMAND_SHOWN 24
@@ -336,7 +337,12 @@ static enum err_kind inspect_image(struct ctl *t, const char *name, struct jv *l
 	return k;
 }
 
-static int run_inspect(struct cli *c)
+static bool is_remote(const char *name)
+{
+	return strncmp(name, REGISTRY_SCHEME, sizeof(REGISTRY_SCHEME) - 1) == 0;
+}
+
+static int inspect_here(struct cli *c)
 {
 	AUTO_CTL t = CTL_INIT;
 	struct jv *list = jv_new_array();
@@ -354,14 +360,30 @@ static int run_inspect(struct cli *c)
 	return status;
 }
 
-static const struct opt no_opts[] = { OPTS_END };
+static int run_inspect(struct cli *c)
+{
+	return c->args_n == 1 && is_remote(c->args[0]) ? remote_inspect(c->args[0], c->options)
+						       : inspect_here(c);
+}
+
+static const struct opt inspect_opts[] = {
+	{ "raw", 0, OPT_FLAG, offsetof(struct remote_args, raw), NULL,
+	  "of docker://IMAGE: its manifest or index, byte by byte" },
+	{ "config", 0, OPT_FLAG, offsetof(struct remote_args, config), NULL,
+	  "of docker://IMAGE: its configuration, byte by byte" },
+	{ "platform", 0, OPT_TEXT, offsetof(struct remote_args, platform), "OS/ARCH[/VARIANT]",
+	  "of docker://IMAGE: the image of an index (this machine's)" },
+	REGISTRY_OPTS(offsetof(struct remote_args, registry)),
+	OPTS_END
+};
 
 const struct command cmd_inspect = {
 	.name = "inspect",
 	.run = run_inspect,
-	.opts = no_opts,
+	.opts = inspect_opts,
+	.options_size = sizeof(struct remote_args),
 	.args_min = 1,
 	.args_max = SIZE_MAX,
-	.usage = "CONTAINER|IMAGE...",
+	.usage = "CONTAINER|IMAGE...\n       berth inspect [OPTION]... docker://IMAGE",
 	.doc = "print all that is known of containers or images, as JSON",
 };

@@ -12,11 +12,11 @@
 #define HOST_UID_MAP "         0          0 4294967295\n" /* of the first user namespace */
 
 static const struct command *const commands[] = {
-	&cmd_run,     &cmd_create, &cmd_start,  &cmd_stop,   &cmd_restart, &cmd_kill,   &cmd_pause,
-	&cmd_unpause, &cmd_rm,     &cmd_ps,     &cmd_logs,   &cmd_exec,    &cmd_attach, &cmd_wait,
-	&cmd_inspect, &cmd_top,    &cmd_stats,  &cmd_diff,   &cmd_cp,      &cmd_commit, &cmd_import,
-	&cmd_pull,    &cmd_push,   &cmd_images, &cmd_tag,    &cmd_rmi,     &cmd_save,   &cmd_load,
-	&cmd_prune,   &cmd_login,  &cmd_logout, &cmd_unpack, &cmd_network, &cmd_port,
+	&cmd_run,     &cmd_create, &cmd_start, &cmd_stop,   &cmd_restart, &cmd_kill,    &cmd_pause,
+	&cmd_unpause, &cmd_rm,     &cmd_ps,    &cmd_logs,   &cmd_exec,    &cmd_attach,  &cmd_wait,
+	&cmd_inspect, &cmd_top,    &cmd_stats, &cmd_diff,   &cmd_cp,      &cmd_copy,    &cmd_commit,
+	&cmd_import,  &cmd_pull,   &cmd_push,  &cmd_images, &cmd_tag,     &cmd_rmi,     &cmd_save,
+	&cmd_load,    &cmd_prune,  &cmd_login, &cmd_logout, &cmd_unpack,  &cmd_network, &cmd_port,
 };
 
 static void complain(struct str message)

@@ -26,3 +26,12 @@ enum err_kind registry_client(struct registry_args *a, struct client **ret, stru
 		o.given = &a->given;
 	return k == ERR_OK ? client_new(&o, ret, e) : k;
 }
+
+enum err_kind registry_reference(const char *text, struct reference *ret, struct err *e)
+{
+	size_t scheme = sizeof(REGISTRY_SCHEME) - 1;
+
+	if (strncmp(text, REGISTRY_SCHEME, scheme) == 0)
+		text += scheme;
+	return reference_parse(ret, str_of(text), e);
+}

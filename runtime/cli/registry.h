@@ -30,6 +30,9 @@ struct registry_args {
 
 MUST_CHECK enum err_kind registry_client(struct registry_args *a, struct client **ret,
 					 struct err *e);
+/* A name, also in the form docker://NAME. */
+MUST_CHECK enum err_kind registry_reference(const char *text, struct reference *ret, struct err *e);
+#define REGISTRY_SCHEME "docker://"
 /* "USER:PASSWORD" into a->given. */
 MUST_CHECK enum err_kind registry_credential(struct registry_args *a, const char *text,
 					     struct err *e);

@@ -5,6 +5,8 @@
 
 #define PUSH_TRIES 3
 #define MIRROR_TRIES 2
+#define REFERRERS_MAX 10000
+#define PAGES_MAX 1000
 
 static const char accept_manifests[] = "Accept: " MEDIA_OCI_INDEX ", " MEDIA_OCI_MANIFEST
 				       ", " MEDIA_DOCKER_LIST ", " MEDIA_DOCKER_MANIFEST;
@@ -276,6 +278,136 @@ enum err_kind client_blob_read(const struct client_repo *r, const struct descrip
 		return k;
 	sbuf_add_str(ret, body);
 	return ret->failed ? err_set(e, ERR_NO_MEMORY, __func__, "no memory for a blob") : ERR_OK;
+}
+
+enum err_kind client_blob_accept(const struct transfer_job *j, uint64_t have, uint64_t *ret_skip,
+				 struct err *e)
+{
+	uint64_t first = 0;
+	struct str field;
+
+	*ret_skip = 0;
+	if (transfer_status(j) == 200) {
+		*ret_skip = have;
+		return ERR_OK;
+	}
+	if (!transfer_header(j, "Content-Range", 0, &field) || !str_starts(field, STR("bytes ")))
+		return err_set(e, ERR_INVALID, __func__, "a part of a blob that says not which");
+	field = (struct str){ field.p + 6, field.n - 6 };
+	if (!scan_u64(&field, UINT64_MAX, &first) || first != have)
+		return err_set(e, ERR_RANGE, __func__, "another part of a blob than asked for");
+	return ERR_OK;
+}
+
+/* --- Referrers --- */
+
+/* distribution-spec "Referrers Tag Schema": at most 32 and 64 characters. */
+void client_referrers_tag(const struct digest *d, char ret[static TAG_NAME_MAX + 1])
+{
+	char hex[DIGEST_HEX_MAX + 1];
+
+	(void)snprintf(ret, TAG_NAME_MAX + 1, "%.32s-%.64s", digest_alg_text(d->alg),
+		       digest_hex(d, hex));
+}
+
+static enum err_kind add_referrers(struct str body, struct jv *list, struct err *e)
+{
+	AUTO_JV *index = NULL;
+	const struct jv *more;
+	enum err_kind k = jv_parse_object(body, IMAGEDOC_DEPTH_MAX, &index, e);
+
+	if (k != ERR_OK)
+		return err_wrap(e, "list of referrers");
+	more = jv_member(index, "manifests");
+	for (size_t i = 0; i < jv_count(more); i++) {
+		if (jv_count(list) == REFERRERS_MAX)
+			return err_set(e, ERR_TOO_LARGE, __func__, "more than %d referrers",
+				       REFERRERS_MAX);
+		if (!jv_append(list, jv_share(jv_at(more, i))))
+			return err_set(e, ERR_NO_MEMORY, __func__, "no memory for referrers");
+	}
+	return ERR_OK;
+}
+
+/* <URL>; rel="next", of the same origin; NULL if there is none. */
+static char *next_page(const struct exchange *x)
+{
+	AUTO_SBUF url;
+	struct str field, target, rest;
+	struct url from, to;
+
+	sbuf_init(&url, URL_MAX);
+	if (!transfer_header(x->job, "Link", 0, &field) || !str_cut(field, '<', &target, &rest) ||
+	    !str_cut(rest, '>', &target, &rest) ||
+	    !url_resolve(str_of(transfer_url(x->job)), target, &url) ||
+	    !url_parse(&from, str_of(transfer_url(x->job))) ||
+	    !url_parse(&to, (struct str){ url.p, url.n }) || !url_same_origin(&from, &to))
+		return NULL;
+	return sbuf_take(&url);
+}
+
+static enum err_kind referrers_by_tag(const struct client_repo *r, const struct digest *d,
+				      struct jv *list, struct err *e)
+{
+	AUTO_CLIENT_MANIFEST m = { 0 };
+	char tag[TAG_NAME_MAX + 1];
+	struct err missing;
+	enum err_kind k;
+
+	client_referrers_tag(d, tag);
+	k = get_manifest(r, tag, NULL, 0, &m, &missing);
+	if (k == ERR_OK)
+		return add_referrers((struct str){ m.body.p, m.body.n }, list, e);
+	if (k == ERR_NOT_FOUND)
+		return ERR_OK;
+	*e = missing;
+	return k;
+}
+
+static enum err_kind referrers_by_api(const struct client_repo *r, const struct digest *d,
+				      struct jv *list, bool *ret_has_api, struct err *e)
+{
+	char rest[DIGEST_TEXT_MAX + 16], text[DIGEST_TEXT_MAX];
+	char *next = NULL;
+	enum err_kind k = ERR_OK;
+
+	(void)snprintf(rest, sizeof(rest), "/referrers/%s", digest_text(d, text));
+	for (unsigned page = 0; k == ERR_OK && (page == 0 || next) && page < PAGES_MAX; page++) {
+		AUTO_EXCHANGE x = exchange_of(r, "GET", rest);
+
+		x.headers[0] = "Accept: " MEDIA_OCI_INDEX;
+		x.body.body_max = IMAGEDOC_BYTES_MAX;
+		x.url = TAKE(next);
+		k = exchange_run(&x, e);
+		*ret_has_api = k == ERR_OK && transfer_status(x.job) == 200;
+		if (k == ERR_OK && !*ret_has_api)
+			return transfer_status(x.job) == 404 ? ERR_OK
+							     : exchange_refused(&x, "referrers", e);
+		if (k == ERR_OK)
+			k = add_referrers(transfer_body(x.job), list, e);
+		if (k == ERR_OK)
+			next = next_page(&x);
+	}
+	free(next);
+	return k;
+}
+
+enum err_kind client_referrers(const struct client_repo *r, const struct digest *d, struct jv **ret,
+			       bool *ret_has_api, struct err *e)
+{
+	AUTO_JV *list = jv_new_array();
+	bool has_api = false;
+	enum err_kind k = list ? referrers_by_api(r, d, list, &has_api, e)
+			       : err_set(e, ERR_NO_MEMORY, __func__, "no memory for referrers");
+
+	if (k == ERR_OK && !has_api)
+		k = referrers_by_tag(r, d, list, e);
+	if (k == ERR_OK) {
+		*ret = TAKE(list);
+		if (ret_has_api)
+			*ret_has_api = has_api;
+	}
+	return k;
 }
 
 /* --- Pushing --- */

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "base/digest.h"
+#include "base/jv.h"
 #include "runtime/image/exchange.h"
 #include "runtime/image/imagedoc.h"
 
@@ -71,6 +72,22 @@ MUST_CHECK enum err_kind client_blob_read(const struct client_repo *r, const str
 /* Makes x the request for a blob's bytes; the rest of it (sink, offset, arg) is the caller's to fill in. */
 void client_blob_exchange(const struct client_repo *r, const struct digest *d,
 			  char rest[static DIGEST_TEXT_MAX + 16], struct exchange *x);
+
+/*
+ * For exchange.body.accept: *ret_skip of the bytes that come are here already, of which there are have.  A part begins where
+ * we stand, or the whole comes again.
+ */
+MUST_CHECK enum err_kind client_blob_accept(const struct transfer_job *j, uint64_t have,
+					    uint64_t *ret_skip, struct err *e);
+
+/*
+ * Descriptors of what refers to a manifest, as an array (distribution-spec "Listing Referrers"), also where a registry knows
+ * only the tag that stands for them; *ret_has_api tells which (may be NULL).
+ */
+MUST_CHECK enum err_kind client_referrers(const struct client_repo *r, const struct digest *d,
+					  struct jv **ret, bool *ret_has_api, struct err *e);
+/* The tag that has the index of referrers where there is no API for them. */
+void client_referrers_tag(const struct digest *d, char ret[static TAG_NAME_MAX + 1]);
 
 /* ERR_NOT_FOUND, with e untouched, if there is no such manifest. */
 MUST_CHECK enum err_kind client_manifest_exists(const struct client_repo *r, const struct digest *d,

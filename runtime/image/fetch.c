@@ -246,24 +246,11 @@ static enum err_kind sink(void *arg, const void *p, size_t n, struct err *e)
 	return ERR_OK;
 }
 
-/* "bytes 100-": a part begins where we stand, or the whole comes again. */
 static enum err_kind accept_answer(void *arg, const struct transfer_job *j, struct err *e)
 {
 	struct fetch *f = arg;
-	uint64_t first = 0;
-	struct str field;
 
-	f->skip = 0;
-	if (transfer_status(j) == 200) {
-		f->skip = f->have;
-		return ERR_OK;
-	}
-	if (!transfer_header(j, "Content-Range", 0, &field) || !str_starts(field, STR("bytes ")))
-		return err_set(e, ERR_INVALID, __func__, "a part of a blob that says not which");
-	field = (struct str){ field.p + 6, field.n - 6 };
-	if (!scan_u64(&field, UINT64_MAX, &first) || first != f->have)
-		return err_set(e, ERR_RANGE, __func__, "another part of a blob than asked for");
-	return ERR_OK;
+	return client_blob_accept(j, f->have, &f->skip, e);
 }
 
 static uint64_t offset(void *arg)

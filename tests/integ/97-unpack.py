@@ -13,6 +13,7 @@ import sys
 import tarfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import distribution  # noqa: E402
 import registry  # noqa: E402
 import runner  # noqa: E402
 import tap  # noqa: E402
@@ -161,55 +162,30 @@ def buildah(r):
     compare(r, ref)
 
 
-def pulls_from(r, binary, config, start):
+def pulls_from(r, program):
     """berth pulls from another registry what skopeo copied to it."""
-    conf = r.work / "registry.yml"
-    port = free_port()
-    data = r.work / "registry-data"
-    shutil.rmtree(data, ignore_errors=True)
-    data.mkdir()
-    conf.write_text(config.format(port=port, data=data))
     ref = r.push("all:v1", everything())
-    p = subprocess.Popen([binary, *start, str(conf)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        registry.wait_until("the registry", lambda: subprocess.run(
-            ["curl", "-s", f"http://127.0.0.1:{port}/v2/"], stdout=subprocess.DEVNULL).returncode == 0)
-        to = f"127.0.0.1:{port}/other:v1"
+    with distribution.Distribution(program) as other:
+        to = f"{other.host}/other:v1"
         subprocess.run(["skopeo", "copy", "-q", "--src-tls-verify=false", "--dest-tls-verify=false", f"docker://{ref}",
                         f"docker://{to}"], check=True, timeout=runner.WAIT_S)
         tap.same("the same image", r.berth("pull", ref), r.berth("pull", to))
-        r.berth("push", ref, f"127.0.0.1:{port}/pushed:v2")
-        tap.same("and back", r.berth("pull", ref), r.berth("pull", f"127.0.0.1:{port}/pushed:v2"))
-    finally:
-        p.kill()
-        p.wait()
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as s:
-        return s.getsockname()[1]
-
-
-CONFIG = """version: 0.1
-storage: {{filesystem: {{rootdirectory: {data}}}}}
-http: {{addr: "127.0.0.1:{port}"}}
-"""
+        r.berth("push", ref, f"{other.host}/pushed:v2")
+        tap.same("and back", r.berth("pull", ref), r.berth("pull", f"{other.host}/pushed:v2"))
 
 
 @tap.case("to and from CNCF distribution v3")
-def distribution(r):
-    binary = TOOLS / "registry"
-    if not binary.exists():
+def distribution_3(r):
+    if not distribution.V3.exists():
         raise tap.Skip("no build/tools/bin/registry")
-    pulls_from(r, str(binary), CONFIG, ["serve"])
+    pulls_from(r, distribution.V3)
 
 
 @tap.case("to and from docker-registry 2.8.2")
 def docker_registry(r):
-    binary = shutil.which("docker-registry")
-    if not binary:
+    if not distribution.version_2():
         raise tap.Skip("docker-registry is not installed")
-    pulls_from(r, binary, CONFIG, ["serve"])
+    pulls_from(r, distribution.version_2())
 
 
 if __name__ == "__main__":
