@@ -18,7 +18,7 @@ conformance: deps-test all ## the OCI distribution conformance suite; report in 
 
 .PHONY: unit-programs fault-programs
 unit-programs: $(UNIT) $(REPLAY) $(O)/tests/lib/signin
-fault-programs: $(BIN)/berthd $(patsubst build/fault/%,$(O)/%,$(FAULT))
+fault-programs: $(BIN)/berthd $(BIN)/berth $(patsubst build/fault/%,$(O)/%,$(FAULT))
 
 # Other builds of the same tests.  Tools are slow, so the tests' own waits are long.
 check-asan: deps-test ## unit and integration tests under address and undefined-behaviour sanitizers

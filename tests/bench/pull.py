@@ -1,7 +1,15 @@
 #!/usr/bin/env python3
-"""berth pull beside its peers: an image of six layers made from this machine's /usr, from a registry on loopback.
+"""berth pull beside its peers: an image of six layers made from this machine's /usr, from a registry on loopback; then another
+one that shares five of them, while the first is there.
 
+<<<<<<< HEAD
 usage: tests/bench/pull.py [-n ROUNDS] [-d DIR] [-b BYTES] [berth podman docker umoci]...     as root; DIR keeps the layers for the next time
+=======
+usage: tests/bench/pull.py [-n ROUNDS] [-d DIR] [berth podman docker umoci]...     as root; DIR keeps the layers for the next time
+
+Ratios are of one run: peers take turns, round by round. A dockerd is started for it. What docker uses of processors and memory is
+its daemon's and not shown; skopeo with umoci has no second pull, since umoci unpacks an image whole.
+>>>>>>> wt-image
 """
 import argparse
 import contextlib
@@ -50,7 +58,12 @@ def choose(bytes_max):
 def make_layers(keep, bytes_max):
     if not (keep / "layers.json").exists():
         made = []
+<<<<<<< HEAD
         for n, paths in enumerate(choose(bytes_max)):
+=======
+        piles = choose()
+        for n, paths in enumerate([*piles, piles[-1][::-1]]):  # the last one is the other image's, of the same size
+>>>>>>> wt-image
             diff = hashlib.sha256()
             packed = keep / f"{n}.gz"
 
@@ -108,62 +121,117 @@ def timed(command):
     return took, used.ru_utime, used.ru_stime, peak
 
 
-def pull_berth(host, repo, work):
+# Of each peer: pulls images one after the other, and removes them; what timed() says of each.
+
+
+def pull_berth(refs, work):
     root = work / "berth"
-    out = timed([runner.BERTH, "--root", str(root), "pull", "-q", f"{host}/{repo}:v1"])
-    return out, lambda: shutil.rmtree(root)
+    out = [timed([runner.BERTH, "--root", str(root), "pull", "-q", ref]) for ref in refs]
+    shutil.rmtree(root)
+    return out
 
 
-def pull_podman(host, repo, work):
+def pull_podman(refs, work):
     at = ["podman", "--root", str(work / "podman"), "--runroot", str(work / "podman-run"), "--storage-driver", "overlay"]
-    out = timed([*at, "pull", "-q", "--tls-verify=false", f"{host}/{repo}:v1"])
-    return out, lambda: subprocess.run([*at, "rmi", "-a", "-f"], stdout=subprocess.DEVNULL, check=True)
+    out = [timed([*at, "pull", "-q", "--tls-verify=false", ref]) for ref in refs]
+    subprocess.run([*at, "rmi", "-a", "-f"], stdout=subprocess.DEVNULL, check=True)
+    return out
 
 
-def pull_docker(host, repo, _work):
-    out = timed(["docker", "pull", "-q", f"{host}/{repo}:v1"])
-    return out, lambda: subprocess.run(["docker", "rmi", f"{host}/{repo}:v1"], stdout=subprocess.DEVNULL, check=True)
+def pull_docker(refs, work):
+    at = ["docker", "-H", f"unix://{work}/docker.sock"]
+    out = [timed([*at, "pull", "-q", ref]) for ref in refs]
+    subprocess.run([*at, "rmi", *refs], stdout=subprocess.DEVNULL, check=True)
+    return [(took, 0, 0, 0) for took, *_ in out]
 
 
-def pull_umoci(host, repo, work):
-    script = (f"skopeo copy -q --src-tls-verify=false docker://{host}/{repo}:v1 oci:{work}/oci:v1 && "
+def pull_umoci(refs, work):
+    script = (f"skopeo copy -q --src-tls-verify=false docker://{refs[0]} oci:{work}/oci:v1 && "
               f"umoci unpack --image {work}/oci:v1 {work}/bundle")
-    return timed(["sh", "-ec", script]), lambda: subprocess.run(["rm", "-rf", f"{work}/oci", f"{work}/bundle"], check=True)
+    out = [timed(["sh", "-ec", script])]
+    subprocess.run(["rm", "-rf", f"{work}/oci", f"{work}/bundle"], check=True)
+    return out
 
 
 PEERS = {"berth": pull_berth, "podman": pull_podman, "docker": pull_docker, "umoci": pull_umoci}
+
+
+@contextlib.contextmanager
+def dockerd(work):
+    """Takes 127.0.0.1 for a place where plain HTTP is right, as always."""
+    with open(work / "dockerd.log", "wb") as log:
+        p = subprocess.Popen(["dockerd", "--data-root", str(work / "docker"), "--exec-root", str(work / "docker-run"), "-H",
+                              f"unix://{work}/docker.sock", "--pidfile", str(work / "docker.pid"), "--bridge=none", "--iptables=false"],
+                             stdout=log, stderr=log)
+    try:
+        registry.wait_until("dockerd", lambda: p.poll() is not None or subprocess.run(
+            ["docker", "-H", f"unix://{work}/docker.sock", "version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0)
+        if p.poll() is not None:
+            raise SystemExit("dockerd does not start: " + (work / "dockerd.log").read_text()[-1000:])
+        yield
+    finally:
+        p.terminate()
+        p.wait(timeout=60)
+
+
+def report(n, peer, results, best):
+    for what, (took, user, system, peak) in zip(("whole", "shares 5 of 6"), results):
+        key = (peer, what)
+        best[key] = min(best.get(key, took), took)
+        used = f"; of processors {user:6.2f} s user, {system:5.2f} s system; {peak} MB at most" if user else ""
+        print(f"round {n} {peer:8} {what:14} {took:6.2f} s{used}", flush=True)
+
+
+def conclude(best):
+    for (peer, what), took in best.items():
+        text = f"best {peer:8} {what:14} {took:6.2f} s"
+        if (peer, "whole") in best and what != "whole":
+            text += f"  {took / best[peer, 'whole']:.2f} of its whole"
+        for other in ("docker", "podman"):
+            if peer == "berth" and (other, what) in best:
+                text += f"  {took / best[other, what]:.2f} of {other}'s"
+        print(text)
 
 
 def main():
     options = argparse.ArgumentParser()
     options.add_argument("-n", type=int, default=3)
     options.add_argument("-d", type=pathlib.Path)
+<<<<<<< HEAD
     options.add_argument("-b", type=int, default=BYTES)
     options.add_argument("peers", nargs="*", default=["berth", "podman"])
+=======
+    options.add_argument("peers", nargs="*", default=["berth", "podman", "docker", "umoci"])
+>>>>>>> wt-image
     o = options.parse_args()
     os.environ["PATH"] = f"{runner.TOP / 'build/tools/bin'}:{os.environ['PATH']}"
     work = pathlib.Path(tempfile.mkdtemp(prefix="berth-bench-"))
     keep = o.d or work
     keep.mkdir(exist_ok=True)
+<<<<<<< HEAD
     layers = make_layers(keep, o.b)
     size = sum(len(b) for _, b in layers)
+=======
+    layers = make_layers(keep)
+    size = sum(len(b) for _, b in layers[:LAYERS])
+>>>>>>> wt-image
     began = time.thread_time()
-    inflate = sum(len(zlib.decompress(b, 31)) for _, b in layers)
-    print(f"{LAYERS} layers, {size / 1e6:.0f} MB, {inflate / 1e6:.0f} MB unpacked; zlib alone {time.thread_time() - began:.2f} s")
+    inflate = sum(len(zlib.decompress(b, 31)) for _, b in layers[:LAYERS])
+    print(f"{LAYERS} layers, {size / 1e6:.0f} MB, {inflate / 1e6:.0f} MB unpacked; zlib alone {time.thread_time() - began:.2f} s; the "
+          f"other image's own layer is {len(layers[-1][1]) / size:.2f} of it")
     best = {}
-    with registry.Daemon(root=work / "registry") as daemon:
-        host = f"{daemon.host}:{daemon.port}"
-        push(daemon, "usr", layers)
+    with contextlib.ExitStack() as stack:
+        daemon = stack.enter_context(registry.Daemon(root=work / "registry"))
+        if "docker" in o.peers:
+            stack.enter_context(dockerd(work))
+        push(daemon, "usr", layers[:LAYERS])
+        push(daemon, "other", [*layers[:LAYERS - 1], layers[LAYERS]])
         del layers
+        refs = [f"{daemon.host}:{daemon.port}/{repo}:v1" for repo in ("usr", "other")]
         for n in range(o.n):
             for peer in o.peers:
-                (took, user, system, peak), undo = PEERS[peer](host, "usr", work)
-                undo()
-                best[peer] = min(best.get(peer, took), took)
-                print(f"round {n} {peer:8} {took:6.2f} s; of processors {user:6.2f} s user, {system:5.2f} s system; {peak} MB at most",
-                      flush=True)
-    for peer, took in best.items():
-        print(f"best {peer:8} {took:6.2f} s  {took / best['berth']:.2f} of berth" if "berth" in best else f"best {peer} {took:.2f}")
+                report(n, peer, PEERS[peer](refs, work), best)
+    conclude(best)
     shutil.rmtree(work)
 
 
