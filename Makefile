@@ -46,7 +46,7 @@ SERVER := $(patsubst %.c,$(O)/%.o,$(wildcard server/*.c))
 # What tests link of the server: everything but main and the library in front of it.
 SERVER_TESTED := $(filter-out $(O)/server/main.o $(O)/server/http.o $(O)/server/watch.o,$(SERVER))
 
-UNIT_LIB := $(patsubst %,$(O)/tests/lib/%.o,unit fixture index_fixture index_check gc_fixture history sync_hook exchange)
+UNIT_LIB := $(patsubst %,$(O)/tests/lib/%.o,unit fixture upload_fixture conf_fixture index_fixture index_check gc_fixture history sync_hook exchange)
 UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 REPLAY := $(patsubst %,$(O)/tests/fuzz/replay_%,$(FUZZ))
@@ -114,7 +114,7 @@ $(O)/tests/fault/%: $(O)/tests/fault/%.o $(O)/tests/fault/steps.o $(patsubst %,$
 $(O)/tests/lib/signin: $(O)/tests/lib/signin.o $(AUTH) $(BASE)
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ $(AUTH_LIBS) $(LIBS)
 
-$(O)/tests/bench/load: $(O)/tests/bench/load.o
+$(O)/tests/bench/load: $(O)/tests/bench/load.o $(O)/tests/bench/request.o
 	$(Q)$(CC) $(LDFLAGS_ALL) -o $@ $^ -lcrypto -lpthread
 
 .PRECIOUS: $(O)/%.o build/fuzz/%
@@ -133,4 +133,4 @@ install: all ## install below DESTDIR and PREFIX
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/berth/README.md
 
 clean: ## remove what was built, but not dependencies
-	rm -rf build/release build/asan build/tsan build/cov build/fault build/fuzz build/bin
+	rm -rf build/man build/deb build/image build/release build/asan build/tsan build/cov build/fault build/fuzz build/bin

@@ -169,13 +169,13 @@ enum err_kind apikeys_parse(struct str text, const char *path, struct apikeys **
 
 enum err_kind apikeys_load(const char *path, struct apikeys **ret, struct err *e)
 {
-	AUTO_FREE char *real = realpath(path, NULL);
 	AUTO_SBUF b;
-	enum err_kind k = ERR_OK;
+	enum err_kind k;
 
 	sbuf_init(&b, FILE_MAX);
-	if (real)
-		k = fd_read_file(AT_FDCWD, real, &b, e);
+	k = fd_read_path(path, &b, e);
+	if (k == ERR_NOT_FOUND) /* none was made yet */
+		k = ERR_OK;
 	return k == ERR_OK ? apikeys_parse((struct str){ b.p ? b.p : "", b.n }, path, ret, e) : k;
 }
 

@@ -30,21 +30,26 @@ struct apikeys *auth_keys(struct auth *a)
 	return k;
 }
 
+void auth_take_rules(struct auth *a, struct rules **take)
+{
+	struct rules *new = TAKE(*take), *old;
+
+	lock_get(&a->mu);
+	old = a->rules;
+	a->rules = new;
+	lock_put(&a->mu);
+	rules_put(&old);
+}
+
 enum err_kind auth_set_rules(struct auth *a, const struct jv *access, const struct jv *groups,
 			     struct err *e)
 {
 	AUTO_RULES *new = NULL;
-	struct rules *old;
 	enum err_kind k = rules_parse(access, groups, &new, e);
 
-	if (k != ERR_OK)
-		return k;
-	lock_get(&a->mu);
-	old = a->rules;
-	a->rules = TAKE(new);
-	lock_put(&a->mu);
-	rules_put(&old);
-	return ERR_OK;
+	if (k == ERR_OK)
+		auth_take_rules(a, &new);
+	return k;
 }
 
 static enum err_kind load_htpasswd(struct auth *a, struct err *e)

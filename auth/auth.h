@@ -35,6 +35,9 @@ struct auth_options {
 
 MUST_CHECK enum err_kind auth_open(const struct auth_options *o, struct auth **ret, struct err *e);
 void auth_close(struct auth **take);
+/* Are these lists good?  NULL is; files: what they name is read as well. */
+MUST_CHECK enum err_kind auth_check_outsiders(const struct jv *issuers, const struct jv *oidc,
+					      bool files, struct err *e);
 
 /* --- who --- */
 
@@ -111,6 +114,8 @@ bool auth_tag_is_fixed(struct auth *a, const struct identity *id, struct str rep
 typedef void auth_note_fn(void *arg, bool bad, const char *event, const char *text);
 /* at_once: whatever the files look like. */
 void auth_tend(struct auth *a, bool at_once, auth_note_fn *note, void *arg);
-/* Other rules from now on. */
+/* Other rules from now on; they are consumed. */
+void auth_take_rules(struct auth *a, struct rules **take);
+/* The same from lists. */
 MUST_CHECK enum err_kind auth_set_rules(struct auth *a, const struct jv *access,
 					const struct jv *groups, struct err *e);

@@ -33,18 +33,23 @@ static enum err_kind read_list(struct auth *a, const char *what, const struct jv
 	return k;
 }
 
-enum err_kind auth_open_outsiders(struct auth *a, struct err *e)
+static enum err_kind read_outsiders(struct auth *a, bool files, struct err *e)
 {
 	bool changed;
 	enum err_kind k = read_list(a, "auth.issuers", a->o.issuers, false, e);
 
 	if (k == ERR_OK)
 		k = read_list(a, "auth.oidc", a->o.oidc, true, e);
-	for (size_t i = 0; i < a->n_outsiders && k == ERR_OK; i++) {
+	for (size_t i = 0; i < a->n_outsiders && k == ERR_OK && files; i++) {
 		if (issuer_file(a->outsiders[i].issuer))
 			k = issuer_tend(a->outsiders[i].issuer, true, &changed, e);
 	}
 	return k;
+}
+
+enum err_kind auth_open_outsiders(struct auth *a, struct err *e)
+{
+	return read_outsiders(a, true, e);
 }
 
 void auth_close_outsiders(struct auth *a)
@@ -53,6 +58,21 @@ void auth_close_outsiders(struct auth *a)
 		issuer_free(&a->outsiders[i].issuer);
 		claimmap_free(&a->outsiders[i].map);
 	}
+}
+
+enum err_kind auth_check_outsiders(const struct jv *issuers, const struct jv *oidc, bool files,
+				   struct err *e)
+{
+	AUTO_FREE struct auth *a = calloc(1, sizeof(*a));
+	enum err_kind k;
+
+	if (!a)
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for options");
+	a->o.issuers = issuers;
+	a->o.oidc = oidc;
+	k = read_outsiders(a, files, e);
+	auth_close_outsiders(a);
+	return k;
 }
 
 void auth_tend_outsiders(struct auth *a, bool at_once, auth_note_fn *note, void *arg)

@@ -200,7 +200,7 @@ static enum err_kind read_password(struct directory *d, struct err *e)
 	enum err_kind k;
 
 	sbuf_init(&text, SECRET_MAX);
-	k = fd_read_file(AT_FDCWD, d->o.bind_password, &text, e);
+	k = fd_read_path(d->o.bind_password, &text, e);
 	(void)str_cut((struct str){ text.p ? text.p : "", text.n }, '\n', &line, &rest);
 	if (k == ERR_OK && line.n == 0)
 		k = err_set(e, ERR_INVALID, __func__, "%.150s: is empty", d->o.bind_password);

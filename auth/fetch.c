@@ -189,8 +189,7 @@ static bool set_cancel(CURL *c, const struct fetch *f)
 }
 
 /* The status counts even where the rest of the answer is too long, or does not come. */
-static enum err_kind perform_send(struct fetch_line *l, const char *url, struct fetch_answer *ret,
-				  struct err *e)
+static enum err_kind perform_send(struct fetch_line *l, struct fetch_answer *ret, struct err *e)
 {
 	CURLcode code = curl_easy_perform(l->curl);
 	curl_off_t wait_s = 0;
@@ -203,8 +202,8 @@ static enum err_kind perform_send(struct fetch_line *l, const char *url, struct 
 	if (status >= 200 && status < 300)
 		return ERR_OK;
 	if (status)
-		return err_set(e, ERR_AWAY, __func__, "%.120s: status %ld", url, status);
-	return err_set(e, ERR_AWAY, __func__, "%.120s: %s", url, curl_easy_strerror(code));
+		return err_set(e, ERR_AWAY, __func__, "status %ld", status);
+	return err_set(e, ERR_AWAY, __func__, "%s", curl_easy_strerror(code));
 }
 
 enum err_kind fetch_send(struct fetch_line *l, const struct fetch *f, const char *url,
@@ -216,16 +215,15 @@ enum err_kind fetch_send(struct fetch_line *l, const struct fetch *f, const char
 
 	*ret = (struct fetch_answer){ .status = 0 };
 	if (!(f->plain ? fetch_may_plain(url) : fetch_may(url)))
-		return err_set(e, ERR_AWAY, __func__, "%.120s: must be https, or of this machine",
-			       url);
+		return err_set(e, ERR_AWAY, __func__, "it must be https, or of this machine");
 	curl_easy_reset(l->curl); /* connections stay */
 	sbuf_clear(&l->body);
 	sbuf_init(&l->body, f->bytes_max);
 	if (set_up(l->curl, f, url, &l->body) && set_form(l->curl, body, NULL) &&
 	    set_fields(l->curl, fields, &list) && set_cancel(l->curl, f))
-		k = perform_send(l, url, ret, e);
+		k = perform_send(l, ret, e);
 	else
-		k = err_set(e, ERR_NO_MEMORY, __func__, "no memory to post to %.120s", url);
+		k = err_set(e, ERR_NO_MEMORY, __func__, "no memory to post");
 	curl_slist_free_all(list);
 	return k;
 }

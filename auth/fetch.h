@@ -42,7 +42,7 @@ struct fetch_answer {
 };
 /*
  * Posts the body with these header fields ("Name: value", up to NULL).  ERR_AWAY unless the status is 2xx; what the answer
- * holds is read up to bytes_max and thrown away.
+ * holds is read up to bytes_max and thrown away.  Messages do not have the address, which may be a secret by itself.
  */
 MUST_CHECK enum err_kind fetch_send(struct fetch_line *l, const struct fetch *f, const char *url,
 				    const char *const *fields, struct str body,

@@ -203,21 +203,13 @@ enum err_kind htpasswd_parse(struct str text, const char *path, struct htpasswd 
 	return k;
 }
 
-static enum err_kind read_all(const char *path, struct sbuf *b, struct err *e)
-{
-	AUTO_FREE char *real = realpath(path, NULL); /* a link is as good as a file */
-
-	sbuf_init(b, HTPASSWD_FILE_MAX);
-	if (!real)
-		return err_sys(e, __func__, "find %.120s", path);
-	return fd_read_file(AT_FDCWD, real, b, e);
-}
-
 enum err_kind htpasswd_load(const char *path, struct htpasswd **ret, struct err *e)
 {
 	struct sbuf b;
-	enum err_kind k = read_all(path, &b, e);
+	enum err_kind k;
 
+	sbuf_init(&b, HTPASSWD_FILE_MAX);
+	k = fd_read_path(path, &b, e);
 	if (k == ERR_OK)
 		k = htpasswd_parse((struct str){ b.p ? b.p : "", b.n }, path, ret, e);
 	if (b.p)

@@ -145,13 +145,11 @@ static enum err_kind parse_keys(struct issuer *i, struct str text, struct err *e
 static enum err_kind load_file(struct issuer *i, struct err *e)
 {
 	AUTO_SBUF text;
-	AUTO_FREE char *real = NULL;
 	enum err_kind k;
 
 	filewatch_mark(&i->watch);
 	sbuf_init(&text, DOCUMENT_MAX);
-	real = realpath(i->file, NULL); /* a link is as good as a file here */
-	k = fd_read_file(AT_FDCWD, real ? real : i->file, &text, e);
+	k = fd_read_path(i->file, &text, e);
 	return k == ERR_OK ? parse_keys(i, (struct str){ text.p ? text.p : "", text.n }, e) : k;
 }
 

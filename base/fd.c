@@ -98,6 +98,15 @@ enum err_kind fd_read_file(int dir, const char *name, struct sbuf *b, struct err
 	return ERR_OK;
 }
 
+enum err_kind fd_read_path(const char *path, struct sbuf *b, struct err *e)
+{
+	AUTO_FREE char *real = realpath(path, NULL);
+
+	if (!real)
+		return err_sys(e, __func__, "find %.150s", path);
+	return fd_read_file(AT_FDCWD, real, b, e);
+}
+
 /* Of the file that is replaced, or else, for root, of the directory: who reads it may be somebody else than we are. */
 static int keep_owner(int dir, const char *name, int fd)
 {

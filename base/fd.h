@@ -25,6 +25,8 @@ MUST_CHECK enum err_kind fd_pread_exact(int fd, void *p, size_t n, uint64_t at, 
 
 /* The whole of a small file into b (which has the maximum). */
 MUST_CHECK enum err_kind fd_read_file(int dir, const char *name, struct sbuf *b, struct err *e);
+/* The same of one that somebody named to us, where a symbolic link is as good as a file. */
+MUST_CHECK enum err_kind fd_read_path(const char *path, struct sbuf *b, struct err *e);
 
 /* What is left to read of fd, to its end: for pipes and for files of the kernel, which have no size. */
 MUST_CHECK enum err_kind fd_read_rest(int fd, struct sbuf *b, const char *what, struct err *e);

@@ -2,6 +2,8 @@
 
 #include <stdarg.h>
 
+#include "base/nearest.h"
+
 void form_open(struct form *f, const char *what, const struct jv *object)
 {
 	uint64_t line = 0;
@@ -35,6 +37,8 @@ static const struct jv *take(struct form *f, const char *name)
 	const char *key;
 	void *iter = NULL;
 
+	if (f->n_known < FORM_MEMBERS_MAX)
+		f->known[f->n_known++] = name;
 	for (size_t i = 0; jv_next(f->object, &iter, &key, &value) && i < FORM_MEMBERS_MAX; i++) {
 		if (strcmp(key, name) == 0) {
 			f->taken |= (uint64_t)1 << i;
@@ -119,17 +123,34 @@ const struct jv *form_objects(struct form *f, const char *name)
 	return jv_is_array(v) ? v : NULL;
 }
 
+/* What was probably meant by it tells more than what is missing, and takes the place of an earlier failure. */
+static void fail_unknown(struct form *f, const char *key)
+{
+	struct nearest near;
+
+	nearest_init(&near, str_of(key));
+	for (size_t i = 0; i < f->n_known; i++)
+		nearest_try(&near, f->known[i]);
+	if (near.best)
+		f->failed = ERR_OK;
+	form_fail(f, ERR_INVALID, "there is no \"%.60s\" here%s%s%s", key,
+		  near.best ? "; did you mean \"" : "", near.best ? near.best : "",
+		  near.best ? "\"?" : "");
+}
+
 enum err_kind form_close(struct form *f, struct err *e)
 {
 	const struct jv *value;
 	const char *key;
 	void *iter = NULL;
 
-	for (size_t i = 0; f->failed == ERR_OK && jv_next(f->object, &iter, &key, &value); i++) {
+	for (size_t i = 0; jv_next(f->object, &iter, &key, &value); i++) {
 		bool known = i < FORM_MEMBERS_MAX && f->taken >> i & 1;
 
-		if (!known && strcmp(key, FORM_LINE) != 0)
-			form_fail(f, ERR_INVALID, "there is no \"%.60s\" here", key);
+		if (known || strcmp(key, FORM_LINE) == 0)
+			continue;
+		fail_unknown(f, key);
+		break;
 	}
 	if (f->failed != ERR_OK)
 		*e = f->failure;

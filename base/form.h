@@ -3,7 +3,7 @@
  *
  * Sequence  form_open; form_* for each member that may be there; form_close.  What is wrong first is kept, and told by
  *           form_close; what was read before that is not to be used.
- * Ownership  texts and values are borrowed from the structure.
+ * Ownership  texts and values are borrowed from the structure; names of members stay where they are.
  * Threads    one at a time per object.
  */
 #pragma once
@@ -18,6 +18,8 @@ struct form {
 	const struct jv *object;
 	unsigned long long line;
 	uint64_t taken; /* the i'th member was asked for */
+	size_t n_known;
+	const char *known[FORM_MEMBERS_MAX]; /* what was asked for, for whoever misspelt one */
 	enum err_kind failed;
 	struct err failure;
 };

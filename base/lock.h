@@ -33,6 +33,7 @@
 	X(LAYERS, 72)                                                                              \
 	X(TRANSFER, 75)                                                                            \
 	X(PIPE, 80)                                                                                \
+	X(LIVE, 85)                                                                                \
 	X(LOG, 90)
 #define X(name, rank) LOCK_##name = (rank),
 enum lock_rank { LOCK_NONE, LOCKS(X) };

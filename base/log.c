@@ -145,6 +145,7 @@ void log_begin(struct log_line *l, enum log_level level, const char *event)
 
 	l->level = level;
 	l->n = 0;
+	l->always = false;
 	l->cut = false;
 	put_z(l, "ts=");
 	put_z(l, time_text(wall_ms(), ts));
@@ -198,7 +199,7 @@ void log_end(struct log_line *l)
 {
 	bool gone;
 
-	if (!log_is_on(l->level))
+	if (!l->always && !log_is_on(l->level))
 		return;
 	l->s[l->n++] = '\n';
 	if (!log_state.is_async) {

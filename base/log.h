@@ -19,7 +19,8 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG, LOG_LEVEL_N };
 /* A line being built on the caller's stack; what does not fit is cut, and a "~" marks the cut. */
 struct log_line {
 	enum log_level level;
-	bool cut; /* takes no more */
+	bool always; /* written whatever the level of the log is */
+	bool cut;    /* takes no more */
 	size_t n;
 	char s[LOG_LINE_MAX];
 };

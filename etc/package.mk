@@ -42,3 +42,15 @@ build/deps/libmicrohttpd.tar.xz:
 	@etc/deps/apt.sh build
 	@mkdir -p $(@D)
 	@etc/deps/microhttpd.sh --source $@
+
+# All of it takes minutes, most of them for two builds and a Debian to install on, so it is not part of "make check" unless
+# PACKAGES=1 asks for it, as the continuous integration does.
+PACKAGE_TESTS := tests/package/deb.py
+.PHONY: check-deb
+check-deb: deps-test ## the packages: lintian, sizes, a second build alike, their life on a clean Debian 12
+	@$(RUN) -t 3600 $(PACKAGE_TESTS)
+
+IMAGE ?= localhost/berthd:$(VERSION)
+.PHONY: image
+image: all ## a container image of berthd, into build/image/berthd.tar
+	@etc/tools/image.sh build/bin build/image/berthd.tar $(IMAGE)

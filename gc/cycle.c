@@ -5,8 +5,8 @@
 
 struct gc {
 	struct store *st;
-	struct gc_options options;
 	struct lock mu;
+	struct gc_options options; /* under mu */
 	pthread_cond_t changed;
 	bool has_thread;
 	pthread_t thread;
@@ -17,6 +17,15 @@ struct gc {
 	struct gc_status status; /* under mu */
 };
 
+static struct gc_options own(const struct gc_options *o)
+{
+	struct gc_options copy = *o;
+
+	if (copy.retention)
+		copy.retention = retention_get(copy.retention);
+	return copy;
+}
+
 enum err_kind gc_new(struct store *st, const struct gc_options *o, struct gc **ret, struct err *e)
 {
 	struct gc *g = calloc(1, sizeof(*g));
@@ -24,7 +33,7 @@ enum err_kind gc_new(struct store *st, const struct gc_options *o, struct gc **r
 	if (!g)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for gc");
 	g->st = st;
-	g->options = *o;
+	g->options = own(o);
 	lock_init(&g->mu, LOCK_GC);
 	cond_init(&g->changed);
 	*ret = g;
@@ -38,9 +47,22 @@ void gc_free(struct gc **take)
 	if (!g)
 		return;
 	gc_stop(g);
+	retention_put(&g->options.retention);
 	(void)pthread_cond_destroy(&g->changed);
 	lock_clear(&g->mu);
 	free(g);
+}
+
+void gc_set_options(struct gc *g, const struct gc_options *o)
+{
+	struct gc_options new = own(o), old;
+
+	lock_get(&g->mu);
+	old = g->options;
+	g->options = new;
+	(void)pthread_cond_broadcast(&g->changed);
+	lock_put(&g->mu);
+	retention_put(&old.retention);
 }
 
 static void add(struct gc_result *sum, const struct gc_result *r)
@@ -130,14 +152,19 @@ static void log_result(const struct gc_result *r, enum err_kind k, const struct 
 
 static enum err_kind run(struct gc *g, struct run *r, struct err *e)
 {
+	struct gc_options options;
 	enum err_kind k;
 
 	r->st = g->st;
-	r->options = &g->options;
 	if (!begin(g))
 		return err_set(e, ERR_IN_USE, __func__, "the daemon is about to end");
+	lock_get(&g->mu);
+	options = own(&g->options);
+	lock_put(&g->mu);
+	r->options = &options;
 	k = run_cycle(r, e);
 	end(g, r, k, e);
+	retention_put(&options.retention);
 	if (r->mode != GC_DRY_RUN)
 		log_result(&r->result, k, e);
 	return k;
@@ -156,12 +183,13 @@ enum err_kind gc_run(struct gc *g, enum gc_mode mode, gc_action_fn *report, void
 /* Until it is time for a cycle; false if the thread is to end. */
 static bool wait_for_time(struct gc *g)
 {
-	uint64_t due = mono_ms() + g->options.interval_ms;
+	uint64_t start = mono_ms();
 	bool go;
 
 	lock_get(&g->mu);
-	while (!g->stopping && (g->status.paused || mono_ms() < due))
-		(void)lock_wait(&g->mu, &g->changed, g->status.paused ? 0 : due);
+	while (!g->stopping && (g->status.paused || mono_ms() - start < g->options.interval_ms))
+		(void)lock_wait(&g->mu, &g->changed,
+				g->status.paused ? 0 : start + g->options.interval_ms);
 	go = g->own_runs = !g->stopping;
 	lock_put(&g->mu);
 	return go;

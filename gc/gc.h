@@ -21,7 +21,7 @@ struct gc_options {
 	uint64_t untagged_keep_ms; /* UINT64_MAX: for ever */
 	uint64_t trash_keep_ms;
 	uint64_t lease_ms;           /* the store's */
-	struct retention *retention; /* borrowed; may be NULL */
+	struct retention *retention; /* may be NULL */
 	uint64_t
 	    rules; /* another number whenever any of these rules changes: all that waits is looked at again */
 };
@@ -51,9 +51,12 @@ struct gc_result {
 
 enum gc_mode { GC_NORMAL, GC_CONFIRMED, GC_DRY_RUN };
 
+/* Options are copied; gc has a reference to the rules of its own. */
 MUST_CHECK enum err_kind gc_new(struct store *st, const struct gc_options *o, struct gc **ret,
 				struct err *e);
 void gc_free(struct gc **g);
+/* Other options from the next cycle on. */
+void gc_set_options(struct gc *g, const struct gc_options *o);
 
 /* Runs a cycle and returns when it is done.  report (may be NULL) is called for each action. */
 MUST_CHECK enum err_kind gc_run(struct gc *g, enum gc_mode mode, gc_action_fn *report, void *arg,

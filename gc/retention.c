@@ -21,6 +21,7 @@ struct retention_rule {
 };
 
 struct retention {
+	_Atomic unsigned refs;
 	size_t n;
 	struct retention_rule *rules;
 };
@@ -116,8 +117,10 @@ enum err_kind retention_new(const struct jv *rules, struct retention **ret, stru
 	size_t n = jv_count(rules);
 	enum err_kind k = ERR_OK;
 
-	if (r)
+	if (r) {
+		r->refs = 1;
 		r->rules = calloc(n + 1, sizeof(*r->rules));
+	}
 	if (!r || !r->rules) {
 		free(r);
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for retention");
@@ -125,18 +128,24 @@ enum err_kind retention_new(const struct jv *rules, struct retention **ret, stru
 	for (; r->n < n && k == ERR_OK; r->n++)
 		k = read_rule(jv_at(rules, r->n), &r->rules[r->n], e);
 	if (k != ERR_OK) {
-		retention_free(&r);
+		retention_put(&r);
 		return k;
 	}
 	*ret = r;
 	return ERR_OK;
 }
 
-void retention_free(struct retention **take)
+struct retention *retention_get(struct retention *r)
+{
+	r->refs++;
+	return r;
+}
+
+void retention_put(struct retention **take)
 {
 	struct retention *r = TAKE(*take);
 
-	if (!r)
+	if (!r || --r->refs)
 		return;
 	for (size_t i = 0; i < r->n; i++) {
 		patterns_free(&r->rules[i].repositories);

@@ -9,7 +9,8 @@
  *   keep_pulled    tags pulled within this time
  *   untagged_keep  instead of gc.untagged_keep, for these repositories: a time, or never
  * A tag stays if any keep_.. of the rule says so; without any of them all tags stay.
- * Threads  const after retention_new.
+ * Ownership  counted references.
+ * Threads    any; rules do not change.
  */
 #pragma once
 
@@ -22,7 +23,8 @@ struct retention_rule;
 /* rules is the option's value; ERR_INVALID names the line. */
 MUST_CHECK enum err_kind retention_new(const struct jv *rules, struct retention **ret,
 				       struct err *e);
-void retention_free(struct retention **r);
+struct retention *retention_get(struct retention *r);
+void retention_put(struct retention **take);
 
 /* The repository's rule, or NULL. */
 const struct retention_rule *retention_find(const struct retention *r,

@@ -12,7 +12,7 @@
 
 struct scrubber {
 	struct store *st;
-	struct scrubber_options options;
+	_Atomic uint64_t rate, interval_ms;
 	bool has_thread;
 	pthread_t thread;
 	struct lock mu;
@@ -20,6 +20,12 @@ struct scrubber {
 	bool stopping;                 /* under mu */
 	struct scrubber_status status; /* under mu */
 };
+
+void scrubber_set_options(struct scrubber *s, const struct scrubber_options *o)
+{
+	s->rate = o->rate;
+	s->interval_ms = o->interval_ms;
+}
 
 enum err_kind scrubber_new(struct store *st, const struct scrubber_options *o,
 			   struct scrubber **ret, struct err *e)
@@ -30,7 +36,7 @@ enum err_kind scrubber_new(struct store *st, const struct scrubber_options *o,
 	if (!s)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory to scrub");
 	s->st = st;
-	s->options = *o;
+	scrubber_set_options(s, o);
 	lock_init(&s->mu, LOCK_SCRUBBER);
 	cond_init(&s->changed);
 	k = index_scrub_read(store_index(st), &s->status.last, e);
@@ -91,7 +97,7 @@ static bool pace(void *arg, size_t n)
 		return wait_until(r->s, 0);
 	if (r->due_mono_ms < now)
 		r->due_mono_ms = now;
-	r->due_mono_ms += n * 1000 / r->s->options.rate;
+	r->due_mono_ms += n * 1000 / r->s->rate;
 	return wait_until(r->s, r->due_mono_ms);
 }
 
@@ -228,7 +234,7 @@ static bool is_due(struct scrubber *s)
 
 	lock_get(&s->mu);
 	due = s->status.last.ended_ms == 0 || now < s->status.last.started_ms ||
-	      now - s->status.last.started_ms >= s->options.interval_ms;
+	      now - s->status.last.started_ms >= s->interval_ms;
 	lock_put(&s->mu);
 	return due;
 }
@@ -241,7 +247,7 @@ static void *thread_main(void *arg)
 	while (wait_until(s, mono_ms() + pause)) {
 		struct err e = { 0 };
 
-		pause = MIN(s->options.interval_ms / 4 + 1000, (uint64_t)WAIT_MS_MAX);
+		pause = MIN((uint64_t)s->interval_ms / 4 + 1000, (uint64_t)WAIT_MS_MAX);
 		if (is_due(s) && background_round(s, &e) != ERR_OK) {
 			log_event(LOG_ERROR, "scrub.failed", "%s", e.msg);
 			pause = RETRY_MS;
@@ -252,7 +258,7 @@ static void *thread_main(void *arg)
 
 enum err_kind scrubber_start(struct scrubber *s, struct err *e)
 {
-	if (s->options.rate == 0)
+	if (s->rate == 0)
 		return ERR_OK;
 	s->has_thread = pthread_create(&s->thread, NULL, thread_main, s) == 0;
 	return s->has_thread ? ERR_OK : err_set(e, ERR_NO_MEMORY, __func__, "no thread to scrub");

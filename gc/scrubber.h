@@ -21,6 +21,8 @@ struct scrubber_options {
 MUST_CHECK enum err_kind scrubber_new(struct store *st, const struct scrubber_options *o,
 				      struct scrubber **ret, struct err *e);
 void scrubber_free(struct scrubber **s);
+/* Other options from now on; a rate above 0 stays above 0, and a rate of 0 stays. */
+void scrubber_set_options(struct scrubber *s, const struct scrubber_options *o);
 MUST_CHECK enum err_kind scrubber_start(struct scrubber *s, struct err *e);
 /* Checks under way end early. */
 void scrubber_stop(struct scrubber *s);

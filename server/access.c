@@ -81,8 +81,8 @@ static void challenge(struct request *rq, bool failed)
 {
 	char origin[ORIGIN_MAX];
 	AUTO_SBUF scope = { .max = 1024 };
-	const char *realm = rq->server->conf->auth_tokens_realm.p;
-	bool elsewhere = rq->server->conf->auth_tokens_realm.n > 0;
+	const char *realm = rq->conf->auth_tokens_realm.p;
+	bool elsewhere = rq->conf->auth_tokens_realm.n > 0;
 
 	if (!(elsewhere || auth_has_tokens(rq->server->auth)) || rq->path.kind == PATH_TOKEN ||
 	    (rq->route && rq->route->scope == SCOPE_ADMIN)) {
@@ -93,9 +93,8 @@ static void challenge(struct request *rq, bool failed)
 	add_scope(rq, &scope);
 	reply_header(&rq->reply, "WWW-Authenticate", "Bearer realm=\"%s%s\",service=\"%s\"%s%s",
 		     elsewhere ? realm : origin_of(rq, origin),
-		     elsewhere ? "" : path_pattern(PATH_TOKEN),
-		     rq->server->conf->auth_tokens_service.p, scope.failed ? "" : scope.p,
-		     token_error(rq, failed));
+		     elsewhere ? "" : path_pattern(PATH_TOKEN), rq->conf->auth_tokens_service.p,
+		     scope.failed ? "" : scope.p, token_error(rq, failed));
 }
 
 /* The same words for everything that is closed. */

@@ -195,7 +195,7 @@ static enum err_kind read_body(struct request *rq, const struct resource_op *r, 
 static enum err_kind bound_page(const struct request *rq, struct jv *args, uint64_t *ret,
 				struct err *e)
 {
-	uint64_t max = rq->server->conf->list_page_max;
+	uint64_t max = rq->conf->list_page_max;
 	struct str text;
 	char number[32];
 
@@ -225,9 +225,6 @@ static enum err_kind check_required(const struct resource_op *r, const struct jv
 
 /* --- may they --- */
 
-/* What concerns all is for administrators of this; no repository has such a name. */
-#define REGISTRY STR("_registry")
-
 /* All repositories that are named; lists of repositories are for anybody, and tell only of theirs. */
 static enum err_kind check_access(struct request *rq, const struct resource_op *r,
 				  const struct jv *args, struct err *e)
@@ -235,7 +232,7 @@ static enum err_kind check_access(struct request *rq, const struct resource_op *
 	enum err_kind k = ERR_OK;
 
 	if (r->path == PATH_API_STATS)
-		return access_admin(rq, REGISTRY, e);
+		return access_admin(rq, OPS_REGISTRY, e);
 	for (size_t i = ARRAY_LEN(r->args); i-- > 0 && k == ERR_OK;) {
 		struct str text;
 		struct named named;
@@ -281,7 +278,7 @@ static void link_next(struct request *rq, const struct resource_op *r, const str
 	AUTO_SBUF b = { .max = LINK_MAX };
 	struct str text;
 
-	sbuf_addf(&b, "<%s%s?", rq->server->origin.prefix, path_pattern(r->path));
+	sbuf_addf(&b, "<%s%s?", rq->origin->prefix, path_pattern(r->path));
 	for (size_t i = 0; i < ARRAY_LEN(r->args) && r->args[i].name; i++) {
 		if (strcmp(r->args[i].name, "last") == 0 ||
 		    !jv_text(jv_member(args, r->args[i].name), &text))
@@ -315,7 +312,7 @@ static enum err_kind answer(struct request *rq, const struct resource_op *r, con
 /* Pushes need workers as well. */
 static bool enter(const struct request *rq)
 {
-	unsigned max = (unsigned)(rq->server->conf->workers / 2);
+	unsigned max = (unsigned)(rq->conf->workers / 2);
 
 	if (!rq->server->admin_calls || (*rq->server->admin_calls)++ < (max ? max : 1))
 		return true;

@@ -13,7 +13,7 @@ struct page {
 
 static enum err_kind parse_page(struct request *rq, struct page *ret, struct err *e)
 {
-	uint64_t max = rq->server->conf->list_page_max;
+	uint64_t max = rq->conf->list_page_max;
 	struct page p = { .n = max, .last = { "", 0 } };
 	struct str text;
 
@@ -57,7 +57,7 @@ static void send_list(struct request *rq, struct jv *take)
 static void link_next(struct request *rq, const struct page *p, struct str last)
 {
 	reply_header(&rq->reply, "Link", "<%s%.*s?n=%llu&last=%.*s>; rel=\"next\"",
-		     rq->server->origin.prefix, STR_FMT(rq->target.path), (unsigned long long)p->n,
+		     rq->origin->prefix, STR_FMT(rq->target.path), (unsigned long long)p->n,
 		     STR_FMT(last));
 }
 

@@ -50,7 +50,7 @@ enum err_kind api_manifest_get(struct request *rq, struct err *e)
 
 enum err_kind api_manifest_put_open(struct request *rq, struct err *e)
 {
-	uint64_t max = rq->server->conf->manifest_size_max;
+	uint64_t max = rq->conf->manifest_size_max;
 
 	if (rq->has_length && rq->length > max)
 		return request_fail(rq, e, ERR_TOO_LARGE, RES_MANIFEST,
@@ -128,7 +128,7 @@ static void created(struct request *rq, const struct manifest_push *push,
 
 	digest_text(&push->digest, text);
 	rq->reply.status = 201;
-	reply_header(&rq->reply, "Location", "%s/v2/%s/manifests/%s", rq->server->origin.prefix,
+	reply_header(&rq->reply, "Location", "%s/v2/%s/manifests/%s", rq->origin->prefix,
 		     rq->path.repo.s, text);
 	reply_header(&rq->reply, "Docker-Content-Digest", "%s", text);
 	if (pushed->has_subject)

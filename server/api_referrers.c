@@ -54,8 +54,8 @@ static void link_next(struct request *rq, struct str type, const struct referrer
 	}
 	if (!filter.failed)
 		reply_header(&rq->reply, "Link", "<%s%.*s?%slast=%016llx.%s>; rel=\"next\"",
-			     rq->server->origin.prefix, STR_FMT(rq->target.path),
-			     filter.p ? filter.p : "", (unsigned long long)last->type_hash,
+			     rq->origin->prefix, STR_FMT(rq->target.path), filter.p ? filter.p : "",
+			     (unsigned long long)last->type_hash,
 			     digest_text(&last->manifest, digest));
 }
 
@@ -77,7 +77,7 @@ static void send_listing(struct request *rq, struct listing *l)
 static enum err_kind list(struct request *rq, struct str type, const struct referrer_mark *after,
 			  struct err *e)
 {
-	struct listing l = { .bytes_max = (size_t)rq->server->conf->referrers_page_bytes_max };
+	struct listing l = { .bytes_max = (size_t)rq->conf->referrers_page_bytes_max };
 	struct referrer_mark last;
 	bool more = false;
 	enum err_kind k;

@@ -21,10 +21,10 @@ enum err_kind api_token_open(struct request *rq, struct err *e)
 /* distribution's "Token Authentication Specification": a token is for one service, which must be us. */
 static enum err_kind check_service(struct request *rq, struct str service, struct err *e)
 {
-	if (service.n == 0 || str_eq(service, str_of(rq->server->conf->auth_tokens_service.p)))
+	if (service.n == 0 || str_eq(service, str_of(rq->conf->auth_tokens_service.p)))
 		return ERR_OK;
 	return request_fail(rq, e, ERR_INVALID, RES_ANY, "tokens here are for the service %.100s",
-			    rq->server->conf->auth_tokens_service.p);
+			    rq->conf->auth_tokens_service.p);
 }
 
 static enum err_kind add_scopes(struct request *rq, struct scopes *s, struct str list,

@@ -41,7 +41,7 @@ static void blob_created(struct request *rq, const struct digest *d)
 
 	digest_text(d, text);
 	rq->reply.status = 201;
-	reply_header(&rq->reply, "Location", "%s/v2/%s/blobs/%s", rq->server->origin.prefix,
+	reply_header(&rq->reply, "Location", "%s/v2/%s/blobs/%s", rq->origin->prefix,
 		     rq->path.repo.s, text);
 	reply_header(&rq->reply, "Docker-Content-Digest", "%s", text);
 }
@@ -52,7 +52,7 @@ static void session_headers(struct request *rq, const struct upload_id *id, uint
 	char text[UPLOAD_ID_TEXT_MAX];
 
 	upload_id_text(id, text);
-	reply_header(&rq->reply, "Location", "%s/v2/%s/blobs/uploads/%s", rq->server->origin.prefix,
+	reply_header(&rq->reply, "Location", "%s/v2/%s/blobs/uploads/%s", rq->origin->prefix,
 		     rq->path.repo.s, text);
 	reply_header(&rq->reply, "Docker-Upload-UUID", "%s", text);
 	reply_header(&rq->reply, "Range", "0-%llu", (unsigned long long)(offset ? offset - 1 : 0));

@@ -51,7 +51,7 @@ enum err_kind api_ready(struct request *rq, struct err *e)
 	check(&b, !*s->draining, &all, "serving", "about to end");
 	check(&b, !store_commit_stats(s->ops->store).stuck, &all, "index",
 	      "the last change could not be undone yet: see the log");
-	check(&b, free_bytes >= s->conf->health_free_min, &all, "disk", why);
+	check(&b, free_bytes >= rq->conf->health_free_min, &all, "disk", why);
 	give(rq, all ? 200 : 503, "text/plain; charset=utf-8", &b);
 	return ERR_OK;
 }

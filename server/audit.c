@@ -2,9 +2,15 @@
 
 #include "server/route.h"
 
-static void begin(struct log_line *l, const struct request *rq, bool allowed, const char *action)
+static void begin_line(struct log_line *l)
 {
 	log_begin(l, LOG_INFO, "audit");
+	l->always = true;
+}
+
+static void begin(struct log_line *l, const struct request *rq, bool allowed, const char *action)
+{
+	begin_line(l);
 	log_str(l, "result", allowed ? STR("allow") : STR("deny"));
 	log_str(l, "action", str_of(action));
 	log_str(l, "from", str_of(rq->host.peer));
@@ -14,8 +20,6 @@ void audit_login(const struct request *rq, const char *account, const struct err
 {
 	struct log_line l;
 
-	if (!log_is_on(LOG_INFO))
-		return;
 	begin(&l, rq, false, "login");
 	log_str(&l, "who", str_of(account));
 	log_str(&l, "reason", str_of(why->msg));
@@ -26,9 +30,7 @@ void audit_change(const char *action, const char *what)
 {
 	struct log_line l;
 
-	if (!log_is_on(LOG_INFO))
-		return;
-	log_begin(&l, LOG_INFO, "audit");
+	begin_line(&l);
 	log_str(&l, "result", STR("allow"));
 	log_str(&l, "action", str_of(action));
 	log_str(&l, "what", str_of(what));
@@ -67,8 +69,7 @@ void audit_write(const struct request *rq)
 	char who[IDENTITY_TEXT_MAX], why[DECISION_TEXT_MAX];
 	struct log_line l;
 
-	if (!rq->decided || rq->method == METHOD_GET || rq->method == METHOD_HEAD ||
-	    !log_is_on(LOG_INFO))
+	if (!rq->decided || rq->method == METHOD_GET || rq->method == METHOD_HEAD)
 		return;
 	begin(&l, rq, rq->decision.allowed, scope_text(rq->route->scope));
 	log_str(&l, "who", str_of(identity_text(rq->identity, who)));

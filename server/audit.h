@@ -2,7 +2,7 @@
  * audit - one line for each write, allowed or denied, for each failed login, and for each change of a rule or key: who, from where,
  * what, why.
  *
- * Only with accounts; without them the access log says the same.
+ * At every log.level.  Only with accounts; without them the access log says the same.
  */
 #pragma once
 

@@ -238,9 +238,23 @@ static enum err_kind ask(const struct conf *c, struct telling *t, const struct j
 	AUTO_CLOSE fd = -1;
 	enum err_kind k = t->usage->alone ? ERR_NOT_FOUND : admin_connect(c->root.p, &fd, e);
 
+	if (k == ERR_NOT_FOUND && t->usage->only_daemon)
+		return err_set(e, ERR_NOT_FOUND, __func__, "no daemon runs on %.150s", c->root.p);
 	if (k == ERR_NOT_FOUND)
 		return run_here(c, t, args, e);
 	return k == ERR_OK ? admin_ask(fd, t->usage->op, args, tell, t, e) : k;
+}
+
+/* The daemon's options are its own affair: only the root is looked for in them. */
+static enum err_kind load(const struct parsed *p, const struct cli_usage *u, struct conf *ret,
+			  struct err *e)
+{
+	struct faults ignored = { 0 };
+
+	if (!u->only_daemon)
+		return conf_load(p->n_conf_args, p->conf_args, ret, e);
+	conf_load_all(p->n_conf_args, p->conf_args, ret, &ignored);
+	return ERR_OK;
 }
 
 int cli_run(const char *command, const struct cli_usage *usages, size_t n, const char *options,
@@ -256,7 +270,7 @@ int cli_run(const char *command, const struct cli_usage *usages, size_t n, const
 	if (k == ERR_OK)
 		k = choose(&p, command, usages, n, &t.usage, &e);
 	if (k == ERR_OK)
-		k = conf_load(p.n_conf_args, p.conf_args, &c, &e);
+		k = load(&p, t.usage, &c, &e);
 	if (k == ERR_OK) {
 		failed = EXIT_FAILED;
 		t.json = p.json;

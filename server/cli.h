@@ -13,6 +13,13 @@ enum exit_status { EXIT_FINE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 /* Prints "berthd: message" and returns status. */
 int cli_complain(enum exit_status status, const struct err *e);
 
+/*
+ * What berthd would serve with: reads it, checks it (conf_check.h), and says all that is wrong.  If anything is, *e is
+ * the first of it, and there is nothing to clear.
+ */
+MUST_CHECK enum err_kind cli_load_config(int n_args, char *const *args, struct conf *ret,
+					 struct err *e);
+
 /* One way to call a command. */
 struct cli_usage {
 	const char *word; /* the first one after the command, NULL if there is none */
@@ -21,6 +28,7 @@ struct cli_usage {
 	    alone; /* instead of op: by this process, without ops' store; ERR_INVALID is a mistake of the caller */
 	const char *arguments; /* the operation's names for those that must follow, or NULL */
 	bool makes_store;      /* a root that is no store yet becomes one */
+	bool only_daemon;      /* nothing is done without one */
 	bool is_path;          /* the last argument: made absolute, as the daemon runs elsewhere */
 	void (*print)(const struct jv *item);             /* for people */
 	enum exit_status (*judge)(const struct jv *item); /* NULL: all is well with each */
@@ -44,6 +52,7 @@ const char *cli_bytes(unsigned long long v, char buf[static CLI_BYTES_MAX]);
 
 /* The commands. */
 int cli_backup(int n_args, char *const *args);
+int cli_check_config(int n_args, char *const *args);
 int cli_check_access(int n_args, char *const *args);
 int cli_cp(int n_args, char *const *args);
 int cli_events(int n_args, char *const *args);
@@ -57,10 +66,12 @@ int cli_key(int n_args, char *const *args);
 int cli_mv(int n_args, char *const *args);
 int cli_rebuild(int n_args, char *const *args);
 int cli_repos(int n_args, char *const *args);
+int cli_reload(int n_args, char *const *args);
 int cli_restore(int n_args, char *const *args);
 int cli_rm(int n_args, char *const *args);
 int cli_rollback(int n_args, char *const *args);
 int cli_scrub(int n_args, char *const *args);
+int cli_show_config(int n_args, char *const *args);
 int cli_stats(int n_args, char *const *args);
 int cli_tags(int n_args, char *const *args);
 int cli_trash(int n_args, char *const *args);

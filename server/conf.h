@@ -4,11 +4,14 @@
  * O1  An option has one dotted name: `gc: {lease: 24h}` in the file, BERTHD_GC_LEASE=24h, --gc.lease=24h.
  * O2  Unknown names and values out of bounds stop the start with a message that says where they stand.
  * O3  After conf_load the struct does not change.
+ * O4  Everything that is wrong is found in one go: what cannot be taken is told and left out, and reading goes on.
+ * O5  A text "credential:NAME" is the path of that file in $CREDENTIALS_DIRECTORY, where systemd puts secrets.
+ * Files  conf_table.c: the options; conf.c: values; conf_file.c: YAML; conf_load.c: the sources; conf_print.c: as text.
  * Units  durations are milliseconds, written with ms s m h d; sizes are bytes, written with K M G T (1024).
  */
 #pragma once
 
-#include "base/err.h"
+#include "base/faults.h"
 #include "base/form.h"
 #include "base/log.h"
 #include "base/str.h"
@@ -18,6 +21,7 @@
 
 struct conf {
 	struct sbuf file; /* that it was read from; empty: none */
+	char **places;    /* where the value of the i'th option comes from; NULL: its preset */
 	struct sbuf root;
 	struct sbuf listen;         /* ADDRESS:PORT, [ADDRESS]:PORT for IPv6 */
 	struct sbuf metrics_listen; /* the same; empty: none */
@@ -84,23 +88,38 @@ struct conf {
  * where it was given, and what is allowed.
  */
 MUST_CHECK enum err_kind conf_load(int n_args, char *const *args, struct conf *ret, struct err *e);
+/* The same with all faults told; *ret is to be cleared whatever they are, and has what could be taken. */
+void conf_load_all(int n_args, char *const *args, struct conf *ret, struct faults *f);
+MUST_CHECK enum err_kind conf_copy(const struct conf *c, struct conf *ret, struct err *e);
 void conf_clear(struct conf *c);
 /* Is "--name" an option that the next argument belongs to? */
 bool conf_takes_value(struct str name);
 
-/* Sets one option; where is what a message says about the place it was given. */
+/* Sets one option; where is what a message says about the place it was given, "FILE:LINE" in a file. */
 MUST_CHECK enum err_kind conf_set(struct conf *c, struct str key, struct str value,
 				  const char *where, struct err *e);
 /* The same for a list, which is consumed. */
 MUST_CHECK enum err_kind conf_set_list(struct conf *c, struct str key, struct jv *take,
 				       const char *where, struct err *e);
+#define CONF_PRESET "preset"
+/* That, or what conf_set was told. */
+const char *conf_place(const struct conf *c, const char *key);
+/* Puts the path that a text stands for (O5), or the text itself, in buf. */
+#define CONF_PATH_MAX 4097
+MUST_CHECK enum err_kind conf_expand(struct str text, const char *where,
+				     char buf[static CONF_PATH_MAX], struct err *e);
+
+/* conf_print.c */
 /* Every option with its meaning and value, as a configuration file. */
 void conf_dump(const struct conf *c, struct sbuf *b);
+/* Every option with its value, secrets masked, and where that comes from: for people, or as a JSON object. */
+void conf_show(const struct conf *c, struct sbuf *b);
+struct jv *conf_show_json(const struct conf *c);
 /* Every option with what it takes, its preset and its other name, three lines each; the manual is made of it. */
 void conf_manual(struct sbuf *b);
 
 /* conf_file.c: reads a YAML file into c. */
-MUST_CHECK enum err_kind conf_read_file(struct conf *c, const char *name, struct err *e);
+void conf_read_file(struct conf *c, const char *name, struct faults *f);
 /* conf_file.c: a list as YAML or JSON text. */
 MUST_CHECK enum err_kind conf_parse_list(struct str text, const char *where, struct jv **ret,
 					 struct err *e);

@@ -14,7 +14,10 @@
 struct reader {
 	struct conf *c; /* NULL for conf_parse_list */
 	const char *name;
+	struct faults *faults;
 	yaml_parser_t parser;
+	unsigned depth;          /* of lists and mappings that are open */
+	bool broken;             /* what comes next is not known */
 	char prefix[PREFIX_MAX]; /* "auth.ldap." inside of auth: {ldap: ..} */
 	size_t n_prefix;
 };
@@ -29,10 +32,52 @@ static enum err_kind refuse(const struct reader *r, const yaml_mark_t *at, const
 
 static enum err_kind next_event(struct reader *r, yaml_event_t *ret, struct err *e)
 {
-	if (yaml_parser_parse(&r->parser, ret))
+	if (yaml_parser_parse(&r->parser, ret)) {
+		r->depth +=
+		    ret->type == YAML_SEQUENCE_START_EVENT || ret->type == YAML_MAPPING_START_EVENT;
+		r->depth -=
+		    ret->type == YAML_SEQUENCE_END_EVENT || ret->type == YAML_MAPPING_END_EVENT;
 		return ERR_OK;
+	}
+	r->broken = true;
 	return refuse(r, &r->parser.problem_mark,
 		      r->parser.problem ? r->parser.problem : "bad YAML", e);
+}
+
+/* Tells what is wrong, and leaves what was begun inside of depth, so that reading goes on behind it. */
+static enum err_kind go_on(struct reader *r, unsigned depth, enum err_kind k, struct err *e)
+{
+	if (k == ERR_OK || r->broken)
+		return k;
+	faults_add(r->faults, e);
+	for (k = ERR_OK; k == ERR_OK && r->depth > depth;) {
+		yaml_event_t ev;
+
+		k = next_event(r, &ev, e);
+		if (k == ERR_OK)
+			yaml_event_delete(&ev);
+	}
+	return k;
+}
+
+/* The same for a name, whose value goes unread as well. */
+static enum err_kind skip_member(struct reader *r, unsigned depth, enum err_kind k, struct err *e)
+{
+	yaml_event_t ev;
+
+	k = go_on(r, depth, k, e);
+	if (k == ERR_OK)
+		k = next_event(r, &ev, e);
+	if (k != ERR_OK)
+		return k;
+	yaml_event_delete(&ev);
+	while (r->depth > depth) {
+		k = next_event(r, &ev, e);
+		if (k != ERR_OK)
+			return k;
+		yaml_event_delete(&ev);
+	}
+	return ERR_OK;
 }
 
 static struct str scalar(const yaml_event_t *ev)
@@ -53,6 +98,7 @@ static enum err_kind read_items(struct reader *r, unsigned depth, struct jv **re
 {
 	AUTO_JV *list = jv_new_array();
 	enum err_kind k = list ? ERR_OK : no_memory(e);
+	unsigned inside = r->depth;
 	bool over = false;
 
 	while (k == ERR_OK && !over) {
@@ -68,14 +114,16 @@ static enum err_kind read_items(struct reader *r, unsigned depth, struct jv **re
 		yaml_event_delete(&ev);
 		if (k == ERR_OK && !over && !jv_append(list, item))
 			k = no_memory(e);
+		k = go_on(r, inside, k, e);
 	}
 	if (k == ERR_OK)
 		*ret = TAKE(list);
 	return k;
 }
 
+/* inside: r->depth between members. */
 static enum err_kind read_member(struct reader *r, const yaml_event_t *key, unsigned depth,
-				 struct jv *object, struct err *e)
+				 unsigned inside, struct jv *object, struct err *e)
 {
 	yaml_event_t value;
 	struct jv *v = NULL;
@@ -84,9 +132,11 @@ static enum err_kind read_member(struct reader *r, const yaml_event_t *key, unsi
 
 	if (key->type != YAML_SCALAR_EVENT || memchr(name.p, '@', name.n) ||
 	    strlen(name.p) != name.n)
-		return refuse(r, &key->start_mark, "a name is wanted here", e);
+		return skip_member(r, inside,
+				   refuse(r, &key->start_mark, "a name is wanted here", e), e);
 	if (jv_member(object, name.p))
-		return refuse(r, &key->start_mark, "this name was given before", e);
+		return skip_member(r, inside,
+				   refuse(r, &key->start_mark, "this name was given before", e), e);
 	k = next_event(r, &value, e);
 	if (k != ERR_OK)
 		return k;
@@ -103,6 +153,7 @@ static enum err_kind read_object(struct reader *r, size_t line, unsigned depth, 
 {
 	AUTO_JV *object = jv_pack("{s:I}", CONF_LINE, (long long)line);
 	enum err_kind k = object ? ERR_OK : no_memory(e);
+	unsigned inside = r->depth;
 	bool over = false;
 
 	while (k == ERR_OK && !over) {
@@ -113,19 +164,31 @@ static enum err_kind read_object(struct reader *r, size_t line, unsigned depth, 
 			return k;
 		over = key.type == YAML_MAPPING_END_EVENT;
 		if (!over)
-			k = read_member(r, &key, depth, object, e);
+			k = read_member(r, &key, depth, inside, object, e);
 		yaml_event_delete(&key);
+		k = go_on(r, inside, k, e);
 	}
 	if (k == ERR_OK)
 		*ret = TAKE(object);
 	return k;
 }
 
+static enum err_kind expand(const struct reader *r, struct str text, const yaml_mark_t *at,
+			    char path[static CONF_PATH_MAX], struct err *e)
+{
+	char where[512];
+
+	(void)snprintf(where, sizeof(where), r->c ? "%.400s:%zu" : "%.400s", r->name, at->line + 1);
+	return conf_expand(text, where, path, e);
+}
+
 /* Any value of a list: text, list or object.  first is its first event. */
 static enum err_kind read_node(struct reader *r, const yaml_event_t *first, unsigned depth,
 			       struct jv **ret, struct err *e)
 {
+	char path[CONF_PATH_MAX];
 	struct str text;
+	enum err_kind k = ERR_OK;
 
 	if (depth > LIST_DEPTH_MAX)
 		return refuse(r, &first->start_mark, "this is nested too deeply", e);
@@ -136,8 +199,13 @@ static enum err_kind read_node(struct reader *r, const yaml_event_t *first, unsi
 	if (first->type != YAML_SCALAR_EVENT)
 		return refuse(r, &first->start_mark, "a value is wanted here", e);
 	text = scalar(first);
-	*ret = jv_pack("s%", text.p, text.n);
-	return *ret ? ERR_OK : refuse(r, &first->start_mark, "this is not UTF-8", e);
+	if (str_starts(text, STR("credential:"))) {
+		k = expand(r, text, &first->start_mark, path, e);
+		text = str_of(path);
+	}
+	if (k == ERR_OK)
+		*ret = jv_pack("s%", text.p, text.n);
+	return *ret || k != ERR_OK ? k : refuse(r, &first->start_mark, "this is not UTF-8", e);
 }
 
 static enum err_kind read_mapping(struct reader *r, unsigned depth, struct err *e);
@@ -211,6 +279,8 @@ static enum err_kind read_value(struct reader *r, struct str key, unsigned depth
 /* After the start of a mapping, through its end. */
 static enum err_kind read_mapping(struct reader *r, unsigned depth, struct err *e)
 {
+	unsigned inside = r->depth;
+
 	for (;;) {
 		yaml_event_t key;
 		enum err_kind k = next_event(r, &key, e);
@@ -222,9 +292,12 @@ static enum err_kind read_mapping(struct reader *r, unsigned depth, struct err *
 			return ERR_OK;
 		}
 		if (key.type == YAML_SCALAR_EVENT)
-			k = read_value(r, scalar(&key), depth, e);
+			k = go_on(r, inside, read_value(r, scalar(&key), depth, e), e);
 		else
-			k = refuse(r, &key.start_mark, "the name of an option is wanted here", e);
+			k = skip_member(
+			    r, inside,
+			    refuse(r, &key.start_mark, "the name of an option is wanted here", e),
+			    e);
 		yaml_event_delete(&key);
 		if (k != ERR_OK)
 			return k;
@@ -254,7 +327,8 @@ static enum err_kind read_document(struct reader *r, struct err *e)
 
 enum err_kind conf_parse_list(struct str text, const char *where, struct jv **ret, struct err *e)
 {
-	struct reader r = { .name = where };
+	struct faults faults = { 0 };
+	struct reader r = { .name = where, .faults = &faults };
 	enum err_kind k = ERR_OK;
 	bool over = false;
 
@@ -277,6 +351,8 @@ enum err_kind conf_parse_list(struct str text, const char *where, struct jv **re
 		yaml_event_delete(&ev);
 	}
 	yaml_parser_delete(&r.parser);
+	if (faults.n)
+		k = faults_first(&faults, e);
 	if (k == ERR_OK && !*ret)
 		k = err_set(e, ERR_INVALID, __func__, "%s: a list is wanted, such as []", where);
 	if (k != ERR_OK)
@@ -284,23 +360,28 @@ enum err_kind conf_parse_list(struct str text, const char *where, struct jv **re
 	return k;
 }
 
-enum err_kind conf_read_file(struct conf *c, const char *name, struct err *e)
+static enum err_kind read_file(struct reader *r, struct err *e)
 {
 	AUTO_SBUF text;
-	AUTO_FREE char *real = realpath(name, NULL); /* a symbolic link is as good as a file here */
-	struct reader r = { .c = c, .name = name };
 	enum err_kind k;
 
 	sbuf_init(&text, FILE_MAX);
-	if (!real)
-		return err_sys(e, __func__, "find %s", name);
-	k = fd_read_file(AT_FDCWD, real, &text, e);
+	k = fd_read_path(r->name, &text, e);
 	if (k != ERR_OK)
 		return k;
-	if (!yaml_parser_initialize(&r.parser))
-		return err_set(e, ERR_NO_MEMORY, __func__, "no memory to read %s", name);
-	yaml_parser_set_input_string(&r.parser, (const unsigned char *)text.p, text.n);
-	k = read_document(&r, e);
-	yaml_parser_delete(&r.parser);
+	if (!yaml_parser_initialize(&r->parser))
+		return err_set(e, ERR_NO_MEMORY, __func__, "no memory to read %s", r->name);
+	yaml_parser_set_input_string(&r->parser, (const unsigned char *)text.p, text.n);
+	k = read_document(r, e);
+	yaml_parser_delete(&r->parser);
 	return k;
+}
+
+void conf_read_file(struct conf *c, const char *name, struct faults *f)
+{
+	struct reader r = { .c = c, .name = name, .faults = f };
+	struct err e;
+
+	if (read_file(&r, &e) != ERR_OK)
+		faults_add(f, &e);
 }

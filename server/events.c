@@ -302,6 +302,17 @@ enum err_kind events_open(const struct conf *c, struct events **ret, struct err 
 	return k;
 }
 
+enum err_kind events_check(const struct jv *endpoints, struct err *e)
+{
+	AUTO_JV *list = jv_share(endpoints);
+	const struct conf c = { .events_endpoints = list };
+	struct events *ev = NULL;
+	enum err_kind k = events_open(&c, &ev, e);
+
+	events_close(&ev);
+	return k;
+}
+
 enum err_kind events_start(struct events *ev, struct store *st, struct err *e)
 {
 	enum err_kind k = ERR_OK;

@@ -21,6 +21,8 @@ struct events;
 
 /* *ret works without endpoints too.  ERR_INVALID for an entry that is wrong. */
 MUST_CHECK enum err_kind events_open(const struct conf *c, struct events **ret, struct err *e);
+/* Could it be opened with these endpoints?  Reads their secrets. */
+MUST_CHECK enum err_kind events_check(const struct jv *endpoints, struct err *e);
 MUST_CHECK enum err_kind events_start(struct events *ev, struct store *st, struct err *e);
 void events_stop(struct events *ev);
 void events_close(struct events **take);

@@ -1,9 +1,12 @@
 #include "server/guard.h"
 
+#include <poll.h>
+
 #include "auth/auth.h"
 #include "base/fd.h"
 #include "server/audit.h"
-#include "server/tls.h"
+#include "server/conf_check.h"
+#include "server/conf_table.h"
 
 #define CLIENTS_REMEMBERED 16384
 #define FAILURES_REMEMBERED 65536
@@ -34,8 +37,7 @@ const char *guard_path(const struct conf *c, const char *file, char buf[static G
 	return buf;
 }
 
-/* Those that can do only what rules of access let them. */
-static bool has_names(const struct conf *c)
+bool guard_has_names(const struct conf *c)
 {
 	return c->auth_htpasswd.n > 0 || c->tls_client_ca.n > 0 || c->auth_ldap_url.n > 0 ||
 	       jv_count(c->auth_oidc) > 0;
@@ -50,7 +52,7 @@ static bool has_keys(const struct conf *c)
 
 bool guard_has_accounts(const struct conf *c)
 {
-	return has_names(c) || has_keys(c) || jv_count(c->auth_issuers) > 0;
+	return guard_has_names(c) || has_keys(c) || jv_count(c->auth_issuers) > 0;
 }
 
 bool guard_is_closed(const struct conf *c)
@@ -77,50 +79,9 @@ enum err_kind guard_make_directory(const struct conf *c, struct err *e)
 
 /* --- options --- */
 
-/* Accounts that nothing is allowed to are a mistake that would look like wrong passwords. */
-static enum err_kind check_rules(const struct conf *c, struct err *e)
+bool guard_ldap_options(const struct conf *c, struct directory_options *ret)
 {
-	AUTO_RULES *r = NULL;
-
-	if (!has_names(c) || jv_count(c->access) > 0)
-		return rules_parse(c->access, c->auth_groups, &r, e);
-	return err_set(
-	    e, ERR_INVALID, __func__,
-	    "there are accounts, but no rule of access lets them do anything; for example "
-	    "access: [{who: authenticated, repositories: \"**\", allow: [pull, push, delete]}]");
-}
-
-static enum err_kind check_service(const struct conf *c, struct err *e)
-{
-	if (name_is_valid(str_of(c->auth_tokens_service.p)))
-		return ERR_OK;
-	return err_set(e, ERR_INVALID, __func__,
-		       "auth.tokens.service must be a word of up to %d bytes", NAME_BYTES_MAX);
-}
-
-static enum err_kind check_realm(const struct conf *c, struct err *e)
-{
-	const struct sbuf *realm = &c->auth_tokens_realm;
-
-	if (realm->n == 0)
-		return ERR_OK;
-	for (size_t i = 0; i < realm->n; i++) {
-		if (realm->p[i] <= ' ' || realm->p[i] >= 0x7f || strchr("\"\\", realm->p[i]))
-			return err_set(e, ERR_INVALID, __func__,
-				       "auth.tokens.realm must be an address");
-	}
-	return jv_count(c->auth_issuers) > 0
-		   ? ERR_OK
-		   : err_set(e, ERR_INVALID, __func__,
-			     "auth.tokens.realm sends clients to another token server: "
-			     "auth.issuers must say how its tokens are checked");
-}
-
-static const struct directory_options *ldap_of(struct guard *g)
-{
-	const struct conf *c = g->conf;
-
-	g->ldap = (struct directory_options){
+	*ret = (struct directory_options){
 		.url = c->auth_ldap_url.p,
 		.start_tls = c->auth_ldap_start_tls,
 		.ca = or_null(&c->auth_ldap_ca),
@@ -134,7 +95,15 @@ static const struct directory_options *ldap_of(struct guard *g)
 		.group_name = c->auth_ldap_group_name.p,
 		.timeout_ms = c->auth_ldap_timeout_ms,
 	};
-	return c->auth_ldap_url.n ? &g->ldap : NULL;
+	return c->auth_ldap_url.n > 0;
+}
+
+struct tls_options guard_tls_options(const struct conf *c)
+{
+	return (struct tls_options){ .certificates = c->tls_certificates,
+				     .client_ca = or_null(&c->tls_client_ca),
+				     .client_crl = or_null(&c->tls_client_crl),
+				     .client_name = (enum tls_name)c->tls_client_name };
 }
 
 static struct auth_options options_of(struct guard *g)
@@ -148,7 +117,7 @@ static struct auth_options options_of(struct guard *g)
 		.keys = guard_path(c, GUARD_KEYS, g->keys),
 		.issuers = c->auth_issuers,
 		.oidc = c->auth_oidc,
-		.ldap = ldap_of(g),
+		.ldap = guard_ldap_options(c, &g->ldap) ? &g->ldap : NULL,
 		.password_cache_ms = c->auth_password_cache_ms,
 		.throttle = { .entries_max = FAILURES_REMEMBERED,
 			      .free_account = failures,
@@ -172,18 +141,9 @@ static struct auth_options options_of(struct guard *g)
 
 static enum err_kind open_tls(const struct conf *c, struct guard *g, struct err *e)
 {
-	const struct tls_options o = { .certificates = c->tls_certificates,
-				       .client_ca = or_null(&c->tls_client_ca),
-				       .client_crl = or_null(&c->tls_client_crl),
-				       .client_name = (enum tls_name)c->tls_client_name };
+	const struct tls_options o = guard_tls_options(c);
 
-	if (jv_count(c->tls_certificates) == 0) {
-		if (!o.client_ca && !o.client_crl)
-			return ERR_OK;
-		return err_set(e, ERR_INVALID, __func__,
-			       "tls.client_ca and tls.client_crl need tls.certificates");
-	}
-	return tls_open(&o, &g->tls, e);
+	return jv_count(c->tls_certificates) ? tls_open(&o, &g->tls, e) : ERR_OK;
 }
 
 /* --- the module --- */
@@ -225,12 +185,6 @@ enum err_kind guard_open(const struct conf *c, struct server *s, struct guard **
 		k = proxies_parse(str_of(c->http_trusted_proxies.p), &s->proxies, e);
 	if (k == ERR_OK)
 		k = open_tls(c, g, e);
-	if (k == ERR_OK && is_guarded(c))
-		k = check_rules(c, e);
-	if (k == ERR_OK)
-		k = check_service(c, e);
-	if (k == ERR_OK)
-		k = check_realm(c, e);
 	s->tls = g->tls;
 	if (k == ERR_OK)
 		*ret = TAKE(g);
@@ -238,21 +192,25 @@ enum err_kind guard_open(const struct conf *c, struct server *s, struct guard **
 	return k;
 }
 
-static enum err_kind start_limits(struct guard *g, struct err *e)
+static struct limit_options limits_of(const struct conf *c)
 {
-	const struct conf *c = g->conf;
-	const struct limit_options o = {
+	return (struct limit_options){
 		.entries_max = CLIENTS_REMEMBERED,
 		.burst_ms = c->limits_burst_ms,
 		.address = { c->limits_address_requests, c->limits_address_bytes },
 		.identity = { c->limits_identity_requests, c->limits_identity_bytes },
 		.uploads = c->limits_identity_uploads,
 	};
+}
 
-	return o.address.requests || o.address.bytes || o.identity.requests || o.identity.bytes ||
-		       o.uploads
-		   ? limits_new(&o, &g->limits, e)
-		   : ERR_OK;
+/* Without any they are there all the same, as a reload may bring some; but a single thread stays one. */
+static enum err_kind start_limits(struct guard *g, struct err *e)
+{
+	const struct limit_options o = limits_of(g->conf);
+	bool any = o.address.requests || o.address.bytes || o.identity.requests ||
+		   o.identity.bytes || o.uploads;
+
+	return any || g->conf->threads > 1 ? limits_new(&o, &g->limits, e) : ERR_OK;
 }
 
 enum err_kind guard_start(struct guard *g, struct server *s, struct err *e)
@@ -302,20 +260,81 @@ void guard_tend(struct guard *g, bool reload)
 	work_submit(g->work, &g->job);
 }
 
-enum err_kind guard_set_rules(struct guard *g, const struct conf *c, struct err *e)
+/* --- other options --- */
+
+static bool is_any(const char *key, const char *a, const char *b)
+{
+	return strcmp(key, a) == 0 || strcmp(key, b) == 0;
+}
+
+bool guard_can_take(const struct guard *g, const char *key, const struct conf *c)
+{
+	if (is_any(key, "access", "auth.groups"))
+		return g->auth != NULL;
+	if (strcmp(key, "tls.certificates") == 0)
+		return g->tls && jv_count(c->tls_certificates) > 0;
+	if (str_starts(str_of(key), STR("limits.")))
+		return g->limits != NULL;
+	return true;
+}
+
+static bool same_list(const char *key, const struct conf *a, const struct conf *b)
+{
+	return option_same(option_find(str_of(key)), a, b);
+}
+
+static enum err_kind prepare_tls(const struct guard *g, const struct conf *new, struct tls **ret,
+				 struct err *e)
+{
+	struct tls_options o = guard_tls_options(g->conf);
+
+	o.certificates = new->tls_certificates;
+	return tls_open(&o, ret, e);
+}
+
+enum err_kind guard_prepare(const struct guard *g, const struct conf *old, const struct conf *new,
+			    struct guard_change *ret, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	ret->limits = limits_of(new);
+	if (g->auth && !(same_list("access", old, new) && same_list("auth.groups", old, new))) {
+		k = conf_check_rules(new, e);
+		if (k == ERR_OK)
+			k = rules_parse(new->access, new->auth_groups, &ret->rules, e);
+	}
+	if (k == ERR_OK && g->tls && !same_list("tls.certificates", old, new))
+		k = prepare_tls(g, new, &ret->tls, e);
+	return k;
+}
+
+/* The job that looks after files may be at it. */
+static void take_over_tls(struct guard *g, struct tls **take)
+{
+	while (atomic_exchange(&g->busy, true))
+		(void)poll(NULL, 0, 1);
+	tls_take_over(g->tls, take);
+	g->busy = false;
+}
+
+void guard_commit(struct guard *g, struct guard_change *change)
 {
 	char what[80];
-	enum err_kind k;
 
-	if (!g->auth)
-		return ERR_OK;
-	k = check_rules(c, e);
-	if (k == ERR_OK)
-		k = auth_set_rules(g->auth, c->access, c->auth_groups, e);
-	if (k == ERR_OK) {
-		(void)snprintf(what, sizeof(what), "%zu entries of access, %zu groups",
-			       jv_count(c->access), jv_count(c->auth_groups));
+	if (change->rules) {
+		(void)snprintf(what, sizeof(what), "%zu rules that allow or deny",
+			       rules_count(change->rules));
+		auth_take_rules(g->auth, &change->rules);
 		audit_change("rules", what);
 	}
-	return k;
+	if (change->tls)
+		take_over_tls(g, &change->tls);
+	if (g->limits)
+		limits_set(g->limits, &change->limits);
+}
+
+void guard_change_clear(struct guard_change *change)
+{
+	rules_put(&change->rules);
+	tls_close(&change->tls);
 }

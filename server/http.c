@@ -22,6 +22,7 @@
 #define TICK_MS 1000
 #define FDS_RESERVED 128 /* for the store, the index and the libraries */
 #define PEER_MAX 48
+#define TLS_BLOCK 16384 /* the largest record: a read and a send for each */
 
 struct http {
 	const struct server *server;
@@ -129,7 +130,45 @@ static ssize_t no_bytes(void *cls, uint64_t pos, char *buf, size_t max)
 	return MHD_CONTENT_READER_END_WITH_ERROR; /* never asked: it is for HEAD */
 }
 
-static struct MHD_Response *make_response(struct reply *r)
+/* A file's part, for connections that sendfile cannot serve: the library would read them by 4 KiB. */
+struct part {
+	int fd;
+	uint64_t at;
+};
+
+static ssize_t part_read(void *cls, uint64_t pos, char *buf, size_t max)
+{
+	const struct part *p = cls;
+	struct err e = { 0 };
+
+	if (fd_pread_exact(p->fd, buf, max, p->at + pos, "a file to send", &e) != ERR_OK)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	return (ssize_t)max;
+}
+
+static void part_free(void *cls)
+{
+	struct part *p = cls;
+
+	(void)close(p->fd);
+	free(p);
+}
+
+static struct MHD_Response *response_of_part(struct reply *r)
+{
+	struct part *p = malloc(sizeof(*p));
+	struct MHD_Response *m;
+
+	if (!p)
+		return NULL;
+	*p = (struct part){ .fd = TAKE_FD(r->fd), .at = r->fd_at };
+	m = MHD_create_response_from_callback(r->length, TLS_BLOCK, part_read, p, part_free);
+	if (!m)
+		part_free(p);
+	return m;
+}
+
+static struct MHD_Response *make_response(struct reply *r, bool is_tls)
 {
 	size_t n = r->body_n;
 	char *body = TAKE(r->body);
@@ -143,6 +182,8 @@ static struct MHD_Response *make_response(struct reply *r)
 		return m;
 	}
 	free(body);
+	if (r->fd >= 0 && is_tls)
+		return response_of_part(r);
 	if (r->fd >= 0)
 		return MHD_create_response_from_fd_at_offset64(r->length, TAKE_FD(r->fd), r->fd_at);
 	if (r->no_body && r->length)
@@ -153,7 +194,7 @@ static struct MHD_Response *make_response(struct reply *r)
 static enum MHD_Result answer(struct client *c, struct request *rq)
 {
 	struct reply *r = &rq->reply;
-	struct MHD_Response *m = make_response(r);
+	struct MHD_Response *m = make_response(r, c->tls != NULL);
 	bool ok;
 	enum MHD_Result sent = MHD_NO;
 
@@ -195,9 +236,9 @@ static void *on_target(void *cls, const char *uri, struct MHD_Connection *connec
 }
 
 /* Behind a proxy of ours it is who that one says. */
-static const char *find_peer(struct client *c)
+static const char *find_peer(struct client *c, const struct request *rq)
 {
-	const struct proxies *p = &c->http->server->proxies;
+	const struct proxies *p = rq->proxies;
 	const char *field = p->n ? host_header(c, "X-Forwarded-For") : NULL;
 
 	if (!field || host_repeats(c, "X-Forwarded-For"))
@@ -208,7 +249,7 @@ static const char *find_peer(struct client *c)
 static enum MHD_Result on_head(struct client *c, struct request *rq, const char *method)
 {
 	const struct request_host host = { .arg = c,
-					   .peer = find_peer(c),
+					   .peer = find_peer(c, rq),
 					   .header = host_header,
 					   .repeats = host_repeats,
 					   .certificate = host_certificate,
@@ -466,6 +507,11 @@ bool http_is_tls(const struct http *h)
 	return h->server->tls != NULL;
 }
 
+void http_set_limits(struct http *h, const struct conf *c)
+{
+	watch_set(&h->watch, c->http_head_timeout_ms, c->http_min_rate_grace_ms, c->http_min_rate);
+}
+
 /* False if nothing can come of it: there is no way to ourselves. */
 static bool knock(const struct http *h)
 {
@@ -514,6 +560,13 @@ static void wait_until_idle(struct http *h, const _Atomic unsigned *what, uint64
 	}
 }
 
+static uint64_t drain_ms(const struct server *s)
+{
+	AUTO_SNAPSHOT *now = s->live ? live_get(s->live) : NULL;
+
+	return now ? now->conf.http_drain_ms : s->conf->http_drain_ms;
+}
+
 void http_drain(struct http **take)
 {
 	struct http *h = TAKE(*take);
@@ -521,7 +574,7 @@ void http_drain(struct http **take)
 
 	if (!h)
 		return;
-	grace_ms = h->server->conf->http_drain_ms;
+	grace_ms = drain_ms(h->server);
 	if (h->daemon) {
 		AUTO_CLOSE listener = MHD_quiesce_daemon(h->daemon);
 

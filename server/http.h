@@ -16,6 +16,8 @@ struct http;
 MUST_CHECK enum err_kind http_start(const struct server *s, int *take_fd, struct http **ret,
 				    struct err *e);
 bool http_is_tls(const struct http *h);
+/* Other time-outs of heads and bodies. */
+void http_set_limits(struct http *h, const struct conf *c);
 /* Serves for up to ms milliseconds on the calling thread; for conf.threads 1. */
 void http_poll(struct http *h, unsigned ms);
 /*

@@ -20,7 +20,10 @@ struct entry {
 };
 
 struct limits {
-	struct limit_options o;
+	struct {
+		_Atomic uint64_t requests, bytes;
+	} rates[LIMIT_SUBJECT_N];
+	_Atomic uint64_t burst_ms, uploads_max;
 	uint64_t seed[2];
 	struct lock mu;
 	pthread_cond_t changed;
@@ -111,17 +114,17 @@ static struct entry *find_or_make(struct limits *l, uint64_t tag, uint64_t now_u
 
 /* --- questions --- */
 
-static const struct limit_rates *rates_of(const struct limits *l, enum limit_subject s)
+/* They may become others at any time. */
+static struct limit_rates rates_of(const struct limits *l, enum limit_subject s)
 {
-	return s == LIMIT_ADDRESS ? &l->o.address : &l->o.identity;
+	return (struct limit_rates){ l->rates[s].requests, l->rates[s].bytes };
 }
 
 /* Under the lock: takes one request, or says how long to wait. */
-static uint64_t take_request(struct limits *l, enum limit_subject s, struct entry *en,
-			     uint64_t now_us)
+static uint64_t take_request(struct limits *l, enum limit_subject s, const struct limit_rates *r,
+			     struct entry *en, uint64_t now_us)
 {
-	const struct limit_rates *r = rates_of(l, s);
-	uint64_t burst_us = l->o.burst_ms * 1000, wait;
+	uint64_t burst_us = l->burst_ms * 1000, wait;
 
 	if (r->bytes) {
 		wait = wait_us(en->bytes_us, 0, burst_us, now_us);
@@ -144,18 +147,18 @@ static uint64_t take_request(struct limits *l, enum limit_subject s, struct entr
 enum err_kind limits_request(struct limits *l, enum limit_subject s, struct str who,
 			     uint64_t now_mono_us, uint64_t *ret_wait_ms, struct err *e)
 {
-	const struct limit_rates *r = rates_of(l, s);
+	const struct limit_rates r = rates_of(l, s);
 	struct entry *en;
 	uint64_t tag, wait = 0;
 
 	*ret_wait_ms = 0;
-	if (!r->requests && !r->bytes)
+	if (!r.requests && !r.bytes)
 		return ERR_OK;
 	tag = tag_of(l, s, who);
 	lock_get(&l->mu);
 	en = find_or_make(l, tag, now_mono_us);
 	if (en)
-		wait = take_request(l, s, en, now_mono_us);
+		wait = take_request(l, s, &r, en, now_mono_us);
 	lock_put(&l->mu);
 	if (!wait)
 		return ERR_OK;
@@ -167,7 +170,7 @@ enum err_kind limits_request(struct limits *l, enum limit_subject s, struct str 
 void limits_bytes(struct limits *l, enum limit_subject s, struct str who, uint64_t n,
 		  uint64_t now_mono_us)
 {
-	uint64_t rate = rates_of(l, s)->bytes, most = (l->o.burst_ms + LIMIT_DEBT_MS_MAX) * 1000;
+	uint64_t rate = rates_of(l, s).bytes, most = (l->burst_ms + LIMIT_DEBT_MS_MAX) * 1000;
 	struct entry *en;
 	uint64_t tag, have;
 
@@ -187,16 +190,16 @@ enum err_kind limits_upload(struct limits *l, enum limit_subject s, struct str w
 			    uint64_t now_mono_us, uint64_t *ret_ticket, struct err *e)
 {
 	struct entry *en;
-	uint64_t tag;
+	uint64_t tag, max = l->uploads_max;
 	bool refused;
 
 	*ret_ticket = 0;
-	if (!l->o.uploads)
+	if (!max)
 		return ERR_OK;
 	tag = tag_of(l, s, who);
 	lock_get(&l->mu);
 	en = find_or_make(l, tag, now_mono_us);
-	refused = en && en->uploads >= l->o.uploads;
+	refused = en && en->uploads >= max;
 	if (refused) {
 		l->stats.uploads++;
 	} else if (en) {
@@ -206,7 +209,7 @@ enum err_kind limits_upload(struct limits *l, enum limit_subject s, struct str w
 	lock_put(&l->mu);
 	return refused ? err_set(e, ERR_TOO_MANY, __func__,
 				 "%llu uploads at once are enough: let one end",
-				 (unsigned long long)l->o.uploads)
+				 (unsigned long long)max)
 		       : ERR_OK;
 }
 
@@ -282,6 +285,16 @@ void limits_hold(struct limits *l, struct limit_hold *h)
 
 /* --- the module --- */
 
+void limits_set(struct limits *l, const struct limit_options *o)
+{
+	l->rates[LIMIT_ADDRESS].requests = o->address.requests;
+	l->rates[LIMIT_ADDRESS].bytes = o->address.bytes;
+	l->rates[LIMIT_IDENTITY].requests = o->identity.requests;
+	l->rates[LIMIT_IDENTITY].bytes = o->identity.bytes;
+	l->burst_ms = o->burst_ms;
+	l->uploads_max = o->uploads;
+}
+
 enum err_kind limits_new(const struct limit_options *o, struct limits **ret, struct err *e)
 {
 	size_t n_sets = o->entries_max / WAYS ? o->entries_max / WAYS : 1;
@@ -289,7 +302,7 @@ enum err_kind limits_new(const struct limit_options *o, struct limits **ret, str
 
 	if (!l)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for limits");
-	l->o = *o;
+	limits_set(l, o);
 	l->n_sets = n_sets;
 	l->held_tail = &l->held;
 	random_bytes(l->seed, sizeof(l->seed));

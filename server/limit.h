@@ -38,6 +38,8 @@ enum limit_subject { LIMIT_ADDRESS, LIMIT_IDENTITY, LIMIT_SUBJECT_N };
 
 MUST_CHECK enum err_kind limits_new(const struct limit_options *o, struct limits **ret,
 				    struct err *e);
+/* Other rates from now on; what was taken at the old ones is given back at those. */
+void limits_set(struct limits *l, const struct limit_options *o);
 /* What is held is let go first. */
 void limits_free(struct limits **take);
 

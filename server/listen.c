@@ -117,19 +117,37 @@ static enum err_kind refuse_open_door(const char *what, struct err *e)
 		       what);
 }
 
+static enum err_kind resolve_allowed(const char *text, bool loopback_only, struct addrinfo **ret,
+				     struct err *e)
+{
+	enum err_kind k = resolve(text, ret, e);
+
+	if (k != ERR_OK || !loopback_only || is_loopback((*ret)->ai_addr))
+		return k;
+	freeaddrinfo(*ret);
+	return refuse_open_door(text, e);
+}
+
+enum err_kind listen_check(const char *text, bool loopback_only, struct err *e)
+{
+	struct addrinfo *found;
+	enum err_kind k = resolve_allowed(text, loopback_only, &found, e);
+
+	if (k == ERR_OK)
+		freeaddrinfo(found);
+	return k;
+}
+
 enum err_kind listen_open(const char *text, bool loopback_only, int *ret_fd,
 			  char ret_address[static ADDRESS_TEXT_MAX], struct err *e)
 {
 	AUTO_CLOSE fd = -1;
 	struct addrinfo *found = NULL;
-	enum err_kind k = resolve(text, &found, e);
+	enum err_kind k = resolve_allowed(text, loopback_only, &found, e);
 
 	if (k != ERR_OK)
 		return k;
-	if (loopback_only && !is_loopback(found->ai_addr))
-		k = refuse_open_door(text, e);
-	if (k == ERR_OK)
-		k = bind_to(found, text, &fd, e);
+	k = bind_to(found, text, &fd, e);
 	if (k == ERR_OK)
 		k = tell(fd, ret_address, e);
 	freeaddrinfo(found);

@@ -12,6 +12,9 @@
 MUST_CHECK enum err_kind listen_open(const char *text, bool loopback_only, int *ret_fd,
 				     char ret_address[static ADDRESS_TEXT_MAX], struct err *e);
 
+/* Could it be bound?  Names are looked up. */
+MUST_CHECK enum err_kind listen_check(const char *text, bool loopback_only, struct err *e);
+
 /*
  * The same with a socket that somebody else made for us; *take_fd is -1 afterwards.  ERR_INVALID: it is not one of TCP that
  * listens.

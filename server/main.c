@@ -38,6 +38,13 @@ struct command_line {
 	sigset_t signals; /* that are waited for */
 };
 
+/* What serves. */
+struct service {
+	const struct server *server;
+	struct http *http, *watch_http;
+	struct live_parts parts;
+};
+
 /* What is due from time to time.  It may wait for the disk, so it is a job for a worker, and one at a time. */
 struct chores {
 	struct job job;
@@ -85,19 +92,20 @@ static void do_chores(struct job *j)
 static _Atomic bool draining; /* after the signal */
 static struct manager manager;
 
-/* What the command line and the environment said, and what is in the file now. */
-static void reload_rules(struct guard *guard, const struct command_line *line)
+static void reload(const struct service *v)
 {
-	struct conf c;
-	struct err e;
-	enum err_kind k = conf_load(line->n_args, line->args, &c, &e);
+	struct live *l = v->server->live;
 
-	if (k == ERR_OK) {
-		k = guard_set_rules(guard, &c, &e);
-		conf_clear(&c);
+	manager_reloading(&manager);
+	if (live_reload(l, &v->parts)) {
+		AUTO_SNAPSHOT *now = live_get(l);
+
+		http_set_limits(v->http, &now->conf);
+		if (v->watch_http)
+			http_set_limits(v->watch_http, &now->conf);
+		guard_tend(v->parts.guard, true); /* files as well */
 	}
-	if (k != ERR_OK)
-		log_event(LOG_ERROR, "access.rules", "%s; the old ones stay", e.msg);
+	manager_reloaded(&manager);
 }
 
 /* Poll threads and committer: did they do something since the last look, if there was anything to do? */
@@ -110,18 +118,11 @@ static bool is_alive(const struct server *s, struct http *h, uint64_t *batches)
 	return http_works(h) && commits;
 }
 
-static void reload(struct guard *guard, const struct command_line *line)
-{
-	manager_reloading(&manager);
-	reload_rules(guard, line);
-	guard_tend(guard, true);
-	manager_reloaded(&manager);
-}
-
 /* Until a signal says to end. */
-static void serve_until_signal(const struct server *s, struct http *h, struct guard *guard,
-			       struct chores *chores, const struct command_line *line)
+static void serve_until_signal(struct service *v, struct chores *chores,
+			       const struct command_line *line)
 {
+	const struct server *s = v->server;
 	uint64_t batches = 0;
 	bool single = s->conf->threads == 1;
 	const struct timespec wait = { .tv_nsec = single ? 0 : WAKE_MS * 1000000L };
@@ -129,22 +130,22 @@ static void serve_until_signal(const struct server *s, struct http *h, struct gu
 
 	do {
 		sig = sigtimedwait(&line->signals, NULL, &wait);
-		if (sig == SIGHUP)
-			reload(guard, line);
-		guard_tend(guard, false);
+		if (sig == SIGHUP || live_is_asked(s->live))
+			reload(v);
+		guard_tend(v->parts.guard, false);
 		if (single)
-			http_poll(h, POLL_MS);
+			http_poll(v->http, POLL_MS);
 		if (!chores->busy) {
 			chores->busy = true;
 			work_submit(s->work, &chores->job);
 		}
-		if (manager_look_is_due(&manager) && is_alive(s, h, &batches))
+		if (manager_look_is_due(&manager) && is_alive(s, v->http, &batches))
 			manager_alive(&manager);
 	} while (sig != SIGTERM && sig != SIGINT);
 	manager_stopping(&manager, "requests that run may end");
 	log_event(LOG_INFO, "stop", "draining");
 	draining = true;
-	http_drain(&h);
+	http_drain(&v->http);
 }
 
 /* What works beside the requests. */
@@ -237,22 +238,23 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 		.conf = c, .ops = &ops, .draining = &draining, .admin_calls = &admin_calls
 	};
 	struct server watch;
-	struct http *watch_http = NULL;
-	struct http *h = NULL;
-	struct guard *guard = NULL;
+	struct service v = { .server = &s, .parts.ops = &ops };
 	struct admin *admin = NULL;
 	struct chores chores = { .job = { .run = do_chores },
 				 .reap_every_ms =
 				     MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX),
 				 .reaped_mono_ms = mono_ms() };
-	enum err_kind k = take_and_confine(c, &s, &guard, &places, &ops.events, e);
+	enum err_kind k = live_new(c, line->n_args, line->args, &s.live, e);
 
+	if (k == ERR_OK)
+		k = take_and_confine(c, &s, &v.parts.guard, &places, &ops.events, e);
+	ops.live = s.live;
 	start_log(c);
 	if (k == ERR_OK)
 		k = ops_open(&ops, false, e);
 	s.store = chores.store = ops.store;
 	if (k == ERR_OK)
-		k = guard_start(guard, &s, e);
+		k = guard_start(v.parts.guard, &s, e);
 	if (k == ERR_OK)
 		k = work_start(c->threads == 1 ? 0 : (unsigned)c->workers, &s.work, e);
 	if (k == ERR_OK)
@@ -265,21 +267,24 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 	watch.tls = NULL;
 	s.has_watch = places.watch_fd >= 0;
 	if (k == ERR_OK && places.watch_fd >= 0)
-		k = http_start(&watch, &places.watch_fd, &watch_http, e);
+		k = http_start(&watch, &places.watch_fd, &v.watch_http, e);
 	if (k == ERR_OK)
-		k = http_start(&s, &places.fd, &h, e);
+		k = http_start(&s, &places.fd, &v.http, e);
 	if (k == ERR_OK) {
-		tell_places(&places, http_is_tls(h));
-		serve_until_signal(&s, h, guard, &chores, line);
+		tell_places(&places, http_is_tls(v.http));
+		serve_until_signal(&v, &chores, line);
 	}
+	if (s.live)
+		live_stop(s.live);
 	ops_stop(&ops); /* what administrators wait for ends early */
 	admin_stop(&admin);
-	http_drain(&watch_http);
+	http_drain(&v.watch_http);
 	work_stop(&s.work);
 	metrics_free(&s.metrics);
-	guard_close(&guard, &s);
+	guard_close(&v.parts.guard, &s);
 	events_close(&ops.events);
 	ops_close(&ops);
+	live_free(&s.live);
 	return k;
 }
 
@@ -288,10 +293,14 @@ static int serve(int n_args, char *const *args)
 	struct conf c;
 	struct err e = { 0 };
 	struct command_line line = { .n_args = n_args, .args = args };
-	enum err_kind k = conf_load(n_args, args, &c, &e);
+	enum err_kind k;
 
-	if (k != ERR_OK)
-		return cli_complain(EXIT_USAGE, &e);
+	manager_find(&manager);
+	if (cli_load_config(n_args, args, &c, &e) != ERR_OK) {
+		manager_stopping(&manager, e.msg);
+		manager_clear(&manager);
+		return EXIT_USAGE;
+	}
 	(void)sigemptyset(&line.signals);
 	(void)sigaddset(&line.signals, SIGTERM);
 	(void)sigaddset(&line.signals, SIGINT);
@@ -300,8 +309,7 @@ static int serve(int n_args, char *const *args)
 			      NULL); /* before any thread, so that all inherit it */
 	(void)signal(SIGPIPE, SIG_IGN);
 	raise_descriptor_limit();
-	log_set_level(c.log_level);
-	manager_find(&manager);
+	live_apply_log(&c);
 	k = run(&c, &line, &e);
 	if (k != ERR_OK)
 		manager_stopping(&manager, e.msg);
@@ -309,22 +317,6 @@ static int serve(int n_args, char *const *args)
 	log_stop();
 	conf_clear(&c);
 	return k == ERR_OK ? EXIT_FINE : cli_complain(EXIT_FAILED, &e);
-}
-
-static int check_config(int n_args, char *const *args)
-{
-	struct conf c;
-	struct err e = { 0 };
-	AUTO_SBUF text;
-
-	sbuf_init(&text, 1024 * 1024);
-	if (conf_load(n_args, args, &c, &e) != ERR_OK)
-		return cli_complain(EXIT_USAGE, &e);
-	conf_dump(&c, &text);
-	conf_clear(&c);
-	if (text.failed || fputs(text.p, stdout) == EOF || fflush(stdout) == EOF)
-		return EXIT_FAILED;
-	return EXIT_FINE;
 }
 
 static int version(int n_args, char *const *args)
@@ -342,9 +334,14 @@ static const struct command {
 	const char *doc;
 } commands[] = {
 	{ "serve", serve, "[--config FILE] [--OPTION=VALUE]...   run the registry" },
-	{ "check-config", check_config,
-	  "[--config FILE] [--OPTION=VALUE]...   check the options and print them all, with what "
-	  "they mean" },
+	{ "check-config", cli_check_config,
+	  "[--config FILE] [--OPTION=VALUE]...   check the options and what they name, and print "
+	  "them all with what they mean" },
+	{ "show-config", cli_show_config,
+	  "[--config FILE] [--OPTION=VALUE]... [--json]   print each option's value, and where it "
+	  "comes from" },
+	{ "reload", cli_reload,
+	  "make the daemon read its options again, and say what changed or is wrong" },
 	{ "user", cli_user,
 	  "add NAME | passwd NAME | rm NAME | ls [--cost=10]   edit the accounts of "
 	  "auth.htpasswd" },

@@ -60,27 +60,54 @@ static enum err_kind number_of_rules(const struct conf *c, uint64_t *ret, struct
 	return k;
 }
 
+enum err_kind ops_prepare(const struct conf *c, struct ops_change *ret, struct err *e)
+{
+	enum err_kind k = retention_new(c->retention, &ret->retention, e);
+
+	ret->gc = (struct gc_options){
+		.interval_ms = c->gc_interval_ms,
+		.max_share = (unsigned)c->gc_max_share,
+		.untagged_keep_ms = c->gc_untagged_keep_ms,
+		.trash_keep_ms = c->trash_keep_ms,
+		.lease_ms = c->gc_lease_ms,
+		.retention = ret->retention,
+	};
+	ret->scrub =
+	    (struct scrubber_options){ .rate = c->scrub_rate, .interval_ms = c->scrub_interval_ms };
+	return k == ERR_OK ? number_of_rules(c, &ret->gc.rules, e) : k;
+}
+
+void ops_commit(struct ops *o, struct ops_change *change)
+{
+	gc_set_options(o->gc, &change->gc);
+	scrubber_set_options(o->scrubber, &change->scrub);
+}
+
+void ops_change_clear(struct ops_change *change)
+{
+	retention_put(&change->retention);
+}
+
+bool ops_can_take(const struct ops *o, const char *key, const struct conf *c)
+{
+	if (strcmp(key, "scrub.rate") == 0) /* whether there is a thread */
+		return o->conf->scrub_rate && c->scrub_rate;
+	return true;
+}
+
 enum err_kind ops_open(struct ops *o, bool must_exist, struct err *e)
 {
-	struct gc_options options = {
-		.interval_ms = o->conf->gc_interval_ms,
-		.max_share = (unsigned)o->conf->gc_max_share,
-		.untagged_keep_ms = o->conf->gc_untagged_keep_ms,
-		.trash_keep_ms = o->conf->trash_keep_ms,
-		.lease_ms = o->conf->gc_lease_ms,
-	};
-	const struct scrubber_options scrub = { .rate = o->conf->scrub_rate,
-						.interval_ms = o->conf->scrub_interval_ms };
-	enum err_kind k = retention_new(o->conf->retention, &o->retention, e);
+	struct ops_change options = { 0 };
+	enum err_kind k = ops_prepare(o->conf, &options, e);
 
-	options.retention = o->retention;
-	if (k == ERR_OK)
-		k = number_of_rules(o->conf, &options.rules, e);
 	if (k == ERR_OK)
 		k = open_store(o, must_exist, e);
 	if (k == ERR_OK)
-		k = gc_new(o->store, &options, &o->gc, e);
-	return k == ERR_OK ? scrubber_new(o->store, &scrub, &o->scrubber, e) : k;
+		k = gc_new(o->store, &options.gc, &o->gc, e);
+	if (k == ERR_OK)
+		k = scrubber_new(o->store, &options.scrub, &o->scrubber, e);
+	ops_change_clear(&options);
+	return k;
 }
 
 void ops_stop(struct ops *o)
@@ -98,7 +125,6 @@ void ops_close(struct ops *o)
 	gc_free(&o->gc);
 	store_close(&o->store);
 	quotas_free(&o->quotas);
-	retention_free(&o->retention);
 }
 
 static const struct op ops[] = {
@@ -120,6 +146,7 @@ static const struct op ops[] = {
 	{ "gc.status", op_gc_status },
 	{ "fsck", op_fsck },
 	{ "import", op_import },
+	{ "reload", op_reload },
 	{ "scrub", op_scrub },
 	{ "scrub.status", op_scrub_status },
 	{ "trash.ls", op_trash_ls },

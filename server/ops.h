@@ -10,14 +10,15 @@
 #include "gc/gc.h"
 #include "gc/scrubber.h"
 #include "server/conf.h"
+#include "server/live.h"
 #include "server/named.h"
 
 struct ops {
-	const struct conf *conf;
+	const struct conf *conf; /* at the start */
+	struct live *live;       /* NULL: no daemon, and conf does not change */
 	struct store *store;
 	struct gc *gc;
-	struct retention *retention; /* gc's */
-	struct quotas *quotas;       /* the store's */
+	struct quotas *quotas; /* the store's */
 	struct scrubber *scrubber;
 	struct events *events;       /* NULL: this process serves nobody */
 	_Atomic unsigned *followers; /* calls that wait for events; with events */
@@ -33,8 +34,23 @@ MUST_CHECK enum err_kind ops_open(struct ops *o, bool must_exist, struct err *e)
 void ops_stop(struct ops *o);
 void ops_close(struct ops *o);
 
+/* What is made ready before a reload is certain; zeros: nothing. */
+struct ops_change {
+	struct retention *retention;
+	struct gc_options gc;
+	struct scrubber_options scrub;
+};
+/* Can it go on with the option's value in c, or does that need a restart? */
+bool ops_can_take(const struct ops *o, const char *key, const struct conf *c);
+MUST_CHECK enum err_kind ops_prepare(const struct conf *c, struct ops_change *ret, struct err *e);
+void ops_commit(struct ops *o, struct ops_change *change);
+void ops_change_clear(struct ops_change *change);
+
 /* What conf says about the store. */
 struct store_options ops_store_options(const struct conf *c, bool must_exist); /* without quotas */
+
+/* What concerns all is for those who may see this; no repository has such a name. */
+#define OPS_REGISTRY STR("_registry")
 
 /* Consumes the item.  False if nobody listens any more: the operation is to end. */
 typedef bool op_emit_fn(void *arg, struct jv *take);
@@ -99,6 +115,7 @@ op_fn op_events;
 op_fn op_backup;
 op_fn op_import, op_export;
 op_fn op_gc, op_gc_pause, op_gc_resume, op_gc_status;
+op_fn op_reload;
 op_fn op_fsck, op_scrub, op_scrub_status;
 op_fn op_trash_ls, op_trash_restore, op_trash_empty;
 /* These open the root themselves: ops has a configuration only. */

@@ -41,7 +41,9 @@ enum err_kind op_import(struct op_call *c, struct err *e)
 	const struct import_listener l = {
 		.refused = emit_refused, .progress = emit_progress, .goes_on = goes_on, .arg = c
 	};
-	struct import_options o = { .manifest_bytes_max = c->ops->conf->manifest_size_max,
+	AUTO_SNAPSHOT *now = c->ops->live ? live_get(c->ops->live) : NULL;
+	const struct conf *conf = now ? &now->conf : c->ops->conf;
+	struct import_options o = { .manifest_bytes_max = conf->manifest_size_max,
 				    .copy = op_flag(c, "copy"),
 				    .overwrite = op_flag(c, "overwrite"),
 				    .dry_run = op_flag(c, "dry-run") };

@@ -266,6 +266,12 @@ static enum err_kind add_referrers(struct inspected *in, struct err *e)
 	return k;
 }
 
+/* Other repositories that have the same would show in it. */
+static bool may_see_unique(const struct op_call *c)
+{
+	return !c->may_see || c->may_see(c->see_arg, OPS_REGISTRY);
+}
+
 /* Bytes of everything in it, and of what nothing else has. */
 static enum err_kind add_bytes(struct inspected *in, const struct tag_name *tag, struct err *e)
 {
@@ -277,6 +283,8 @@ static enum err_kind add_bytes(struct inspected *in, const struct tag_name *tag,
 	if (k == ERR_OK)
 		(void)add(in, "total", jv_pack("I", (long long)closure_bytes(&parts)));
 	closure_clear(&parts);
+	if (k == ERR_OK && !may_see_unique(in->c))
+		return ERR_OK;
 	if (k == ERR_OK)
 		k = closure_gather(&parts, ix, in->repo, &in->digest, true, e);
 	if (k == ERR_OK)

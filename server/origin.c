@@ -103,8 +103,8 @@ const char *origin_of(const struct request *rq, char buf[static ORIGIN_MAX])
 	const char *field = request_header(rq, "Host");
 	char local[96] = "";
 
-	if (rq->server->origin.url[0])
-		return rq->server->origin.url;
+	if (rq->origin->url[0])
+		return rq->origin->url;
 	if (field && may_be_ours(rq, str_of(field))) {
 		(void)snprintf(buf, ORIGIN_MAX, "%s://%s", scheme, field);
 		return buf;

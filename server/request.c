@@ -21,6 +21,10 @@ struct request *request_new(const struct server *s, struct str raw)
 		return NULL;
 	memset(rq, 0, offsetof(struct request, reply));
 	rq->server = s;
+	rq->snapshot = s->live ? live_get(s->live) : NULL;
+	rq->conf = rq->snapshot ? &rq->snapshot->conf : s->conf;
+	rq->origin = rq->snapshot ? &rq->snapshot->origin : &s->origin;
+	rq->proxies = rq->snapshot ? &rq->snapshot->proxies : &s->proxies;
 	reply_init(&rq->reply);
 	memset(&rq->about, 0, sizeof(*rq) - offsetof(struct request, about));
 	rq->raw = rq->text + raw.n;
@@ -42,6 +46,7 @@ static void request_put(struct request *rq)
 	reply_clear(&rq->reply);
 	sbuf_clear(&rq->body);
 	free(rq->ring);
+	live_put(&rq->snapshot);
 	lock_clear(&rq->mu);
 	free(rq);
 }
@@ -117,7 +122,7 @@ static enum err_kind find_route(struct request *rq, struct err *e)
 	char allow[64];
 
 	rq->about = RES_PATH;
-	if (raw.n > rq->server->conf->http_target_max)
+	if (raw.n > rq->conf->http_target_max)
 		return err_set(e, ERR_TOO_LARGE, __func__, "the request-target is too long");
 	if (!target_parse(raw, rq->text, &rq->target))
 		return request_fail(rq, e, ERR_INVALID, RES_ANY, "malformed request-target");
@@ -149,7 +154,7 @@ static enum err_kind check_length(struct request *rq, struct err *e)
 /* Of a body that is gathered. */
 static uint64_t body_max(const struct request *rq)
 {
-	return rq->route->flags & ROUTE_FORM ? FORM_BYTES_MAX : rq->server->conf->manifest_size_max;
+	return rq->route->flags & ROUTE_FORM ? FORM_BYTES_MAX : rq->conf->manifest_size_max;
 }
 
 /* --- limits --- */
@@ -563,7 +568,7 @@ static void log_access(const struct request *rq)
 	char who[IDENTITY_TEXT_MAX];
 	struct log_line l;
 
-	if (!rq->server->conf->log_access || !log_is_on(LOG_INFO))
+	if (!rq->conf->log_access || !log_is_on(LOG_INFO))
 		return;
 	log_begin(&l, LOG_INFO, "request");
 	log_str(&l, "from", str_of(rq->host.peer));

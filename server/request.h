@@ -21,6 +21,7 @@
 #include "base/lock.h"
 #include "server/conf.h"
 #include "server/limit.h"
+#include "server/live.h"
 #include "server/origin.h"
 #include "server/path.h"
 #include "server/proxy.h"
@@ -42,7 +43,8 @@ enum method {
 
 /* What all requests share; const after start. */
 struct server {
-	const struct conf *conf;
+	const struct conf *conf; /* at the start */
+	struct live *live;       /* what is in force; NULL: conf, origin and proxies are */
 	struct store *store;
 	struct work *work;
 	struct auth *auth;      /* NULL: everybody may do everything */
@@ -97,6 +99,10 @@ struct request_host {
 
 struct request {
 	const struct server *server;
+	const struct snapshot *snapshot; /* what the next three are of; NULL: the server's */
+	const struct conf *conf;
+	const struct origin *origin;
+	const struct proxies *proxies;
 	struct request_host host;
 	enum method method;
 	const char *method_text;

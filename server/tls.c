@@ -45,6 +45,7 @@ struct pair {
 
 struct tls {
 	struct tls_options o;
+	struct jv *certificates; /* o's */
 	size_t n_pairs;
 	struct pair *pairs; /* texts of the configuration */
 	size_t n_files;
@@ -74,12 +75,8 @@ static enum err_kind refuse(const char *file, int code, struct err *e)
 
 static enum err_kind read_pem(const char *file, struct sbuf *b, struct err *e)
 {
-	AUTO_FREE char *real = realpath(file, NULL); /* such files are links more often than not */
-
 	sbuf_init(b, PEM_MAX);
-	if (!real)
-		return err_sys(e, __func__, "find %.150s", file);
-	return fd_read_file(AT_FDCWD, real, b, e);
+	return fd_read_path(file, b, e);
 }
 
 static gnutls_datum_t datum(const struct sbuf *b)
@@ -274,7 +271,7 @@ static enum err_kind load_set(const struct tls *t, struct set **ret, struct err 
 
 	if (s) {
 		s->refs = 1;
-		s->leaves = calloc(t->n_pairs, sizeof(s->leaves[0]));
+		s->leaves = calloc(t->n_pairs + 1, sizeof(s->leaves[0]));
 	}
 	if (!s || !s->leaves || gnutls_certificate_allocate_credentials(&s->credentials) < 0)
 		k = err_set(e, ERR_NO_MEMORY, __func__, "no memory for certificates");
@@ -347,7 +344,7 @@ static enum err_kind read_pairs(struct tls *t, struct err *e)
 	return k;
 }
 
-enum err_kind tls_open(const struct tls_options *o, struct tls **ret, struct err *e)
+static enum err_kind make(const struct tls_options *o, bool files, struct tls **ret, struct err *e)
 {
 	struct tls *t = calloc(1, sizeof(*t));
 	enum err_kind k;
@@ -356,12 +353,28 @@ enum err_kind tls_open(const struct tls_options *o, struct tls **ret, struct err
 	if (!t)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for certificates");
 	t->o = *o;
+	if (o->certificates)
+		t->o.certificates = t->certificates = jv_share(o->certificates);
 	lock_init(&t->mu, LOCK_AUTH);
 	k = read_pairs(t, e);
-	if (k == ERR_OK)
+	if (k == ERR_OK && files)
 		k = load(t, e);
 	if (k == ERR_OK)
 		*ret = TAKE(t);
+	tls_close(&t);
+	return k;
+}
+
+enum err_kind tls_open(const struct tls_options *o, struct tls **ret, struct err *e)
+{
+	return make(o, true, ret, e);
+}
+
+enum err_kind tls_check(const struct tls_options *o, bool files, struct err *e)
+{
+	struct tls *t;
+	enum err_kind k = make(o, files, &t, e);
+
 	tls_close(&t);
 	return k;
 }
@@ -374,9 +387,32 @@ void tls_close(struct tls **take)
 		return;
 	set_put(&t->newest);
 	lock_clear(&t->mu);
+	jv_free(&t->certificates);
 	free(t->pairs);
 	free(t->files);
 	free(t);
+}
+
+void tls_take_over(struct tls *t, struct tls **take)
+{
+	struct tls *other = *take,
+		   was = { .certificates = t->certificates, .pairs = t->pairs, .files = t->files };
+	struct set *set;
+
+	t->o.certificates = t->certificates = other->certificates;
+	t->n_pairs = other->n_pairs;
+	t->pairs = other->pairs;
+	t->n_files = other->n_files;
+	t->files = other->files;
+	other->certificates = was.certificates;
+	other->pairs = was.pairs;
+	other->files = was.files;
+	lock_get(&t->mu);
+	set = t->newest;
+	t->newest = other->newest;
+	lock_put(&t->mu);
+	other->newest = set;
+	tls_close(take);
 }
 
 void tls_tend(struct tls *t, bool at_once, auth_note_fn *note, void *arg)

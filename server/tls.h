@@ -6,8 +6,8 @@
  * L3  A client's certificate counts only if it is for clients, is no authority's, leads to one of tls.client_ca, holds now, is
  *     not in tls.client_crl, and has a name that can be one.  Anything else shown is worse than nothing.
  * Lifecycle  tls_open -> tls_begin .. tls_end for each connection -> tls_close.
- * Ownership  the session is the HTTP library's.
- * Threads    any; tls_tend by one at a time.
+ * Ownership  the list of certificates is shared, other options are borrowed; the session is the HTTP library's.
+ * Threads    any; tls_tend and tls_take_over by one at a time.
  */
 #pragma once
 
@@ -26,6 +26,10 @@ struct tls_options {
 };
 
 MUST_CHECK enum err_kind tls_open(const struct tls_options *o, struct tls **ret, struct err *e);
+/* Could it be opened?  files: they are read as well. */
+MUST_CHECK enum err_kind tls_check(const struct tls_options *o, bool files, struct err *e);
+/* t goes on with what *take has, which is consumed; client_ca and client_crl must be the same. */
+void tls_take_over(struct tls *t, struct tls **take);
 void tls_close(struct tls **t);
 void tls_tend(struct tls *t, bool at_once, auth_note_fn *note, void *arg);
 

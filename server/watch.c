@@ -12,10 +12,16 @@
 
 void watch_init(struct watch *w, uint64_t head_timeout_ms, uint64_t grace_ms, uint64_t min_rate)
 {
-	*w = (struct watch){ .head_timeout_ms = head_timeout_ms,
-			     .grace_ms = grace_ms,
-			     .min_rate = min_rate };
+	w->first = NULL;
+	watch_set(w, head_timeout_ms, grace_ms, min_rate);
 	lock_init(&w->mu, LOCK_CONNECTIONS);
+}
+
+void watch_set(struct watch *w, uint64_t head_timeout_ms, uint64_t grace_ms, uint64_t min_rate)
+{
+	w->head_timeout_ms = head_timeout_ms;
+	w->grace_ms = grace_ms;
+	w->min_rate = min_rate;
 }
 
 void watch_clear(struct watch *w)

@@ -20,7 +20,7 @@ enum watch_phase {
 struct watch {
 	struct lock mu;
 	struct watched *first; /* under mu */
-	uint64_t head_timeout_ms, grace_ms, min_rate;
+	_Atomic uint64_t head_timeout_ms, grace_ms, min_rate;
 };
 
 /* One connection, embedded by the caller. */
@@ -35,6 +35,8 @@ struct watched {
 };
 
 void watch_init(struct watch *w, uint64_t head_timeout_ms, uint64_t grace_ms, uint64_t min_rate);
+/* Other limits from the next tick on. */
+void watch_set(struct watch *w, uint64_t head_timeout_ms, uint64_t grace_ms, uint64_t min_rate);
 void watch_clear(struct watch *w);
 void watch_enter(struct watch *w, struct watched *c, int fd);
 /* Before the descriptor is closed. */

@@ -208,22 +208,16 @@ enum err_kind index_get_object(struct kv_txn *t, const struct digest *d, struct 
 	return k;
 }
 
-static enum err_kind no_repo(struct err *e, const struct repo_name *repo)
-{
-	return err_set(e, ERR_NOT_FOUND, __func__, "repository %.*s is not known",
-		       STR_FMT(repo_name_str(repo)));
-}
-
-/* Begins a read and finds the repository's row; on failure *t is NULL or for the caller's AUTO_ to end. */
-static enum err_kind begin_in_repo(struct index *ix, const struct repo_name *repo,
-				   struct kv_txn **t, struct repo_row *row, struct err *e)
+enum err_kind index_begin_in_repo(struct index *ix, const struct repo_name *repo, struct kv_txn **t,
+				  struct repo_row *ret, struct err *e)
 {
 	enum err_kind k = kv_read_begin(ix->kv, t, e);
 
-	if (k != ERR_OK)
-		return k;
-	k = index_get_repo(*t, repo, row, e);
-	return k == ERR_NOT_FOUND ? no_repo(e, repo) : k;
+	if (k == ERR_OK)
+		k = index_get_repo(*t, repo, ret, e);
+	return k == ERR_NOT_FOUND
+		   ? err_set(e, k, __func__, "repository %.150s is not known", repo->s)
+		   : k;
 }
 
 /* A copy, or NULL for a manifest too large for the index. */
@@ -257,7 +251,7 @@ enum err_kind index_manifest_find(struct index *ix, const struct repo_name *repo
 	struct manifest_row mr;
 	struct manifest_info info = { 0 };
 	struct str refs;
-	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
+	enum err_kind k = index_begin_in_repo(ix, repo, &t, &r, e);
 
 	if (k != ERR_OK)
 		return k;
@@ -296,7 +290,7 @@ enum err_kind index_blob_find(struct index *ix, const struct repo_name *repo,
 	struct object_row object = { 0 };
 	struct blob_info info;
 	struct repo_row r;
-	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
+	enum err_kind k = index_begin_in_repo(ix, repo, &t, &r, e);
 
 	if (k == ERR_OK) {
 		k = index_has_link(t, r.id, d, e);
@@ -323,7 +317,7 @@ enum err_kind index_repo_exists(struct index *ix, const struct repo_name *repo, 
 	AUTO_KV_TXN *t = NULL;
 	struct repo_row r;
 
-	return begin_in_repo(ix, repo, &t, &r, e);
+	return index_begin_in_repo(ix, repo, &t, &r, e);
 }
 
 void name_page_clear(struct name_page *p)
@@ -376,7 +370,7 @@ enum err_kind index_tag_page(struct index *ix, const struct repo_name *repo, str
 	AUTO_KV_TXN *t = NULL;
 	struct repo_row r;
 	struct key prefix = { 0 };
-	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
+	enum err_kind k = index_begin_in_repo(ix, repo, &t, &r, e);
 
 	if (k != ERR_OK)
 		return k;
@@ -406,7 +400,7 @@ enum err_kind index_tag_find(struct index *ix, const struct repo_name *repo,
 {
 	AUTO_KV_TXN *t = NULL;
 	struct repo_row r;
-	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
+	enum err_kind k = index_begin_in_repo(ix, repo, &t, &r, e);
 
 	if (k == ERR_OK)
 		k = index_get_tag(t, r.id, tag, ret, e);
@@ -423,7 +417,7 @@ enum err_kind index_tag_rows(struct index *ix, const struct repo_name *repo,
 	struct repo_row r;
 	struct key from = { 0 };
 	struct str key, value;
-	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
+	enum err_kind k = index_begin_in_repo(ix, repo, &t, &r, e);
 
 	*ret_n = 0;
 	if (k == ERR_OK)
@@ -504,7 +498,7 @@ enum err_kind index_referrers(struct index *ix, const struct repo_name *repo,
 	struct referrer_scan s = { .type = type, .add = add, .arg = arg };
 	struct key prefix, from;
 	struct repo_row r;
-	enum err_kind k = begin_in_repo(ix, repo, &t, &r, e);
+	enum err_kind k = index_begin_in_repo(ix, repo, &t, &r, e);
 
 	*ret_more = false;
 	if (k != ERR_OK)

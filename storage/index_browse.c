@@ -35,27 +35,12 @@ enum err_kind index_repo_rows(struct index *ix, struct str after, size_t n, stru
 	return k == ERR_NOT_FOUND ? ERR_OK : k;
 }
 
-static enum err_kind no_repo(struct err *e, const struct repo_name *repo)
-{
-	return err_set(e, ERR_NOT_FOUND, __func__, "repository %.150s is not known", repo->s);
-}
-
-static enum err_kind begin(struct index *ix, const struct repo_name *repo, struct kv_txn **t,
-			   struct repo_row *ret, struct err *e)
-{
-	enum err_kind k = kv_read_begin(ix->kv, t, e);
-
-	if (k == ERR_OK)
-		k = index_get_repo(*t, repo, ret, e);
-	return k == ERR_NOT_FOUND ? no_repo(e, repo) : k;
-}
-
 enum err_kind index_repo_find(struct index *ix, const struct repo_name *repo, struct repo_row *ret,
 			      struct err *e)
 {
 	AUTO_KV_TXN *t = NULL;
 
-	return begin(ix, repo, &t, ret, e);
+	return index_begin_in_repo(ix, repo, &t, ret, e);
 }
 
 /* What the repository has of the digest, as what, and since when. */
@@ -103,7 +88,7 @@ enum err_kind index_entry_page(struct index *ix, const struct repo_name *repo,
 	struct repo_row r;
 	struct key from = { 0 };
 	struct str key, value;
-	enum err_kind k = begin(ix, repo, &t, &r, e);
+	enum err_kind k = index_begin_in_repo(ix, repo, &t, &r, e);
 
 	*ret_n = 0;
 	if (k == ERR_OK)
@@ -178,7 +163,7 @@ enum err_kind index_manifest_look(struct index *ix, const struct repo_name *repo
 	AUTO_KV_TXN *t = NULL;
 	struct repo_row r;
 	struct str refs;
-	enum err_kind k = begin(ix, repo, &t, &r, e);
+	enum err_kind k = index_begin_in_repo(ix, repo, &t, &r, e);
 
 	if (k != ERR_OK)
 		return k;
@@ -201,7 +186,7 @@ enum err_kind index_referrer_page(struct index *ix, const struct repo_name *repo
 	struct key prefix, from;
 	struct repo_row r;
 	struct str key, value;
-	enum err_kind k = begin(ix, repo, &t, &r, e);
+	enum err_kind k = index_begin_in_repo(ix, repo, &t, &r, e);
 
 	*ret_n = 0;
 	if (k == ERR_OK)
@@ -249,7 +234,7 @@ enum err_kind index_holders(struct index *ix, const struct repo_name *repo, cons
 	struct key from, end;
 	struct repo_row r;
 	struct str key, value, prefix;
-	enum err_kind k = begin(ix, repo, &t, &r, e);
+	enum err_kind k = index_begin_in_repo(ix, repo, &t, &r, e);
 
 	if (k == ERR_OK)
 		k = kv_cursor_open(t, KV_ENTRY, &c, e);

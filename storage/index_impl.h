@@ -36,6 +36,11 @@ struct index_txn {
 /* ERR_CORRUPT: a value that the codecs of index_key.h do not accept. */
 enum err_kind index_bad_value(struct err *e, const char *table);
 
+/* Begins a read and finds the repository's row; on failure *t is NULL or for the caller's AUTO_ to end. */
+MUST_CHECK enum err_kind index_begin_in_repo(struct index *ix, const struct repo_name *repo,
+					     struct kv_txn **t, struct repo_row *ret,
+					     struct err *e);
+
 /* --- index.c: look-ups that both sides need; ERR_NOT_FOUND leaves e untouched --- */
 
 MUST_CHECK enum err_kind index_get_repo(struct kv_txn *t, const struct repo_name *repo,

@@ -1,7 +1,7 @@
 # Tests: included by ../Makefile.  Every program prints TAP; tests/run adds them up.
 
 .PHONY: test check conformance check-asan check-tsan check-valgrind check-fault check-layers check-headers \
-	check-format analyze tsa bench bench-flood bench-import bench-scale bench-gc soak-crash soak-gc coverage golden
+	check-format analyze tsa bench bench-flood bench-import bench-scale bench-gc bench-memory soak soak-crash soak-gc coverage golden
 
 RUN := tests/run -j $(JOBS)
 CHECKS := tests/checks/layers.sh tests/checks/headers.sh tests/checks/format.sh
@@ -11,7 +11,7 @@ test: deps-test ## install what the tests need, build, run every test
 
 check: all $(UNIT) $(REPLAY) $(O)/tests/lib/signin ## the same without installing anything
 	@$(MAKE) --no-print-directory MODE=fault fault-programs
-	@$(RUN) -t 1800 $(CHECKS) $(UNIT) $(REPLAY) $(FAULT) $(RUNTIME_SUITE) $(INTEG) conformance/run.sh $(NET_INTEG) $(RUNTIME_INTEG)
+	@$(RUN) -t 1800 $(CHECKS) $(UNIT) $(REPLAY) $(FAULT) $(RUNTIME_SUITE) $(INTEG) conformance/run.sh $(NET_INTEG) $(RUNTIME_INTEG) $(if $(PACKAGES),$(PACKAGE_TESTS))
 
 conformance: deps-test all ## the OCI distribution conformance suite; report in build/conformance/
 	@conformance/run.sh
@@ -62,6 +62,13 @@ soak-crash: ## SIGKILL under load, 5,000 times
 soak-gc: ## collection beside clients and SIGKILLs, for 10 minutes
 	@$(MAKE) --no-print-directory all
 	@GC_SOAK_SECONDS=600 tests/run -t 3600 tests/integ/64-stress.py
+
+SOAK_SECONDS ?= 3600
+soak: all ## mixed load for SOAK_SECONDS (3600): memory stays flat, every answer comes
+	@tests/bench/soak.py $(SOAK_SECONDS)
+
+bench-memory: all ## memory when idle and with 1,000 connections
+	@tests/bench/memory.py
 
 check-layers: ## the direction of dependencies
 	@etc/tools/check-layers.sh

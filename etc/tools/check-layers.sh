@@ -42,7 +42,7 @@ forbid 'images change disks through base/sys.h' \
 	'(^|[^_a-z])(fsync|fdatasync|syncfs|renameat2?|linkat|unlinkat|openat2?|ftruncate|pwrite|mkdirat|mknodat|symlinkat|fchmod|fchmodat|fchownat|utimensat|setxattr|fsetxattr) ?\([^0-9]' runtime/image
 only '<lmdb.h>' storage/kv.c
 only '<jansson.h>' base/jv.c
-only '<openssl/' base/base64.c base/ed25519.c base/hash.c base/secret.c tests/bench/load.c
+only '<openssl/' base/base64.c base/ed25519.c base/hash.c base/secret.c tests/bench/request.h
 only '<microhttpd.h>' server/http.c
 only '<crypt.h>' auth/htpasswd.c
 only '<cjose/' auth/jose.c

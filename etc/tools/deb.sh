@@ -21,7 +21,7 @@ epoch=$(dpkg-parsechangelog -l etc/debian/changelog -S Timestamp)
 pack() { tar --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner --mode=u=rwX,go=rX "$@"; }
 
 # What git knows, as it is in the work tree; what was deleted there is left out.
-git ls-files --deduplicate -z | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' sh |
+git -c safe.directory="$PWD" ls-files --deduplicate -z | xargs -0 sh -c 'for f; do [ ! -e "$f" ] || printf "%s\0" "$f"; done' sh |
 	pack --null -T - --transform "s,^,berth-$upstream/," -cJf "$out/berth_$upstream.orig.tar.xz"
 cp "$library" "$out/berth_$upstream.orig-libmicrohttpd.tar.xz"
 

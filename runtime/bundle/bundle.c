@@ -88,7 +88,8 @@ static bool add_network_sysctls(const struct making *m, struct jv *sysctls)
 	    strcmp(m->o->network, "private") != 0)
 		return true;
 	return jv_set(sysctls, "net.ipv4.ip_unprivileged_port_start", jv_pack("s", "0")) &&
-	       jv_set(sysctls, "net.ipv4.ping_group_range", jv_pack("s", "0 2147483647"));
+	       jv_set(sysctls, "net.ipv4.ping_group_range",
+		      jv_pack("s", m->place->in_userns ? "0 0" : "0 2147483647"));
 }
 
 static enum err_kind sysctls_json(const struct making *m, struct jv **ret, struct err *e)
@@ -126,6 +127,22 @@ static enum err_kind add_confinement(const struct making *m, struct jv *v, struc
 	return k;
 }
 
+/* A group of its own, with the limits; without either where none is asked for and the runtime may not make any. */
+static bool add_cgroup(const struct making *m, struct jv *v, struct jv *take_resources)
+{
+	AUTO_JV *resources = take_resources;
+	const struct jv *value;
+	const char *key;
+	void *iter = NULL;
+
+	if (m->place->in_userns)
+		return !jv_next(resources, &iter, &key, &value) ||
+		       jv_set(v, "resources", TAKE(resources));
+	return jv_set(v, "resources", TAKE(resources)) &&
+	       jv_set(v, "cgroupsPath",
+		      jv_pack("s", arena_printf(m->arena, "/berth/%s", m->place->id)));
+}
+
 static enum err_kind linux_json(struct making *m, struct jv **ret, struct err *e)
 {
 	AUTO_JV *resources = NULL;
@@ -143,10 +160,11 @@ static enum err_kind linux_json(struct making *m, struct jv **ret, struct err *e
 		k = sysctls_json(m, &sysctls, e);
 	if (k != ERR_OK)
 		return k;
-	v = jv_pack("{s:o, s:o, s:o, s:o, s:s}", "resources", TAKE(resources), "devices",
-		    TAKE(devices), "namespaces", TAKE(namespaces), "sysctl", TAKE(sysctls),
-		    "cgroupsPath", arena_printf(m->arena, "/berth/%s", m->place->id));
-	k = v ? add_confinement(m, v, e) : making_no_memory(e);
+	v = jv_pack("{s:o, s:o, s:o}", "devices", TAKE(devices), "namespaces", TAKE(namespaces),
+		    "sysctl", TAKE(sysctls));
+	if (!v || !add_cgroup(m, v, TAKE(resources)))
+		return making_no_memory(e);
+	k = add_confinement(m, v, e);
 	if (k == ERR_OK)
 		*ret = TAKE(v);
 	return k;

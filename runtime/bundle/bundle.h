@@ -45,6 +45,8 @@ struct bundle_place {
 	    *files; /* directory with hosts, hostname and resolv.conf, to be mounted on /etc */
 	const char *volumes; /* directory of named volumes */
 	const char *init;    /* program for options.init */
+	bool
+	    in_userns; /* no devices can be made, perhaps no control groups, and few ids are known */
 };
 
 /* What the shim and the rest of berth need to know of it. */

@@ -69,6 +69,8 @@ static enum err_kind add_cpu(const struct making *m, struct jv *v, struct err *e
 	uint64_t quota = 0;
 	bool ok = cpu != NULL;
 
+	if (!o->cpus && !o->cpu_shares && !o->cpuset_cpus)
+		return ERR_OK;
 	if (o->cpus && !parse_cpus(str_of(o->cpus), &quota))
 		return err_set(e, ERR_INVALID, __func__, "--cpus %.40s: a number such as 1.5",
 			       o->cpus);
@@ -184,7 +186,8 @@ enum err_kind limits_json(struct making *m, struct jv **ret, struct err *e)
 	if (k == ERR_OK && m->o->pids_max &&
 	    !jv_set(v, "pids", jv_pack("{s:I}", "limit", (long long)m->o->pids_max)))
 		k = making_no_memory(e);
-	if (k == ERR_OK)
+	/* Where no device can be made, rules about them say nothing, and would need a group. */
+	if (k == ERR_OK && !m->place->in_userns)
 		k = add_device_rules(m, v, e);
 	if (k == ERR_OK)
 		*ret = TAKE(v);

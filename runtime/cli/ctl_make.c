@@ -337,6 +337,7 @@ static enum err_kind make_bundle(struct ctl *t, const struct make_options *o, co
 		.files = arena_printf(a, "%s/etc", dir),
 		.volumes = arena_printf(a, "%s/volumes", t->cs.root),
 		.init = o->bundle.init ? ctl_program(t, "berth-init") : NULL,
+		.in_userns = cli_is_in_userns(),
 	};
 
 	if (!dir || !place.rootfs || !place.files || !place.volumes)

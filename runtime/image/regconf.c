@@ -110,7 +110,7 @@ static enum err_kind load_file(const char *path, struct regconf *ret, struct err
 	enum err_kind k;
 
 	sbuf_init(&text, FILE_MAX);
-	k = fd_read_file(AT_FDCWD, path, &text, e);
+	k = fd_read_path(path, &text, e);
 	if (k != ERR_OK)
 		return k;
 	k = regconf_parse((struct str){ text.p, text.n }, ret, e);

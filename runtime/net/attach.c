@@ -82,6 +82,8 @@ static struct wants wants_on(const struct attaching *w, size_t i, bool ports)
 	if (*s->networks[i].wants.mac)
 		memcpy(all.mac, s->networks[i].wants.mac, sizeof(all.mac));
 	all.aliases = s->networks[i].wants.aliases;
+	all.ingress_rate = s->networks[i].wants.ingress_rate;
+	all.egress_rate = s->networks[i].wants.egress_rate;
 	return all;
 }
 
@@ -206,7 +208,7 @@ static void read_host_resolv(struct resolv *r, struct sbuf *text, struct sbuf *b
 {
 	struct err ignored;
 
-	if (fd_read_file(AT_FDCWD, RESOLV_CONF, text, &ignored) == ERR_OK)
+	if (fd_read_path(RESOLV_CONF, text, &ignored) == ERR_OK)
 		resolv_read(r, text_of(text), false);
 	if (r->n_servers == 0 &&
 	    fd_read_file(AT_FDCWD, RESOLV_CONF_BEHIND_STUB, behind_stub, &ignored) == ERR_OK)
@@ -277,14 +279,26 @@ static enum err_kind add_all(struct attaching *w, struct err *e)
 	return k == ERR_OK ? write_hosts(w, e) : k;
 }
 
+static enum err_kind find_namespace(struct attaching *w, struct err *e)
+{
+	const struct attach_spec *s = w->spec;
+
+	if (s->pid > 0)
+		return keep_namespace(w->cni->options, &s->container, s->pid, w->netns, e);
+	if (!s->netns || !str_copy(str_of(s->netns), w->netns, sizeof(w->netns)))
+		return err_set(e, ERR_INVALID, __func__, "container %s has no namespace",
+			       s->container.s);
+	return netns_check(w->netns, e);
+}
+
 /* Addresses are those of the host. */
 static enum err_kind up_user_mode(struct attaching *w, struct err *e)
 {
 	const struct attach_spec *s = w->spec;
-	const struct user_mode u = { .container = s->container,
-				     .ifname = { USER_MODE_INTERFACE },
-				     .pid = s->pid,
-				     .ports = w->ports };
+	struct user_mode u = { .container = s->container,
+			       .ifname = { USER_MODE_INTERFACE },
+			       .pid = s->pid,
+			       .ports = w->ports };
 	enum err_kind k;
 
 	if (s->n_networks || s->pid <= 0)
@@ -293,7 +307,15 @@ static enum err_kind up_user_mode(struct attaching *w, struct err *e)
 	if (s->wants.ips || *s->wants.mac)
 		return err_set(e, ERR_UNSUPPORTED, __func__,
 			       "with pasta a container has the host's addresses");
-	(void)snprintf(w->netns, sizeof(w->netns), "/proc/%d/ns/net", (int)s->pid);
+	if (geteuid() == 0) { /* of a user namespace, as a rule; who is not may not keep anything */
+		k = find_namespace(w, e);
+		u.netns = w->netns;
+	} else {
+		(void)snprintf(w->netns, sizeof(w->netns), "/proc/%d/ns/net", (int)s->pid);
+		k = ERR_OK;
+	}
+	if (k != ERR_OK)
+		return k;
 	ports_held_close(&w->held); /* which pasta binds itself */
 	k = user_mode_up(w->cni->options, &u, e);
 	if (k == ERR_OK)
@@ -318,18 +340,6 @@ static struct jv *describe(const struct attaching *w)
 		       TAKE(networks), "ports", w->ports ? jv_share(w->ports) : jv_new_array());
 }
 
-static enum err_kind find_namespace(struct attaching *w, struct err *e)
-{
-	const struct attach_spec *s = w->spec;
-
-	if (s->pid > 0)
-		return keep_namespace(w->cni->options, &s->container, s->pid, w->netns, e);
-	if (!s->netns || !str_copy(str_of(s->netns), w->netns, sizeof(w->netns)))
-		return err_set(e, ERR_INVALID, __func__, "container %s has no namespace",
-			       s->container.s);
-	return netns_check(w->netns, e);
-}
-
 /* The error of what failed is the one to tell; what cannot be undone is known for the next time. */
 static void undo(struct attaching *w)
 {
@@ -342,15 +352,25 @@ static void undo(struct attaching *w)
 	w->cni->failure = of_add;
 }
 
+/* Who speaks for a container ends before its namespace goes: it would by itself then, and be waited for by nobody. */
+enum err_kind attach_sweep(struct cni *c, struct err *e)
+{
+	unsigned removed;
+	struct err other;
+	enum err_kind k = user_mode_sweep(c->options, e);
+	enum err_kind more = attachments_sweep(c, &removed, &other);
+
+	if (k == ERR_OK && more != ERR_OK)
+		*e = other;
+	return k == ERR_OK ? more : k;
+}
+
 /* T3 */
 static enum err_kind make_room(struct attaching *w, struct err *e)
 {
-	unsigned removed;
 	struct err mine;
 
-	if (attachments_sweep(w->cni, &removed, &mine) != ERR_OK)
-		tell(w->cni, &mine);
-	if (user_mode_sweep(w->cni->options, &mine) != ERR_OK)
+	if (attach_sweep(w->cni, &mine) != ERR_OK)
 		tell(w->cni, &mine);
 	return attach_down(w->cni, &w->spec->container, e);
 }

@@ -4,7 +4,7 @@
  * T1  attach_up attaches a container to all networks of the specification, or to none.
  * T2  What is attached is known on disk before it is begun (cache.h H1), so attach_down undoes it whoever died at
  *     whatever moment; it needs the container's id only, and may be repeated.
- * T3  Whoever comes next cleans up: attach_up first detaches containers that are gone (attachments_sweep), and what an
+ * T3  Whoever comes next cleans up: attach_up first detaches containers that are gone (attach_sweep), and what an
  *     earlier life of the same container left.
  * T4  The container's hosts file and resolv.conf are written in place when all is attached, so they may be mounted already.
  *
@@ -29,7 +29,8 @@ enum attach_kind {
 	ATTACH_CONTAINER, /* "container:ID": that of another container */
 	ATTACH_NAMESPACE, /* "ns:PATH" */
 	ATTACH_USER_MODE, /* "pasta" (user_mode.h) */
-	ATTACH_NETWORK, /* NAME[:ip=IP,mac=MAC,alias=NAME,interface_name=NAME]: this header is about */
+	/* NAME[:ip=IP,mac=MAC,alias=NAME,interface_name=NAME,ingress=RATE,egress=RATE]: this header is about */
+	ATTACH_NETWORK,
 };
 
 struct attach_network {
@@ -73,6 +74,8 @@ void attach_spec_clear(struct attach_spec *s);
  */
 MUST_CHECK enum err_kind attach_up(struct cni *c, const char *conf_dir,
 				   const struct attach_spec *spec, struct jv **ret, struct err *e);
+/* Detaches containers that are gone, from whatever they were attached to by attach_up.  Goes on after failures. */
+MUST_CHECK enum err_kind attach_sweep(struct cni *c, struct err *e);
 /* What is not attached is success.  Goes on after failures; what is left is known for the next time. */
 MUST_CHECK enum err_kind attach_down(struct cni *c, const struct container_id *container,
 				     struct err *e);

@@ -31,6 +31,16 @@ static enum err_kind read_alias(struct attach_network *n, struct str value, stru
 	return wants_alias(&n->wants, value, e);
 }
 
+static enum err_kind read_ingress(struct attach_network *n, struct str value, struct err *e)
+{
+	return wants_rate(&n->wants, true, value, e);
+}
+
+static enum err_kind read_egress(struct attach_network *n, struct str value, struct err *e)
+{
+	return wants_rate(&n->wants, false, value, e);
+}
+
 static const struct {
 	struct str key;
 	enum err_kind (*read)(struct attach_network *n, struct str value, struct err *e);
@@ -40,6 +50,8 @@ static const struct {
 	{ STR("ip6"), read_ip },
 	{ STR("mac"), read_mac },
 	{ STR("alias"), read_alias },
+	{ STR("ingress"), read_ingress },
+	{ STR("egress"), read_egress },
 };
 
 static enum err_kind read_option(struct attach_network *n, struct str option, struct err *e)
@@ -53,7 +65,7 @@ static enum err_kind read_option(struct attach_network *n, struct str option, st
 	}
 	return err_set(e, ERR_INVALID, __func__,
 		       "\"%.*s\" is no option of a network: they are interface_name=, ip=, ip6=, "
-		       "mac= and alias=",
+		       "mac=, alias=, ingress= and egress=",
 		       (int)MIN(option.n, (size_t)80), option.p);
 }
 

@@ -18,7 +18,7 @@
 #define EXEC_LOG_MAX (64u * 1024)          /* of stderr; what is more is thrown away */
 #define EXEC_BUSY_MS 5000u
 #define EXEC_PATH_MAX 4096
-#define EXEC_ARGS_MAX 64
+#define EXEC_ARGS_MAX 256
 
 struct exec_call {
 	const char *path;

@@ -86,7 +86,9 @@ static uint8_t mask_of(uint8_t prefix, size_t i)
 {
 	if (prefix >= 8 * (i + 1))
 		return 0xff;
-	return prefix <= 8 * i ? 0 : (uint8_t)(0xff00 >> (prefix - 8 * i));
+	if (prefix <= 8 * i)
+		return 0;
+	return (uint8_t)(0xff00 >> (prefix - 8 * i));
 }
 
 struct ip_net ip_network(const struct ip_net *ip)

@@ -54,5 +54,6 @@ deps-cilium: deps-test ## build cilium's network plugin for its test: 75 MB, and
 	@etc/deps/cilium.sh build/tools
 
 .PHONY: bench-net
-bench-net: deps-test all ## ADD by berth-net and cnitool beside the run time of the plugins alone
+bench-net: deps-test all ## ADD beside the run time of the plugins alone and cnitool; berth run beside podman and docker
 	@tests/bench/network.py $(ROUNDS)
+	@tests/bench/network_run.py $(ROUNDS)

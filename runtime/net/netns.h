@@ -21,7 +21,10 @@
  */
 MUST_CHECK enum err_kind netns_create(const char *dir, const char *name,
 				      char ret_path[static NETNS_PATH_MAX], struct err *e);
-/* A namespace that is there already, its loopback interface set up, mounted at DIR/NAME as well.  Otherwise the same. */
+/*
+ * A namespace that is there already, its loopback interface set up (unless this program may not enter it and come back:
+ * pasta does it then), mounted at DIR/NAME as well.  Otherwise the same.
+ */
 MUST_CHECK enum err_kind netns_keep(const char *source, const char *dir, const char *name,
 				    char ret_path[static NETNS_PATH_MAX], struct err *e);
 /* What is not there is success. */

@@ -7,6 +7,7 @@
 
 #include "base/fd.h"
 #include "runtime/net/exec.h"
+#include "runtime/net/keep.h"
 
 #define PROGRAM "pasta"
 #define DIR_NAME "pasta"
@@ -16,7 +17,7 @@
 #define PATH_TEXT_MAX 512
 #define PORT_TEXT_MAX 128
 #define CMDLINE_MAX 65536
-#define PORTS_MAX 20 /* two arguments each, of EXEC_ARGS_MAX */
+#define PORTS_MAX 100 /* two arguments each, of EXEC_ARGS_MAX */
 
 static const char *const program_dirs[] = { "/usr/bin", "/usr/local/bin", "/bin" };
 
@@ -151,7 +152,9 @@ enum err_kind user_mode_up(const struct cni_options *o, const struct user_mode *
 	add_fixed(&a, u, pid_file);
 	for (size_t i = 0; k == ERR_OK && i < jv_count(u->ports); i++)
 		k = add_port(&a, jv_at(u->ports, i), e);
-	a.p[a.n++] = pid;
+	if (u->netns)
+		a.p[a.n++] = "--netns";
+	a.p[a.n++] = u->netns ? u->netns : pid;
 	if (k == ERR_OK)
 		k = make_dir(o, e);
 	return k == ERR_OK ? start(path, a.p, e) : k;
@@ -178,13 +181,12 @@ static bool read_process(const char *pid_file, pid_t *ret, struct sbuf *cmdline)
 	return read_proc(path, cmdline);
 }
 
-/* The process that bears the file's path among its arguments; its last argument is the container's process. */
-static bool find_process(const char *pid_file, pid_t *ret, pid_t *ret_container)
+/* The process that bears the file's path among its arguments; its last argument is the container. */
+static bool find_process(const char *pid_file, pid_t *ret, char ret_container[static PATH_TEXT_MAX])
 {
 	struct str rest, last = { "", 0 }, part;
 	AUTO_SBUF cmdline;
 	bool ours = false;
-	uint64_t container;
 
 	sbuf_init(&cmdline, CMDLINE_MAX);
 	if (!read_process(pid_file, ret, &cmdline))
@@ -195,8 +197,7 @@ static bool find_process(const char *pid_file, pid_t *ret, pid_t *ret_container)
 		ours = ours || str_eq(part, str_of(pid_file));
 		last = part.n ? part : last;
 	}
-	*ret_container = scan_u64(&last, INT32_MAX, &container) ? (pid_t)container : 0;
-	return ours;
+	return ours && str_copy(last, ret_container, PATH_TEXT_MAX);
 }
 
 /* Its ports are free when it has ended. */
@@ -217,17 +218,18 @@ static enum err_kind end_and_wait(int fd, pid_t pid, struct err *e)
 /* By a descriptor that was opened before the process was looked at, so it is that one or none. */
 static enum err_kind end_process(const char *pid_file, struct err *e)
 {
+	char container[PATH_TEXT_MAX];
 	AUTO_CLOSE fd = -1;
-	pid_t pid, again, container;
+	pid_t pid, again;
 
-	if (!find_process(pid_file, &pid, &container))
+	if (!find_process(pid_file, &pid, container))
 		return ERR_OK;
 	fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	if (fd < 0 && errno == ESRCH)
 		return ERR_OK;
 	if (fd < 0)
 		return err_sys(e, __func__, "watch process %d", (int)pid);
-	if (!find_process(pid_file, &again, &container) || again != pid)
+	if (!find_process(pid_file, &again, container) || again != pid)
 		return ERR_OK;
 	return end_and_wait(fd, pid, e);
 }
@@ -297,17 +299,28 @@ bool user_mode_ports(const struct cni_options *o, const struct container_id *con
 
 /* ---- sweeping ---- */
 
+/* As the last argument has it. */
+static bool container_is_alive(const struct cni_options *o, const char *container)
+{
+	struct str number = str_of(container);
+	uint64_t pid;
+
+	if (scan_u64(&number, INT32_MAX, &pid) && scan_end(&number))
+		return kill((pid_t)pid, 0) == 0 || errno != ESRCH;
+	return keep_is_alive(o, container);
+}
+
 static enum err_kind sweep_one(void *arg, const char *name, struct err *e)
 {
 	const struct cni_options *o = arg;
 	struct container_id container;
-	char pid_file[PATH_TEXT_MAX];
+	char pid_file[PATH_TEXT_MAX], of[PATH_TEXT_MAX];
 	struct err ignored;
-	pid_t pid, of;
+	pid_t pid;
 
 	pid_path(o, name, pid_file);
 	if (container_id_parse(str_of(name), &container, &ignored) != ERR_OK ||
-	    (find_process(pid_file, &pid, &of) && of > 0 && (kill(of, 0) == 0 || errno != ESRCH)))
+	    (find_process(pid_file, &pid, of) && container_is_alive(o, of)))
 		return ERR_OK;
 	return user_mode_down(o, &container, e);
 }

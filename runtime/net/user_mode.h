@@ -3,7 +3,8 @@
  * container with sockets of the host.  No interface, rule or address of the host is made.
  *
  * The process notes its number in STATE/pasta/CONTAINER, and bears the path of that file as an argument, by which it is known
- * as ours.  It does not see the container's end, so it is ended by user_mode_down, or swept by the next start.
+ * as ours.  It does not see the container's end, so it is ended by user_mode_down, or swept by the next start.  Its last
+ * argument is the container's namespace: a kept one (keep.h), or a process in it for users who may not mount.
  * The container reaches neither the host's loopback interface nor abstract sockets of the host.
  * Threads  any.
  */
@@ -20,7 +21,8 @@ bool user_mode_is_needed(void);
 struct user_mode {
 	struct container_id container;
 	struct if_name ifname;
-	pid_t pid;              /* a process in its namespaces */
+	pid_t pid;              /* a process in its namespaces, which pasta joins; or, */
+	const char *netns;      /* unless NULL, its network namespace by a kept path */
 	const struct jv *ports; /* as the capability "portMappings"; NULL: none */
 };
 

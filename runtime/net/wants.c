@@ -5,6 +5,9 @@
 #define PORT_MAX 65535u
 #define HOST_NAME_MAX_BYTES 253
 #define LABEL_MAX 63
+#define RATE_MIN 8000u          /* bits a second: a packet takes a second and a half */
+#define RATE_MAX 1000000000000u /* bits a second */
+#define BURSTS_A_SECOND 10u
 
 void wants_clear(struct wants *w)
 {
@@ -167,6 +170,31 @@ enum err_kind wants_mac(struct wants *w, struct str in, struct err *e)
 	return ERR_OK;
 }
 
+enum err_kind wants_rate(struct wants *w, bool ingress, struct str in, struct err *e)
+{
+	static const struct {
+		char letter;
+		uint64_t factor;
+	} units[] = { { 'K', 1000 }, { 'M', 1000000 }, { 'G', 1000000000 } };
+	struct str rest = in;
+	uint64_t rate;
+	bool ok = scan_u64(&rest, RATE_MAX, &rate);
+
+	for (size_t i = 0; ok && i < ARRAY_LEN(units); i++) {
+		if (!scan_char(&rest, units[i].letter))
+			continue;
+		ok = rate <= RATE_MAX / units[i].factor;
+		rate *= units[i].factor;
+		break;
+	}
+	if (!ok || !scan_end(&rest) || rate < RATE_MIN || rate > RATE_MAX)
+		return err_set(e, ERR_INVALID, __func__,
+			       "\"%.*s\" is no rate in bits a second, such as 800K, 16M or 1G",
+			       (int)MIN(in.n, (size_t)80), in.p);
+	*(ingress ? &w->ingress_rate : &w->egress_rate) = rate;
+	return ERR_OK;
+}
+
 static bool is_label(struct str s)
 {
 	if (s.n == 0 || s.n > LABEL_MAX || s.p[0] == '-' || s.p[s.n - 1] == '-')
@@ -289,11 +317,20 @@ static bool wants_bandwidth(const struct wants *w)
 	return w->ingress_rate || w->egress_rate;
 }
 
+static bool set_rate(struct jv *o, const char *rate_key, const char *burst_key, uint64_t rate)
+{
+	return rate == 0 || (jv_set(o, rate_key, jv_pack("I", (int64_t)rate)) &&
+			     jv_set(o, burst_key, jv_pack("I", (int64_t)(rate / BURSTS_A_SECOND))));
+}
+
 static struct jv *write_bandwidth(const struct wants *w)
 {
-	return jv_pack("{s:I,s:I,s:I,s:I}", "ingressRate", (int64_t)w->ingress_rate, "ingressBurst",
-		       (int64_t)w->ingress_burst, "egressRate", (int64_t)w->egress_rate,
-		       "egressBurst", (int64_t)w->egress_burst);
+	AUTO_JV *o = jv_pack("{}");
+
+	return set_rate(o, "ingressRate", "ingressBurst", w->ingress_rate) &&
+		       set_rate(o, "egressRate", "egressBurst", w->egress_rate)
+		   ? TAKE(o)
+		   : NULL;
 }
 
 enum err_kind wants_capabilities(const struct wants *w, const struct conflist *l, struct jv **ret,

@@ -7,7 +7,7 @@
  *   mac        --mac-address
  *   aliases    more names on the network
  *   dns        --dns, --dns-search, --dns-option
- *   bandwidth  bits a second, and bits of a burst, of each direction
+ *   bandwidth  bits a second of each direction, "800K", "16M", "1G" by thousands; bursts are a tenth of a second's
  *
  * U1  Everything was checked when it was added; plugins never see text that is no port, address or name.
  * U2  What no plugin of the network can do is an error, never left out in silence.
@@ -26,7 +26,7 @@ struct wants {
 	struct jv *ports, *ips, *aliases; /* arrays; NULL: none */
 	struct jv *servers, *searches, *dns_options;
 	char mac[sizeof("00:00:00:00:00:00")];
-	uint64_t ingress_rate, ingress_burst, egress_rate, egress_burst;
+	uint64_t ingress_rate, egress_rate; /* 0: no limit */
 };
 
 void wants_clear(struct wants *w);
@@ -36,6 +36,8 @@ MUST_CHECK enum err_kind wants_port(struct wants *w, struct str in, struct err *
 MUST_CHECK enum err_kind wants_ip(struct wants *w, struct str in, struct err *e);
 MUST_CHECK enum err_kind wants_mac(struct wants *w, struct str in, struct err *e);
 MUST_CHECK enum err_kind wants_alias(struct wants *w, struct str in, struct err *e);
+/* What comes to the container (ingress), or goes from it. */
+MUST_CHECK enum err_kind wants_rate(struct wants *w, bool ingress, struct str in, struct err *e);
 MUST_CHECK enum err_kind wants_dns_server(struct wants *w, struct str in, struct err *e);
 MUST_CHECK enum err_kind wants_dns_search(struct wants *w, struct str in, struct err *e);
 MUST_CHECK enum err_kind wants_dns_option(struct wants *w, struct str in, struct err *e);

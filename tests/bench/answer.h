@@ -1,7 +1,8 @@
 /*
  * answer - an HTTP/1.1 answer as it comes in, in pieces of any size; the body is counted and dropped.
  *
- * answer_init(), then answer_feed() until the part is ANSWER_DONE or ANSWER_BAD.  HEAD is not known.
+ * answer_init(), and is_head set if it answers a HEAD; then answer_feed() until the part is ANSWER_DONE or
+ * ANSWER_BAD.
  */
 #pragma once
 
@@ -29,6 +30,7 @@ enum answer_part {
 struct answer {
 	enum answer_part part;
 	unsigned status;
+	bool is_head; /* there is no body, whatever the headers say */
 	bool is_last; /* the server closes the connection after it */
 	uint64_t left, body_n;
 	size_t head_n, line_n;
@@ -93,6 +95,8 @@ static inline enum answer_part answer_parse_head(struct answer *a)
 	a->status = (unsigned)status;
 	answer_header(a, "Connection", value, sizeof(value));
 	a->is_last = strcasecmp(value, "close") == 0;
+	if (a->is_head)
+		return ANSWER_DONE;
 	answer_header(a, "Transfer-Encoding", value, sizeof(value));
 	if (strcasecmp(value, "chunked") == 0)
 		return ANSWER_CHUNK_SIZE;

@@ -33,10 +33,18 @@ class Server:
         self.host = "127.0.0.1"
 
     def __enter__(self):
-        self.log = open(self.work / "log", "wb")
+        return self.start()
+
+    def start(self):
+        self.log = open(self.work / "log", "ab")
         self.process = subprocess.Popen(self.command(), stdout=self.log, stderr=self.log, cwd=self.work)
         registry.wait_until(f"{self.name} listens", self.listens)
         return self
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(registry.WAIT_S)
+        self.log.close()
 
     def listens(self):
         if self.process.poll() is not None:
@@ -52,20 +60,26 @@ class Server:
 
 
 class Nginx(Server):
-    """Static files below `work`/files: the limit for reading."""
+    """Static files below `work`/files: the limit for reading.  pair: (certificate, key), to speak TLS 1.3."""
 
     name = "nginx"
+
+    def __init__(self, pair=None):
+        super().__init__()
+        self.tls = pair is not None
+        self.pair = pair
 
     def command(self):
         self.files = self.work / "files"
         self.files.mkdir()
+        tls = f"ssl_certificate {self.pair[0]}; ssl_certificate_key {self.pair[1]}; ssl_protocols TLSv1.3;" if self.tls else ""
         (self.work / "conf").write_text(
             f"daemon off; worker_processes 2; pid {self.work}/pid; error_log {self.work}/error.log;\n"
             "events { worker_connections 4096; }\n"
             "http { access_log off; sendfile on; tcp_nopush on; keepalive_requests 1000000000; default_type application/octet-stream;\n"
             f"  client_body_temp_path {self.work}; proxy_temp_path {self.work}; fastcgi_temp_path {self.work};\n"
             f"  uwsgi_temp_path {self.work}; scgi_temp_path {self.work};\n"
-            f"  server {{ listen 127.0.0.1:{self.port}; root {self.files}; }} }}\n")
+            f"  server {{ listen 127.0.0.1:{self.port}{' ssl' if self.tls else ''}; root {self.files}; {tls} }} }}\n")
         os.chmod(self.work, 0o755)
         return ["/usr/sbin/nginx", "-p", str(self.work), "-e", str(self.work / "error.log"), "-c", str(self.work / "conf")]
 
@@ -74,13 +88,29 @@ class Distribution(Server):
     """CNCF distribution v3 on its file-system driver."""
 
     name = "distribution"
+    program = TOOLS / "registry"
 
     def command(self):
         (self.work / "conf.yml").write_text(
             "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
             f"storage: {{filesystem: {{rootdirectory: {self.work}/data}}, delete: {{enabled: true}}}}\n"
             f"http: {{addr: 127.0.0.1:{self.port}}}\n")
-        return [str(TOOLS / "registry"), "serve", str(self.work / "conf.yml")]
+        return [str(self.program), "serve", str(self.work / "conf.yml")]
+
+    def blob_file(self, digest):
+        text = digest.split(":")[1]
+        return self.work / "data/docker/registry/v2/blobs/sha256" / text[:2] / text / "data"
+
+
+class Distribution2(Distribution):
+    """The same, version 2.8, as Debian packages it."""
+
+    name = "docker-registry"
+    program = pathlib.Path("/usr/bin/docker-registry")
+
+
+# of a berthd whose garbage goes as soon as it is asked to collect
+GC_AT_ONCE = ("--gc.interval=365d", "--gc.lease=0s", "--gc.untagged_keep=0s", "--gc.max_share=100", "--trash.keep=0s", "--scrub.rate=0")
 
 
 def berthd(*options):
@@ -89,7 +119,27 @@ def berthd(*options):
 
 
 def url(server, path):
-    return f"http://{server.host}:{server.port}{path}"
+    return f"http{'s' if getattr(server, 'tls', None) or getattr(server, 'ssl', None) else ''}://{server.host}:{server.port}{path}"
+
+
+def processes(server):
+    """Ids of a server's processes: workers have their parent's work to do."""
+    own = server.process.pid
+    return [own, *map(int, open(f"/proc/{own}/task/{own}/children").read().split())]
+
+
+def cpu_s(server):
+    """Seconds of processors that it has used."""
+    total = 0
+    for pid in processes(server):
+        fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def own_memory(server):
+    """Bytes of memory of its own that it has resident."""
+    return sum(registry.anonymous_memory(server, pid) for pid in processes(server))
 
 
 def output(command):
@@ -106,17 +156,17 @@ def wrk(address, connections, seconds, *headers):
 
 def cpu_us(server, connections, seconds, address, *headers):
     """Microseconds of the server's processor time that a request takes, which others' work on the machine changes little."""
-    def used():
-        fields = open(f"/proc/{server.process.pid}/stat").read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-    before = used()
-    return (lambda rate: (used() - before) / (rate * seconds) * 1e6)(wrk(address, connections, seconds, *headers))
+    before = cpu_s(server)
+    return (lambda rate: (cpu_s(server) - before) / (rate * seconds) * 1e6)(wrk(address, connections, seconds, *headers))
 
 
 def load(*args):
     """The generator's line as a dict."""
-    text = output([str(LOAD), *map(str, args)])
-    return dict(pair.split("=", 1) for pair in text.split())
+    return dict(pair.split("=", 1) for pair in output(load_command(*args)).split())
+
+
+def load_command(*args):
+    return [str(LOAD), *map(str, args)]
 
 
 def elapsed(command):

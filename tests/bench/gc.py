@@ -29,7 +29,6 @@ RATE_GOAL = 10_000  # objects a second
 P99_GOAL = 1.2  # times idle
 GROWTH_GOAL = 1.5  # times the cost of an object where there is less of it, or of the rest
 SPACE_ROUNDS = 10
-OPTIONS = ("--gc.interval=365d", "--gc.lease=0s", "--gc.untagged_keep=0s", "--gc.max_share=100", "--trash.keep=0s", "--scrub.rate=0")
 
 
 def verdict(met):
@@ -54,11 +53,6 @@ def finish(process):
     return json.loads(out.splitlines()[-1])
 
 
-def cpu_s(server):
-    fields = open(f"/proc/{server.process.pid}/stat").read().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def unlink_s(n):
     """Seconds to unlink n small durable files in 256 directories, with nothing else to do."""
     with tempfile.TemporaryDirectory(prefix="berth-bench-") as work:
@@ -79,9 +73,9 @@ class Collection:
     """All garbage of a server, collected at once."""
 
     def __init__(self, server):
-        began, cpu = time.monotonic(), cpu_s(server)
+        began, cpu = time.monotonic(), b.cpu_s(server)
         result = finish(command(server, "gc", "--confirm"))
-        self.took_s, self.cpu_s = time.monotonic() - began, cpu_s(server) - cpu
+        self.took_s, self.cpu_s = time.monotonic() - began, b.cpu_s(server) - cpu
         self.objects = result["contents"]
 
     def us(self):
@@ -199,7 +193,7 @@ def peer(ours):
 
 def main():
     print(f"# {time.strftime('%F %T')}, {os.cpu_count()} cores, {ROUNDS} rounds; stores on {os.path.realpath(tempfile.gettempdir())}", flush=True)
-    with b.berthd(*OPTIONS) as small, b.berthd(*OPTIONS) as large:
+    with b.berthd(*b.GC_AT_ONCE) as small, b.berthd(*b.GC_AT_ONCE) as large:
         fill(small, SMALL, "live", tagged=True)
         fill(large, LARGE, "live", tagged=True)
         rates(small, large)

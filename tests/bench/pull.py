@@ -2,7 +2,7 @@
 """berth pull beside its peers: an image of six layers made from this machine's /usr, from a registry on loopback; then another
 one that shares five of them, while the first is there.
 
-usage: tests/bench/pull.py [-n ROUNDS] [-d DIR] [berth podman docker umoci]...     as root; DIR keeps the layers for the next time
+usage: tests/bench/pull.py [-n ROUNDS] [-d DIR] [-b BYTES] [berth podman docker umoci]...     as root; DIR keeps the layers for the next time
 
 Ratios are of one run: peers take turns, round by round. A dockerd is started for it. What docker uses of processors and memory is
 its daemon's and not shown; skopeo with umoci has no second pull, since umoci unpacks an image whole.
@@ -24,13 +24,14 @@ import time
 import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import dockerd  # noqa: E402
 import registry  # noqa: E402
 import runner  # noqa: E402
 
 LAYERS, BYTES, FILES = 6, 1_200_000_000, 50_000
 
 
-def choose():
+def choose(bytes_max):
     """Files of /usr in order, until there are enough; dealt out to the layers by size."""
     piles = [[0, []] for _ in range(LAYERS)]
     total = count = 0
@@ -46,15 +47,15 @@ def choose():
             pile[1].append(path)
             total += s.st_size
             count += 1
-            if total >= BYTES or count >= FILES:
+            if total >= bytes_max or count >= FILES:
                 return [p[1] for p in piles]
     return [p[1] for p in piles]
 
 
-def make_layers(keep):
+def make_layers(keep, bytes_max):
     if not (keep / "layers.json").exists():
         made = []
-        piles = choose()
+        piles = choose(bytes_max)
         for n, paths in enumerate([*piles, piles[-1][::-1]]):  # the last one is the other image's, of the same size
             diff = hashlib.sha256()
             packed = keep / f"{n}.gz"
@@ -130,10 +131,9 @@ def pull_podman(refs, work):
     return out
 
 
-def pull_docker(refs, work):
-    at = ["docker", "-H", f"unix://{work}/docker.sock"]
-    out = [timed([*at, "pull", "-q", ref]) for ref in refs]
-    subprocess.run([*at, "rmi", *refs], stdout=subprocess.DEVNULL, check=True)
+def pull_docker(refs, _work):
+    out = [timed(["docker", "pull", "-q", ref]) for ref in refs]
+    subprocess.run(["docker", "rmi", *refs], stdout=subprocess.DEVNULL, check=True)
     return [(took, 0, 0, 0) for took, *_ in out]
 
 
@@ -148,30 +148,12 @@ def pull_umoci(refs, work):
 PEERS = {"berth": pull_berth, "podman": pull_podman, "docker": pull_docker, "umoci": pull_umoci}
 
 
-@contextlib.contextmanager
-def dockerd(work):
-    """Takes 127.0.0.1 for a place where plain HTTP is right, as always."""
-    with open(work / "dockerd.log", "wb") as log:
-        p = subprocess.Popen(["dockerd", "--data-root", str(work / "docker"), "--exec-root", str(work / "docker-run"), "-H",
-                              f"unix://{work}/docker.sock", "--pidfile", str(work / "docker.pid"), "--bridge=none", "--iptables=false"],
-                             stdout=log, stderr=log)
-    try:
-        registry.wait_until("dockerd", lambda: p.poll() is not None or subprocess.run(
-            ["docker", "-H", f"unix://{work}/docker.sock", "version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0)
-        if p.poll() is not None:
-            raise SystemExit("dockerd does not start: " + (work / "dockerd.log").read_text()[-1000:])
-        yield
-    finally:
-        p.terminate()
-        p.wait(timeout=60)
-
-
 def report(n, peer, results, best):
     for what, (took, user, system, peak) in zip(("whole", "shares 5 of 6"), results):
         key = (peer, what)
         best[key] = min(best.get(key, took), took)
         used = f"; of processors {user:6.2f} s user, {system:5.2f} s system; {peak} MB at most" if user else ""
-        print(f"round {n} {peer:8} {what:14} {took:6.2f} s{used}", flush=True)
+        print(f"{'round' if what == 'whole' else 'again'} {n} {peer:8} {took:6.2f} s, {what}{used}", flush=True)
 
 
 def conclude(best):
@@ -189,13 +171,14 @@ def main():
     options = argparse.ArgumentParser()
     options.add_argument("-n", type=int, default=3)
     options.add_argument("-d", type=pathlib.Path)
+    options.add_argument("-b", type=int, default=BYTES)
     options.add_argument("peers", nargs="*", default=["berth", "podman", "docker", "umoci"])
     o = options.parse_args()
     os.environ["PATH"] = f"{runner.TOP / 'build/tools/bin'}:{os.environ['PATH']}"
     work = pathlib.Path(tempfile.mkdtemp(prefix="berth-bench-"))
     keep = o.d or work
     keep.mkdir(exist_ok=True)
-    layers = make_layers(keep)
+    layers = make_layers(keep, o.b)
     size = sum(len(b) for _, b in layers[:LAYERS])
     began = time.thread_time()
     inflate = sum(len(zlib.decompress(b, 31)) for _, b in layers[:LAYERS])
@@ -204,8 +187,10 @@ def main():
     best = {}
     with contextlib.ExitStack() as stack:
         daemon = stack.enter_context(registry.Daemon(root=work / "registry"))
-        if "docker" in o.peers:
-            stack.enter_context(dockerd(work))
+        if "docker" in o.peers and "DOCKER_HOST" not in os.environ:
+            why = stack.enter_context(dockerd.dockerd(work))
+            if why:
+                raise SystemExit(why)
         push(daemon, "usr", layers[:LAYERS])
         push(daemon, "other", [*layers[:LAYERS - 1], layers[LAYERS]])
         del layers

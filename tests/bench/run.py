@@ -39,6 +39,7 @@ def compare(r, ref, peers, rounds):
             subprocess.run(commands(r, ref)[peer], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             if n:  # the first one pulls
                 took[peer].append(time.monotonic() - began)
+                print(f"round {n} {peer:8} {took[peer][-1] * 1000:6.1f} ms", flush=True)
     for peer, times in took.items():
         print(f"{peer:8} best {min(times) * 1000:6.0f} ms  median {statistics.median(times) * 1000:6.0f} ms  "
               f"{min(times) / min(took['berth']):.2f} of berth", flush=True)

@@ -95,6 +95,15 @@ def formats():
         same("no signature without a secret", None, b.requests[0]["headers"].get("X-Berth-Signature-256"))
 
 
+@case("on one thread as well")
+def one_thread():
+    with receiver.Receiver(lambda n, q: 500 if n == 1 else 200) as a:
+        with daemon({"name": "a", "url": a.url}, options=["--threads=1"]) as s:
+            push(s, "m", "v1", 1)
+            r.wait_until("events", lambda: ("m", "v1") in tags(accepted(a)))
+            in_order(accepted(a))
+
+
 @case("CloudEvents are events to the library of CloudEvents, and their attributes are right")
 def cloudevents():
     python = r.TOP / "build/tools/python/bin/python"
@@ -176,7 +185,7 @@ def failing():
         return kinds[n % len(kinds)]
 
     with elsewhere, receiver.Receiver(answer) as a:
-        with daemon({"name": "a", "url": a.url}) as s:
+        with daemon({"name": "a", "url": a.url + "/TOKEN-IN-URL"}) as s:
             want = set()
             for n in range(10):
                 for repo in ("x", "y"):
@@ -184,6 +193,8 @@ def failing():
                     want.add((repo, f"t{n}"))
             r.wait_until("all events", lambda: tags(accepted(a)) >= want)
             in_order(accepted(a))
+            same("the log has the name, not the address", (True, False),
+                 ("events.failed" in s.log_text(), "TOKEN-IN-URL" in s.log_text()))
             same("failures are counted", True, metric(s, 'berthd_events_failures_total{endpoint="a"}') >= 10)
         same("redirects are not followed", 0, len(elsewhere.requests))
 

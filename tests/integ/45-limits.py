@@ -204,6 +204,15 @@ def flood():
         same("the rest is as the limit says", True, sum(c[0] for c in counts) <= 50 * (took + 1) + 1)
 
 
+@case("on one thread, where nothing can wait, refusals come at once")
+def one_thread():
+    with r.Daemon("--threads=1", "--limits.address.requests=1", "--limits.burst=5s", "--limits.identity.uploads=1") as s:
+        n, took, a = drain(s, "127.0.0.2")
+        same("let in", True, 5 <= n <= 5 + took + 1)
+        same("told", True, int(a.header("Retry-After")) >= 1)
+        same("another", 200, ask(s, source="127.0.0.3")[0].status)
+
+
 @case("an end in order while refusals wait")
 def end():
     with r.Daemon("--limits.address.requests=1", "--limits.burst=1s") as s:

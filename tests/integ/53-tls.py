@@ -373,7 +373,7 @@ def bad_options(w):
     for options, text in (((w.certificates((w.cert, other[1])),), "server.pem with"), ((w.certificates((junk, w.key)),), "junk.pem"),
                           ((w.certificates(("/nowhere", w.key)),), "/nowhere"), (("--tls.certificates=[{certificate: x}]",), "tls.certificates, line 1: key must be"),
                           (("--tls.certificates=[{certificate: x, key: y, z: z}]",), "there is no \"z\" here"),
-                          (("--tls.client_ca=" + w.ca.ca,), "need tls.certificates"), ((w.certificates(), f"--tls.client_crl={w.ca.crl}"), "of no use without"),
+                          (("--tls.client_ca=" + w.ca.ca,), "needs tls.certificates"), ((w.certificates(), f"--tls.client_crl={w.ca.crl}"), "of no use without"),
                           ((w.certificates(), f"--tls.client_ca={junk}", w.accounts()[1]), "junk.pem")):
         p = subprocess.run([r.BERTHD, "serve", "--root", str(w.work / "root"), "--listen", "127.0.0.1:0", *options],
                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=r.WAIT_S)

@@ -449,11 +449,20 @@ def withdrawn(w):
 
 @case("each write that is allowed or denied, failed login, and change of rules is one line with who, where, what and why")
 def audited(w):
-    with w.filled() as d:
+    for level in ("info", "error"):  # which is about other lines
+        audited_at(w, level)
+
+
+def audited_at(w, level):
+    with w.filled(f"--log.level={level}") as d:
         get(d, "/v2/private/a/blobs/uploads/", r.basic("bob:hidden"), "POST", b"")
         get(d, "/v2/private/a/tags/list", r.basic("mallory:topsecret"))
-        d.process.send_signal(signal.SIGHUP)
-        r.wait_until("rules", lambda: "action=rules" in d.log_text())
+        w.conf.write_text(RULES + "  - {who: bob, repositories: other/**, allow: pull}\n")
+        try:
+            d.process.send_signal(signal.SIGHUP)
+            r.wait_until("rules", lambda: "action=rules" in d.log_text())
+        finally:
+            w.conf.write_text(RULES)
         lines = [x for x in d.log_text().splitlines() if "ev=audit" in x]
 
         def find(*words):
@@ -477,7 +486,7 @@ def bad_rules(w):
         w.conf.write_text("access: [{who: alice}]\n")
         try:
             d.process.send_signal(signal.SIGHUP)
-            r.wait_until("told of", lambda: "the old ones stay" in d.log_text())
+            r.wait_until("told of", lambda: "the old options stay" in d.log_text())
             same("the old ones", 200, get(d, "/v2/private/a/tags/list", r.basic("alice:secret")).status)
         finally:
             w.conf.write_text(RULES)

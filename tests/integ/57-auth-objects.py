@@ -117,8 +117,9 @@ def shared(w):
         a = w.api("GET", path, **query)
         same(path, 200, a.status)
         same(f"{path} names others", False, b"private" in a.body or any(d.encode() in a.body for d in w.theirs))
+        same(f"{path} counts on others", False, b'"unique"' in a.body)
     a = w.ask("GET", f"/api/v1/content?reference={MINE}:v1", user="root")
-    same("who may see it is told", [SAME], a.json()["repositories"])
+    same("who may see it is told", ([SAME], 0), (a.json()["repositories"], a.json()["unique"]))
 
 
 @case("AUTH-33 what may not be named looks the same, there or not")

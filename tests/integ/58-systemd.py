@@ -130,7 +130,7 @@ def told():
 def failure():
     with Manager() as m:
         same("address", None, m.start(listen="127.0.0.1:0", **{"BERTHD_PROCESS_USER": "no\nREADY=1"}))
-        same("status", 1, m.process.wait(timeout=r.WAIT_S))
+        same("status", 2, m.process.wait(timeout=r.WAIT_S))
         told = m.heard()
         same("message", {"STOPPING", "STATUS"}, set(told))
         same("cause", True, "process.user" in told["STATUS"])

@@ -15,6 +15,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import registry as r  # noqa: E402
+import runner  # noqa: E402
 import tap  # noqa: E402
 from tap import case, same  # noqa: E402
 
@@ -23,6 +24,7 @@ PREFIX = pathlib.Path("usr/local")
 UNITS = PREFIX / "lib/systemd/system"
 PAGES = ("berthd.8", "berthd.conf.5", "berth.1", "berth-net.8", "berth-runtime.8")
 EXPOSURE_MAX = 20  # tenths
+BUILD_WAIT_S = 900  # where only another kind of build was there
 
 
 def need(*programs):
@@ -31,8 +33,8 @@ def need(*programs):
             raise tap.Skip(f"no {program}")
 
 
-def run(*command, want=0, **more):
-    got = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=r.WAIT_S, check=False, **more)
+def run(*command, want=0, timeout=r.WAIT_S, **more):
+    got = subprocess.run([str(c) for c in command], capture_output=True, text=True, timeout=timeout, check=False, **more)
     if want is not None and got.returncode != want:
         raise AssertionError(f"{' '.join(map(str, command))}: status {got.returncode}\n{got.stdout[-2000:]}\n{got.stderr[-2000:]}")
     return got
@@ -41,7 +43,7 @@ def run(*command, want=0, **more):
 def install(root):
     """With the flags of the programs that are there, so that nothing is built again."""
     flags = ["WERROR=1"] if "-Werror" in (r.TOP / "build/release/.flags").read_text() else []
-    run("make", "-C", r.TOP, "install", f"DESTDIR={root}", "MODE=release", *flags)
+    run("make", "-C", r.TOP, "install", f"DESTDIR={root}", "MODE=release", *flags, timeout=BUILD_WAIT_S)
 
 
 class Installed:
@@ -171,6 +173,27 @@ def calls():
         used = set(re.findall(r"^\d+ +(\w+)\(", log.read_text(errors="replace"), re.M))
     same("it was traced", True, {"openat", "accept4", "landlock_restrict_self"} <= used)
     same("not in the filter", [], sorted(used - allowed))
+
+
+@case("berth@.service: its lines start a container, wait for it, and end it")
+def container_unit():
+    if os.geteuid() != 0:
+        raise tap.Skip("root only")
+
+    def line(b, key):
+        command = values(unit("berth@.service"), key)[0].replace("%i", "web").split()
+        same("program", "/usr/local/bin/berth", command[0])
+        return b.command(*command[1:])
+
+    with runner.Runner() as b:
+        b.berth("create", "--name", "web", b.push_busybox(), "sh", "-c", "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done")
+        for _ in range(2):  # and once more, as after a restart of the machine
+            service = subprocess.Popen(line(b, "ExecStart"), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            same("output", "up\n", service.stdout.readline())
+            run(*line(b, "ExecStop"))
+            same("rest of it", "bye\n", service.stdout.read())
+            same("status", 0, service.wait(timeout=r.WAIT_S))
+            service.stdout.close()
 
 
 @case("the account: systemd makes it from what is installed")

@@ -75,6 +75,7 @@ CASES = {
     "disableCheck": (chain("1.0.0", bridge(), disableCheck=True), {}),
     "a single configuration": ({"cniVersion": "0.3.1", "name": "net", **bridge()}, {}),
     "a single configuration of 0.2.0": ({"cniVersion": "0.2.0", "name": "net", **bridge(ipam=DUAL)}, {}),
+    "a single configuration of 0.1.0": ({"cniVersion": "0.1.0", "name": "net", **bridge()}, {}),
     "a single configuration without a version": ({"name": "net", **bridge()}, {}),
     "a plugin that fails": (chain("1.0.0", bridge(), {"type": "tuning", "sysctl": {"net.ipv4.none.such": "1"}}), {}),
     "a kind of interface the kernel may lack": (chain("1.0.0", {"type": "ipvlan", "master": "lo", "ipam": DUAL}), {}),
@@ -82,6 +83,10 @@ CASES = {
 NEWEST = {
     "version 1.1.0": (chain("1.1.0", bridge(), PORTMAP, {"type": "firewall"}, {"type": "tuning"}), {"caps": PORTS}),
     "macvlan": (chain("1.1.0", {"type": "macvlan", "master": "uplink", "ipam": DUAL}), {}),
+    "vlan": (chain("1.1.0", {"type": "vlan", "master": "uplink", "vlanId": 5, "ipam": DUAL}), {}),
+    "host-device": (chain("1.1.0", {"type": "host-device", "device": "far", "ipam": DUAL}), {}),
+    "vrf": (chain("1.1.0", bridge(), {"type": "vrf", "vrfname": "blue"}), {}),
+    "tap": (chain("1.1.0", {"type": "tap", "ipam": DUAL}), {}),
     "dummy": (chain("1.1.0", {"type": "dummy", "ipam": DUAL}), {}),
     "nftables": (chain("1.1.0", bridge(ipMasqBackend="nftables"), {**PORTMAP, "backend": "nftables"}), {"caps": PORTS}),
 }

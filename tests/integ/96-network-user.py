@@ -5,15 +5,19 @@ The user is one without rights on the host, in a network namespace that plays th
 udev makes it.
 """
 import contextlib
+import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import netlab  # noqa: E402
+import netrun  # noqa: E402
+import runner  # noqa: E402
 import tap  # noqa: E402
 from netlab import Server, ask, refuses, sh  # noqa: E402
 from tap import Skip, case, same  # noqa: E402
@@ -139,6 +143,64 @@ def refused(lab):
         taken.listen()
         box.up("-p", "8080:80", rc=1)
     netlab.wait_until("nobody speaks", lambda: not speakers())
+
+
+class UserBerth:
+    """berth of a user who is root of a user namespace of his own, and of nothing else."""
+
+    def __init__(self, user, r):
+        self.user, self.pid = user, 0
+        child = subprocess.Popen([*user.as_user, "unshare", "-Urm", "sleep", "infinity"], stdin=subprocess.DEVNULL)
+        user.lab.children.append(child)
+        netlab.wait_until("a namespace", lambda: netlab.comm_of(child.pid) == "sleep")
+        self.command = [*user.as_user, "nsenter", f"--target={child.pid}", "--user", "--mount", "--preserve-credentials", runner.BERTH,
+                        "--root", user.home / "images", "--state", user.home / "state", "--runtime", runner.RUNTIME]
+        self.box = r.push_busybox()
+        self.berth("pull", self.box)
+
+    def berth(self, *args, rc=0):
+        return sh(*self.command, *args, rc=rc).stdout
+
+    def up(self, name, *options):
+        serve = netrun.SERVE.replace("$0", name)
+        self.berth("run", "-d", "--name", name, *options, self.box, "sh", "-c", serve)
+        return json.loads(self.berth("inspect", name))[0]["state"]
+
+
+@case("berth run by an ordinary user: a port, one that is free, restart, SIGKILL of the shim; pasta ends with the container")
+def run(lab):
+    user = User(lab)
+    with runner.Runner() as r:
+        b = UserBerth(user, r)
+        same("without a network", "1", b.berth("run", "--rm", b.box, "sh", "-c", "ip -o link | wc -l").strip())
+        same("with one", True, f"{WIRE}/24" in b.berth("run", "--rm", "--network", "pasta", b.box, "ip", "addr"))
+        netlab.wait_until("pasta's end", lambda: not speakers())
+        state = b.up("one", "-p", "8080:80", "-p", "80", "--dns", "10.1.1.1", "--add-host", "other:10.2.2.2")
+        same("networks", ["pasta"], [x["network"] for x in state["networks"]])
+        same("by its port", "one answers", netrun.answers("outside", WIRE, 8080))
+        free = int(b.berth("port", "one").splitlines()[1].rsplit(":", 1)[1])
+        same("by the free one", "one answers", netrun.answers("outside", WIRE, free))
+        same("resolv.conf", "nameserver 10.1.1.1\n", b.berth("exec", "one", "cat", "/etc/resolv.conf"))
+        same("hosts", True, "10.2.2.2\tother" in b.berth("exec", "one", "cat", "/etc/hosts"))
+        b.berth("restart", "-t", "0", "one")
+        same("restarted", "one answers", netrun.answers("outside", WIRE, 8080))
+        same("speakers", 1, len(speakers()))
+        second = b.up("two", "-p", "8081:80")
+        same("the first goes on", (2, "one answers"), (len(speakers()), netrun.answers("outside", WIRE, 8080)))
+        for pid in (netrun.parent_of(second["pid"]), second["pid"]):
+            os.kill(pid, signal.SIGKILL)
+        netlab.wait_until("its end", lambda: not os.path.exists(f"/proc/{second['pid']}"))
+        b.berth("network", "gc")
+        same("after gc", 1, len(speakers()))
+        fourth = b.up("four", "-p", "8081:80")
+        for pid in (netrun.parent_of(fourth["pid"]), fourth["pid"]):
+            os.kill(pid, signal.SIGKILL)
+        netlab.wait_until("its end", lambda: not os.path.exists(f"/proc/{fourth['pid']}"))
+        b.up("three", "-p", "8081:80")
+        same("in its place", "three answers", netrun.answers("outside", WIRE, 8081))
+        b.berth("rm", "-f", "one", "two", "three", "four")
+        netlab.wait_until("pasta's end", lambda: not speakers())
+        same("kept", ([], []), tuple(os.listdir(user.home / "berth-net" / x) for x in ("netns", "pids")))
 
 
 if __name__ == "__main__":

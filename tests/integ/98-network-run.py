@@ -13,7 +13,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import netlab  # noqa: E402
 from netlab import ask, refuses, sh  # noqa: E402
-from netrun import OUT, WIRE, answers, main, outside  # noqa: E402
+from netrun import OUT, WIRE, answers, main, outside, parent_of  # noqa: E402
 from tap import case, same  # noqa: E402
 
 
@@ -140,6 +140,21 @@ def choices(b):
     same("taken", True, "10.70.0.9" in b.r.run("run", "--rm", "--network", "a", "--ip", "10.70.0.9", b.box, "true", check=False).stderr)
 
 
+@case("limits of bandwidth: what the plugin was told holds for the interface; a network that cannot is refused")
+def bandwidth(b):
+    b.lab.network({"cniVersion": "1.0.0", "name": "slow", "plugins": [
+        {"type": "bridge", "bridge": "br0", "isGateway": True, "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.9.0.0/24"}]]}},
+        {"type": "bandwidth", "capabilities": {"bandwidth": True}}]})
+    b.r.berth("network", "create", "web")
+    b.up("one", "--network", "slow:ingress=16M,egress=8M")
+    rates = sorted(q["options"]["rate"] for q in json.loads(sh("tc", "-j", "qdisc", "show").stdout) if q["kind"] == "tbf")
+    same("bytes a second", [1000000, 2000000], rates)
+    told = b.r.run("run", "--rm", "--network", "web:ingress=16M", b.box, "true", check=False)
+    same("a network that cannot", (True, True), (told.returncode != 0, "limit bandwidth" in told.stderr))
+    b.r.berth("rm", "-f", "one")
+    same("limits afterwards", False, "tbf" in sh("tc", "qdisc", "show").stdout)
+
+
 @case("network connect and disconnect, by the container's name: address, names, ports, and nothing is left when it ends")
 def connect(b):
     for name in ("a", "b"):
@@ -239,7 +254,7 @@ def refused(b):
 def killed(b, who):
     """SIGKILL of the shim and the container's process, in one order or the other."""
     pid = b.pid("one")
-    shim = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+    shim = parent_of(pid)
     for process in (shim, pid) if who == "shim first" else (pid, shim):
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)

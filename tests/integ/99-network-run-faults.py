@@ -17,15 +17,11 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import netlab  # noqa: E402
 from netlab import sh  # noqa: E402
-from netrun import answers, main  # noqa: E402
+from netrun import answers, main, parent_of  # noqa: E402
 from stops import STEPS, Stops  # noqa: E402
 from tap import case, same  # noqa: E402
 
 RUN = ("run", "-d", "--name", "one", "--network", "web", "-p", "8080:80")
-
-
-def parent_of(pid):
-    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
 
 def up_to_shim(pid):

@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "runtime/net/netns.h"
@@ -23,9 +24,18 @@ static const char plugin_text[] =
     "\"sandbox\":\"/x\"}],\"ips\":[{\"address\":\"10.9.8.7/24\",\"interface\":0}]}'\n"
     "exit 0\n";
 
+bool cni_box_can_run(void)
+{
+	int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+	if (fd >= 0)
+		(void)close(fd);
+	return fd >= 0;
+}
+
 bool cni_box_enter(void)
 {
-	entered = unshare(CLONE_NEWNET | CLONE_NEWNS) == 0 &&
+	entered = cni_box_can_run() && unshare(CLONE_NEWNET | CLONE_NEWNS) == 0 &&
 		  mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
 	return entered;
 }

@@ -42,6 +42,10 @@ class Bench:
         return self.r.berth("run", "--rm", *options[:-1], self.box, "sh", "-c", options[-1])
 
 
+def parent_of(pid):
+    return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
 def answers(netns, address, port):
     text = []
 

@@ -8,7 +8,8 @@ import threading
 class Receiver:
     """answer(n, request) -> status, or (status, headers[, body]); it may block on `gate` and raise ConnectionAbortedError to hang up."""
 
-    def __init__(self, answer=None, port=0, ssl=None):
+    def __init__(self, answer=None, port=0, ssl=None, keep=True):
+        self.keep, self.count = keep, 0  # whether requests are kept; how many there were
         self.answer = answer or (lambda n, request: 200)
         self.requests = []  # all of them
         self.accepted = []  # those answered with 2xx
@@ -34,7 +35,7 @@ class Receiver:
 
             def process_request(self, request, address):
                 with receiver.lock:
-                    receiver.connections.append(request)
+                    receiver.connections = [c for c in receiver.connections if c.fileno() >= 0] + [request]
                 super().process_request(request, address)
 
         self.connections = []
@@ -50,15 +51,17 @@ class Receiver:
         body = handler.rfile.read(int(handler.headers["Content-Length"]))
         request = {"path": handler.path, "headers": dict(handler.headers.items()), "body": body, "json": json.loads(body)}
         with self.lock:
-            self.requests.append(request)
-            n = len(self.requests)
+            if self.keep:
+                self.requests.append(request)
+            self.count += 1
+            n = self.count
         answer = self.answer(n, request)
         if answer is None or self.closing.is_set():
             handler.close_connection = True
             return
         status, headers, *rest = answer if isinstance(answer, tuple) else (answer, {})
         text = rest[0] if rest else b""
-        if 200 <= status < 300:
+        if self.keep and 200 <= status < 300:
             with self.lock:
                 self.accepted.append(request)
         handler.send_response(status)

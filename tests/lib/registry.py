@@ -47,9 +47,9 @@ def wait_until(what, check):
         time.sleep(0.01)
 
 
-def anonymous_memory(daemon):
-    """Bytes of its own memory that a process has resident."""
-    for line in open(f"/proc/{daemon.process.pid}/status"):
+def anonymous_memory(daemon, pid=None):
+    """Bytes of its own memory that a process of the daemon, if not the first then `pid`, has resident."""
+    for line in open(f"/proc/{pid or daemon.process.pid}/status"):
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) << 10
     raise AssertionError("no RssAnon")

@@ -253,9 +253,10 @@ static void test_claim(void **state)
 	AUTO_CLOSE claim = -1;
 	AUTO_CNI_BOX b;
 	struct err e;
-	AUTO_JV *theirs = mapping(c->theirs);
+	AUTO_JV *theirs = NULL;
 
 	cni_box_open(&b);
+	theirs = mapping(c->theirs);
 	cni_box_plugin(&b, "a");
 	b.attachment.capabilities = theirs;
 	add(&b, b.netns);
@@ -272,19 +273,57 @@ static void test_claim_of_the_dead(void **state)
 	AUTO_CACHE_ENTRY mine = { .network = { "net" },
 				  .container = { "c2" },
 				  .ifname = { "eth0" } };
-	AUTO_JV *theirs = mapping("\"hostPort\":80");
+	AUTO_JV *theirs = NULL;
 	AUTO_CLOSE claim = -1;
 	AUTO_CNI_BOX b;
 	struct err e;
 
 	(void)state;
 	cni_box_open(&b);
+	theirs = mapping("\"hostPort\":80");
 	cni_box_plugin(&b, "a");
 	b.attachment.capabilities = theirs;
 	add(&b, b.netns);
 	assert_int_equal(netns_remove(b.netns, &e), ERR_OK);
 	mine.capabilities = mapping("\"hostPort\":80");
 	assert_int_equal(ports_claim(&b.options, &mine, &claim, &e), ERR_OK);
+}
+
+static uint64_t number_of(const struct jv *mappings, size_t i)
+{
+	uint64_t n = 0;
+
+	assert_true(jv_uint(jv_member(jv_at(mappings, i), "hostPort"), &n));
+	return n;
+}
+
+static void test_choose(void **state)
+{
+	static const struct container_id c2 = { "c2" };
+	AUTO_JV *wanted = NULL;
+	AUTO_PORTS_HELD held = { 0 }, more = { 0 };
+	AUTO_JV *chosen = NULL;
+	AUTO_JV *again = NULL;
+	AUTO_JV *nothing = NULL;
+	AUTO_CNI_BOX b;
+	struct err e;
+
+	(void)state;
+	cni_box_open(&b);
+	wanted = jv_pack("[{s:i,s:i},{s:i,s:i,s:s},{s:i,s:i}]", "hostPort", 0, "containerPort", 80,
+			 "hostPort", 0, "containerPort", 80, "protocol", "udp", "hostPort", 7,
+			 "containerPort", 81);
+	assert_int_equal(ports_choose(&b.options, &c2, wanted, &chosen, &held, &e), ERR_OK);
+	assert_int_equal(jv_count(chosen), 3);
+	assert_int_equal(held.n, 2);
+	assert_true(number_of(chosen, 0) > 0 && number_of(chosen, 1) > 0);
+	assert_int_equal(number_of(chosen, 2), 7);
+	assert_int_equal(ports_choose(&b.options, &c2, wanted, &again, &more, &e), ERR_OK);
+	assert_int_not_equal(number_of(chosen, 0), number_of(again, 0));
+	assert_int_not_equal(number_of(chosen, 1), number_of(again, 1));
+	ports_held_close(&more);
+	assert_int_equal(ports_choose(&b.options, &c2, NULL, &nothing, &more, &e), ERR_OK);
+	assert_null(nothing);
 }
 
 int main(void)
@@ -298,5 +337,6 @@ int main(void)
 	unit_case("what others made is let be", test_sweep_leaves_others);
 	UNIT_TABLE("claim", test_claim, claims);
 	unit_case("the dead have no ports", test_claim_of_the_dead);
+	unit_case("ports are chosen, each its own", test_choose);
 	return unit_run();
 }

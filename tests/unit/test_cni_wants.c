@@ -172,6 +172,21 @@ static void test_names_are_kept(void **state)
 	assert_capabilities(&w, "", "{\"aliases\":[\"web\"]}");
 }
 
+static void test_rates(void **state)
+{
+	AUTO_WANTS w = { 0 };
+	struct err e;
+
+	(void)state;
+	assert_int_equal(wants_rate(&w, true, STR("16M"), &e), ERR_OK);
+	assert_capabilities(&w, "bandwidth",
+			    "{\"bandwidth\":{\"ingressRate\":16000000,\"ingressBurst\":1600000}}");
+	assert_int_equal(wants_rate(&w, false, STR("800K"), &e), ERR_OK);
+	assert_capabilities(&w, "bandwidth",
+			    "{\"bandwidth\":{\"ingressRate\":16000000,\"ingressBurst\":1600000,"
+			    "\"egressRate\":800000,\"egressBurst\":80000}}");
+}
+
 static void test_nothing(void **state)
 {
 	AUTO_WANTS w = { 0 };
@@ -199,6 +214,12 @@ static const struct network_case {
 	{ "host with options", "host:ip=10.0.0.2", ATTACH_NETWORK, "host:ip=10.0.0.2", "host", "" },
 	{ "nothing", "", ATTACH_NONE, NULL, "", "" },
 	{ "path as a name", "../x", ATTACH_NONE, NULL, "", "" },
+	{ "rates", "net:ingress=800K,egress=1G", ATTACH_NETWORK, "net:ingress=800K,egress=1G",
+	  "net", "" },
+	{ "no rate", "net:ingress=", ATTACH_NONE, NULL, "", "" },
+	{ "a rate of nothing", "net:ingress=0", ATTACH_NONE, NULL, "", "" },
+	{ "a rate of an unknown unit", "net:egress=5X", ATTACH_NONE, NULL, "", "" },
+	{ "a rate beyond all", "net:egress=1001G", ATTACH_NONE, NULL, "", "" },
 	{ "unknown option", "net:x=y", ATTACH_NONE, NULL, "", "" },
 	{ "empty option", "net:,", ATTACH_NONE, NULL, "", "" },
 	{ "wrong address", "net:ip=x", ATTACH_NONE, NULL, "", "" },
@@ -234,6 +255,7 @@ int main(void)
 	UNIT_TABLE("network", test_network, networks);
 	unit_case("what no plugin can do", test_unsupported);
 	unit_case("names are kept", test_names_are_kept);
+	unit_case("rates", test_rates);
 	unit_case("nothing wanted", test_nothing);
 	return unit_run();
 }

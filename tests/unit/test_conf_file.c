@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "tests/lib/conf_fixture.h"
 #include "tests/lib/fixture.h"
 #include "tests/lib/unit.h"
 
@@ -12,7 +13,7 @@ static enum err_kind read_text(struct conf *c, struct str text, struct err *e)
 
 	file_write(dir, "conf", text);
 	(void)snprintf(path, sizeof(path), "%s/conf", dir);
-	return conf_read_file(c, path, e);
+	return fixture_read(c, path, e);
 }
 
 static struct conf presets(void)
@@ -197,19 +198,19 @@ static void test_files(void **state)
 	(void)state;
 	MUST(large);
 	(void)snprintf(path, sizeof(path), "%s/none", dir);
-	assert_err(conf_read_file(&c, path, &e), ERR_NOT_FOUND, &e, path);
-	assert_err(conf_read_file(&c, dir, &e), ERR_CORRUPT, &e, "not a regular file");
+	assert_err(fixture_read(&c, path, &e), ERR_NOT_FOUND, &e, path);
+	assert_err(fixture_read(&c, dir, &e), ERR_CORRUPT, &e, "not a regular file");
 	(void)snprintf(path, sizeof(path), "%s/conf", dir);
 	(void)snprintf(link, sizeof(link), "%s/link", dir);
 	file_write(dir, "conf", STR("root: /through/a/link\n"));
 	MUST(symlink("conf", link) == 0);
-	assert_ok(conf_read_file(&c, link, &e), &e);
+	assert_ok(fixture_read(&c, link, &e), &e);
 	assert_string_equal(c.root.p, "/through/a/link");
 	memset(large, '#', 1024 * 1024 + 1);
 	file_write(dir, "conf", (struct str){ large, 1024 * 1024 });
-	assert_ok(conf_read_file(&c, path, &e), &e);
+	assert_ok(fixture_read(&c, path, &e), &e);
 	file_write(dir, "conf", (struct str){ large, 1024 * 1024 + 1 });
-	assert_err(conf_read_file(&c, path, &e), ERR_TOO_LARGE, &e, "1048577 bytes");
+	assert_err(fixture_read(&c, path, &e), ERR_TOO_LARGE, &e, "1048577 bytes");
 	conf_clear(&c);
 }
 

@@ -297,6 +297,27 @@ static void test_replace_file(void **state)
 		   "is too long");
 }
 
+static void test_read_path(void **state)
+{
+	const char *root = unit_dir();
+	AUTO_CLOSE dir = open_dir(root);
+	char path[4200];
+	AUTO_SBUF b;
+	struct err e;
+
+	(void)state;
+	sbuf_init(&b, 8);
+	file_write(root, "real", STR("four"));
+	MUST(symlinkat("real", dir, "link") == 0 && symlinkat("gone", dir, "dangling") == 0);
+	(void)snprintf(path, sizeof(path), "%s/link", root);
+	assert_err(fd_read_file(AT_FDCWD, path, &b, &e), ERR_IO, &e, "link");
+	assert_ok(fd_read_path(path, &b, &e), &e);
+	assert_string_equal(b.p, "four");
+	(void)snprintf(path, sizeof(path), "%s/dangling", root);
+	assert_err(fd_read_path(path, &b, &e), ERR_NOT_FOUND, &e, "find ");
+	assert_err(fd_read_path(root, &b, &e), ERR_CORRUPT, &e, "not a regular file");
+}
+
 int main(void)
 {
 	unit_case("fd_close keeps errno", test_close);
@@ -308,6 +329,7 @@ int main(void)
 	unit_case("a write that is cut short", test_short_write);
 	unit_case("a write that is interrupted", test_interrupted);
 	unit_case("fd_read_file", test_read_file);
+	unit_case("fd_read_path", test_read_path);
 	unit_case("fd_replace_file", test_replace_file);
 	return unit_run();
 }

@@ -157,7 +157,7 @@ static void test_dry_run(void **state)
 	assert_int_equal(removes, 5); /* a tag, a manifest, two blobs, a row of the trash */
 	assert_false(gc_has_blob(st, "b", "loose"));
 	gc_free(&g);
-	retention_free(&rules);
+	retention_put(&rules);
 	end();
 }
 
@@ -223,7 +223,7 @@ static void test_brake_of_tags(void **state)
 	at = gc_tag(st, "a", "v2");
 	assert_true(digest_eq(&at, &d));
 	gc_free(&g);
-	retention_free(&rules);
+	retention_put(&rules);
 	end();
 }
 
@@ -295,7 +295,7 @@ static void test_untagged_by_repository(void **state)
 	assert_true(gc_has_manifest(st, "keep/a", &d));
 	assert_null(gc_why_not_whole(st, "keep/a", &d));
 	gc_free(&g);
-	retention_free(&rules);
+	retention_put(&rules);
 	end();
 }
 

@@ -149,9 +149,10 @@ static void test_mutations(void **state)
 	for (size_t i = 0; i < t.text.n; i++) {
 		for (size_t j = 0; j < sizeof(others) + 8; j++) {
 			memcpy(copy, t.text.p, t.text.n);
-			copy[i] = j < sizeof(others)
-				      ? others[j]
-				      : (char)(copy[i] ^ (1 << (j - sizeof(others))));
+			if (j < sizeof(others))
+				copy[i] = others[j];
+			else
+				copy[i] = (char)(copy[i] ^ (1 << (j - sizeof(others))));
 			if (copy[i] == t.text.p[i])
 				continue;
 			assert_int_not_equal(verify(t.keys, (struct str){ copy, t.text.n }, &e),

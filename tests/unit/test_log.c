@@ -213,6 +213,9 @@ static void test_levels(void **state)
 			log_event((enum log_level)i, "e", "x");
 			log_begin(&line, (enum log_level)i, "l");
 			log_end(&line);
+			log_begin(&line, (enum log_level)i, "always");
+			line.always = true;
+			log_end(&line);
 		}
 		out = captured();
 		for (unsigned i = 0; i < LOG_LEVEL_N; i++) {
@@ -222,6 +225,8 @@ static void test_levels(void **state)
 			assert_int_equal(strstr(out.p, want) != NULL, i <= max);
 			(void)snprintf(want, sizeof(want), "level=%s ev=l", names[i]);
 			assert_int_equal(strstr(out.p, want) != NULL, i <= max);
+			(void)snprintf(want, sizeof(want), "level=%s ev=always", names[i]);
+			assert_non_null(strstr(out.p, want));
 		}
 		assert_true(log_level_parse(&l, str_of(names[max])));
 		assert_int_equal(l, max);

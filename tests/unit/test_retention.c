@@ -80,7 +80,7 @@ static void test_many_patterns(void **state)
 			assert_ok(parse(b.p, &r, &e), &e);
 		else
 			assert_err(parse(b.p, &r, &e), ERR_INVALID, &e, "more than 256 patterns");
-		retention_free(&r);
+		retention_put(&r);
 	}
 }
 
@@ -114,15 +114,15 @@ static void test_find(void **state)
 	assert_null(retention_find(NULL, &(struct repo_name){ .len = 1, .s = "y" }));
 	assert_false(retention_has_tag_rules(r));
 	assert_false(retention_has_tag_rules(NULL));
-	retention_free(&r);
+	retention_put(&r);
 	r = rules_of(
 	    "[{\"repositories\":\"a\"},{\"repositories\":\"b\",\"keep_last\":\"100000\"}]");
 	assert_true(retention_has_tag_rules(r));
-	retention_free(&r);
-	retention_free(&r);
+	retention_put(&r);
+	retention_put(&r);
 	r = rules_of("[]");
 	assert_false(retention_has_tag_rules(r));
-	retention_free(&r);
+	retention_put(&r);
 }
 
 /* --- what they decide --- */
@@ -225,7 +225,7 @@ static void test_decided(void **state)
 	r = rules_of(rules.p);
 	got = decisions(r, "a");
 	assert_string_equal(got.p, row->want);
-	retention_free(&r);
+	retention_put(&r);
 	store_close(&st);
 }
 
@@ -240,7 +240,7 @@ static void test_clock_went_back(void **state)
 	put_tag("v1", NOW_MS + DAY_MS, 0);
 	got = decisions(r, "a");
 	assert_string_equal(got.p, "+ v1: pushed within keep_pushed\n");
-	retention_free(&r);
+	retention_put(&r);
 	store_close(&st);
 }
 
@@ -258,7 +258,7 @@ static void test_ties(void **state)
 	got = decisions(r, "a");
 	assert_string_equal(got.p, "+ v1: one of the last pushed\n+ v2: one of the last pushed\n"
 				   "- v3: no rule keeps it\n");
-	retention_free(&r);
+	retention_put(&r);
 	store_close(&st);
 }
 
@@ -271,7 +271,7 @@ static void test_no_repository(void **state)
 	begin();
 	got = decisions(r, "b");
 	assert_string_equal(got.p, "");
-	retention_free(&r);
+	retention_put(&r);
 	store_close(&st);
 }
 
@@ -308,7 +308,7 @@ static void test_many(void **state)
 	assert_ok(retention_walk(retention_find(r, &name), st, &name, NOW_MS, count, &kept, &e),
 		  &e);
 	assert_int_equal(kept, LAST);
-	retention_free(&r);
+	retention_put(&r);
 	store_close(&st);
 }
 

@@ -1,6 +1,7 @@
 #include <getopt.h>
 
 #include "runtime/cli/network/impl.h"
+#include "runtime/net/attach.h"
 #include "runtime/net/attachments.h"
 #include "runtime/net/keep.h"
 #include "runtime/net/network.h"
@@ -268,13 +269,11 @@ static enum err_kind gc_one(const struct network_cli *c, struct cni *cni, const 
 /* What was attached by "up" is known by its namespace, also where its network is gone or somebody else's. */
 static int sweep(const struct network_cli *c)
 {
-	unsigned removed;
 	AUTO_CNI cni;
 	struct err e;
 
 	cni_init(&cni, &c->cni);
-	return attachments_sweep(&cni, &removed, &e) == ERR_OK ? STATUS_OK
-							       : network_cli_fail(c, &cni, &e);
+	return attach_sweep(&cni, &e) == ERR_OK ? STATUS_OK : network_cli_fail(c, &cni, &e);
 }
 
 int network_cli_gc(const struct network_cli *c, int argc, char **argv)
