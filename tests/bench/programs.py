@@ -1,16 +1,14 @@
 """The runner's rows of `make bench`: pull.py, run.py and runtime.sh as they stand, and what they print as values."""
-import contextlib
 import os
 import pathlib
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import bench as b  # noqa: E402
-import registry as r  # noqa: E402
+from dockerd import dockerd  # noqa: E402
 from workloads import Row  # noqa: E402
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -25,28 +23,6 @@ ROWS = (
         goals=(("crun", 1 / 0.45), ("runc", 4))),
     Row("runtime-exec", "exec by the runtime", None, "ms", ("berth", "crun", "runc"), group=GROUP, better="less", goals=(("crun", 1 / 0.45), ("runc", 4))),
 )
-
-
-@contextlib.contextmanager
-def dockerd(work):
-    """A docker of one's own for the programs below; yields None, or why there is none."""
-    if not (shutil.which("dockerd") and shutil.which("docker")):
-        yield "docker is not installed"
-        return
-    socket = f"unix://{work}/docker.sock"
-    with open(work / "dockerd.log", "wb") as log:
-        process = subprocess.Popen(["dockerd", "--data-root", str(work / "data"), "--exec-root", str(work / "exec"), "-H", socket, "--pidfile",
-                                    str(work / "dockerd.pid"), "--bridge=none", "--iptables=false", "--exec-opt", "native.cgroupdriver=cgroupfs"],
-                                   stdout=log, stderr=log)
-        os.environ["DOCKER_HOST"] = socket
-        try:
-            r.wait_until("dockerd", lambda: process.poll() is not None or subprocess.run(
-                ["docker", "version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0)
-            yield None if process.poll() is None else "dockerd does not start: " + (work / "dockerd.log").read_text().splitlines()[-1][:300]
-        finally:
-            del os.environ["DOCKER_HOST"]
-            process.terminate()
-            process.wait(r.WAIT_S)
 
 
 def run(command):

@@ -4,8 +4,9 @@ one that shares five of them, while the first is there.
 
 usage: tests/bench/pull.py [-n ROUNDS] [-d DIR] [-b BYTES] [berth podman docker umoci]...     as root; DIR keeps the layers for the next time
 
-Ratios are of one run: peers take turns, round by round. A dockerd is started for it. What docker uses of processors and memory is
-its daemon's and not shown; skopeo with umoci has no second pull, since umoci unpacks an image whole.
+Ratios are of one run: peers take turns, round by round. A dockerd is started for it. What docker uses of processors is its daemon's;
+the memory is not shown. On a machine that has other things to do, compare processors, not clocks. skopeo with umoci has no second
+pull, since umoci unpacks an image whole.
 """
 import argparse
 import contextlib
@@ -16,6 +17,8 @@ import json
 import os
 import pathlib
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import tarfile
@@ -24,6 +27,7 @@ import time
 import zlib
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import dockerd  # noqa: E402
 import registry  # noqa: E402
 import runner  # noqa: E402
 
@@ -130,11 +134,29 @@ def pull_podman(refs, work):
     return out
 
 
-def pull_docker(refs, work):
-    at = ["docker", "-H", f"unix://{work}/docker.sock"]
-    out = [timed([*at, "pull", "-q", ref]) for ref in refs]
-    subprocess.run([*at, "rmi", *refs], stdout=subprocess.DEVNULL, check=True)
-    return [(took, 0, 0, 0) for took, *_ in out]
+def used_by_docker():
+    """Seconds of processors, user and system, that the daemon, what it runs, and what it ran have used."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.connect(os.environ["DOCKER_HOST"].removeprefix("unix://"))
+        family = {struct.unpack("3i", s.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]}
+    fields = {}
+    for pid in sorted(int(d) for d in os.listdir("/proc") if d.isdigit()):
+        with contextlib.suppress(OSError):
+            fields[pid] = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
+            if int(fields[pid][1]) in family:
+                family.add(pid)
+    ticks = os.sysconf("SC_CLK_TCK")
+    return [sum(int(fields[pid][i]) + int(fields[pid][i + 2]) for pid in family) / ticks for i in (11, 12)]
+
+
+def pull_docker(refs, _work):
+    out = []
+    for ref in refs:
+        before = used_by_docker()
+        took = timed(["docker", "pull", "-q", ref])[0]
+        out.append((took, *(b - a for a, b in zip(before, used_by_docker())), 0))
+    subprocess.run(["docker", "rmi", *refs], stdout=subprocess.DEVNULL, check=True)
+    return out
 
 
 def pull_umoci(refs, work):
@@ -148,30 +170,12 @@ def pull_umoci(refs, work):
 PEERS = {"berth": pull_berth, "podman": pull_podman, "docker": pull_docker, "umoci": pull_umoci}
 
 
-@contextlib.contextmanager
-def dockerd(work):
-    """Takes 127.0.0.1 for a place where plain HTTP is right, as always."""
-    with open(work / "dockerd.log", "wb") as log:
-        p = subprocess.Popen(["dockerd", "--data-root", str(work / "docker"), "--exec-root", str(work / "docker-run"), "-H",
-                              f"unix://{work}/docker.sock", "--pidfile", str(work / "docker.pid"), "--bridge=none", "--iptables=false"],
-                             stdout=log, stderr=log)
-    try:
-        registry.wait_until("dockerd", lambda: p.poll() is not None or subprocess.run(
-            ["docker", "-H", f"unix://{work}/docker.sock", "version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0)
-        if p.poll() is not None:
-            raise SystemExit("dockerd does not start: " + (work / "dockerd.log").read_text()[-1000:])
-        yield
-    finally:
-        p.terminate()
-        p.wait(timeout=60)
-
-
 def report(n, peer, results, best):
     for what, (took, user, system, peak) in zip(("whole", "shares 5 of 6"), results):
         key = (peer, what)
         best[key] = min(best.get(key, took), took)
-        used = f"; of processors {user:6.2f} s user, {system:5.2f} s system; {peak} MB at most" if user else ""
-        print(f"round {n} {peer:8} {what:14} {took:6.2f} s{used}", flush=True)
+        used = f"; of processors {user:6.2f} s user, {system:5.2f} s system" + (f"; {peak} MB at most" if peak else "")
+        print(f"{'round' if what == 'whole' else 'again'} {n} {peer:8} {took:6.2f} s, {what}{used}", flush=True)
 
 
 def conclude(best):
@@ -205,8 +209,10 @@ def main():
     best = {}
     with contextlib.ExitStack() as stack:
         daemon = stack.enter_context(registry.Daemon(root=work / "registry"))
-        if "docker" in o.peers:
-            stack.enter_context(dockerd(work))
+        if "docker" in o.peers and "DOCKER_HOST" not in os.environ:
+            why = stack.enter_context(dockerd.dockerd(work))
+            if why:
+                raise SystemExit(why)
         push(daemon, "usr", layers[:LAYERS])
         push(daemon, "other", [*layers[:LAYERS - 1], layers[LAYERS]])
         del layers
