@@ -3,6 +3,8 @@
 #include <curl/curl.h>
 #include <pthread.h>
 
+#include "base/trace.h"
+
 #define URL_MAX 2048
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -105,10 +107,24 @@ static enum err_kind perform(CURL *c, const char *url, struct sbuf *ret, struct 
 	return ERR_OK;
 }
 
+/* Who waits for this can find it among what others did for the same request. */
+static bool set_trace(CURL *c, struct curl_slist **ret)
+{
+	const struct trace *t = trace_current();
+	char text[TRACE_TEXT_MAX], field[TRACE_TEXT_MAX + sizeof("traceparent: ")];
+
+	if (!t)
+		return true;
+	(void)snprintf(field, sizeof(field), "traceparent: %s", trace_text(t, text));
+	*ret = curl_slist_append(NULL, field);
+	return *ret && curl_easy_setopt(c, CURLOPT_HTTPHEADER, *ret) == CURLE_OK;
+}
+
 /* form.p NULL: a GET. */
 static enum err_kind ask(const struct fetch *f, const char *url, struct str form,
 			 const char *authorization, struct sbuf *ret, struct err *e)
 {
+	struct curl_slist *fields = NULL;
 	CURL *c;
 	enum err_kind k;
 
@@ -118,10 +134,12 @@ static enum err_kind ask(const struct fetch *f, const char *url, struct str form
 	(void)pthread_once(&once, init);
 	sbuf_init(ret, f->bytes_max);
 	c = curl_easy_init();
-	if (!c || !set_up(c, f, url, ret) || (form.p && !set_form(c, form, authorization)))
+	if (!c || !set_up(c, f, url, ret) || (form.p && !set_form(c, form, authorization)) ||
+	    !set_trace(c, &fields))
 		k = err_set(e, ERR_NO_MEMORY, __func__, "no memory to ask %.120s", url);
 	else
 		k = perform(c, url, ret, e);
+	curl_slist_free_all(fields);
 	curl_easy_cleanup(c);
 	if (k != ERR_OK)
 		sbuf_clear(ret);

@@ -205,6 +205,34 @@ enum err_kind fd_mkdir_at(int dir, const char *name, mode_t mode, struct err *e)
 	return ERR_OK;
 }
 
+static enum err_kind make_each(char *path, mode_t mode, struct err *e)
+{
+	for (char *at = path + 1;; at++) {
+		char c = *at;
+
+		if (c != '/' && c != '\0')
+			continue;
+		*at = '\0';
+		if (sys_mkdirat(AT_FDCWD, path, mode) < 0 && errno != EEXIST)
+			return err_sys(e, __func__, "make %s", path);
+		*at = c;
+		if (!c)
+			return ERR_OK;
+	}
+}
+
+enum err_kind fd_make_path(const char *path, mode_t mode, int *ret, struct err *e)
+{
+	AUTO_FREE char *copy = strdup(path);
+	enum err_kind k = copy && *copy ? make_each(copy, mode, e)
+					: err_set(e, ERR_INVALID, __func__, "a path is needed");
+
+	if (k != ERR_OK)
+		return k;
+	*ret = sys_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	return *ret < 0 ? err_sys(e, __func__, "open %s", path) : ERR_OK;
+}
+
 enum err_kind fd_list_dir(int dir, const char *name, fd_name_fn *fn, void *arg, struct err *e)
 {
 	AUTO_CLOSE fd = -1;

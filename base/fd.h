@@ -49,6 +49,8 @@ MUST_CHECK enum err_kind fd_open_at(int dir, const char *name, int flags, mode_t
 				    struct err *e);
 /* mkdirat that takes an existing directory for success. */
 MUST_CHECK enum err_kind fd_mkdir_at(int dir, const char *name, mode_t mode, struct err *e);
+/* Makes what is missing of a path of the user's choice, whose links are followed, and opens it as a directory. */
+MUST_CHECK enum err_kind fd_make_path(const char *path, mode_t mode, int *ret, struct err *e);
 /* Calls fn for each name in a directory but . and .., until it fails; e is fn's to fill. */
 typedef enum err_kind fd_name_fn(void *arg, const char *name, struct err *e);
 MUST_CHECK enum err_kind fd_list_dir(int dir, const char *name, fd_name_fn *fn, void *arg,

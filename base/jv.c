@@ -182,6 +182,11 @@ size_t jv_count(const struct jv *array)
 	return json_array_size(raw(array));
 }
 
+bool jv_has_members(const struct jv *object)
+{
+	return json_object_size(raw(object)) > 0;
+}
+
 bool jv_is_object(const struct jv *v)
 {
 	return json_is_object(raw(v));

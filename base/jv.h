@@ -38,6 +38,7 @@ bool jv_is_false(const struct jv *j);
 bool jv_is_null(const struct jv *j);     /* the literal null, or absent */
 const char *jv_type(const struct jv *j); /* "a string", "an object", ... for messages */
 
+bool jv_has_members(const struct jv *object); /* false for anything but an object */
 /* Members of an object one by one: start with *iter NULL, ends with false. */
 bool jv_next(const struct jv *object, void **iter, const char **key, const struct jv **value);
 

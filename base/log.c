@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -27,7 +28,9 @@ static struct {
 	size_t n;      /* under mu */
 	bool stopping; /* under mu */
 	_Atomic bool is_async;
-	_Atomic unsigned level;
+	_Atomic unsigned level, format;
+	_Atomic unsigned modules[LOG_MODULE_N]; /* one more than the level; 0: level's */
+	_Atomic bool has_priority;
 	_Atomic uint64_t lost;
 } log_state = { .level = LOG_INFO };
 
@@ -36,8 +39,59 @@ void log_set_level(enum log_level max)
 	log_state.level = max;
 }
 
+void log_set_module(enum log_module m, enum log_level max)
+{
+	log_state.modules[m] = max == LOG_LEVEL_N ? 0 : max + 1;
+}
+
+void log_set_format(enum log_format f)
+{
+	log_state.format = f;
+}
+
+/* DEVICE:INODE of the stream, as the service manager says. */
+static bool is_journal(const char *text)
+{
+	struct str in = str_of(text);
+	struct stat s;
+	uint64_t device, inode;
+
+	return scan_u64(&in, UINT64_MAX, &device) && scan_char(&in, ':') &&
+	       scan_u64(&in, UINT64_MAX, &inode) && scan_end(&in) &&
+	       fstat(STDERR_FILENO, &s) == 0 && s.st_dev == device && s.st_ino == inode;
+}
+
+void log_find_journal(void)
+{
+	/* NOLINTNEXTLINE(concurrency-mt-unsafe): no thread runs yet */
+	const char *text = getenv("JOURNAL_STREAM");
+
+	log_state.has_priority = text && is_journal(text);
+}
+
 bool log_is_on(enum log_level level)
 {
+	bool on = level <= log_state.level;
+
+	for (size_t i = 0; i < LOG_MODULE_N && !on; i++)
+		on = level < log_state.modules[i];
+	return on;
+}
+
+/* By the event's name up to a dot. */
+static bool is_wanted(enum log_level level, const char *event)
+{
+#define X(id, name) STR(#name),
+	static const struct str names[LOG_MODULE_N] = { LOG_MODULES(X) };
+#undef X
+	struct str module = { event, strcspn(event, ".") };
+
+	for (size_t i = 0; i < LOG_MODULE_N; i++) {
+		unsigned own = log_state.modules[i];
+
+		if (own && str_eq(module, names[i]))
+			return level < own;
+	}
 	return level <= log_state.level;
 }
 
@@ -52,18 +106,31 @@ bool log_level_parse(enum log_level *ret, struct str in)
 	return false;
 }
 
-/* Kept free at the end: two bytes that mark a cut, and the newline. */
+/* Kept free at the end: two bytes that mark a cut, and the newline; in JSON a quote, a member and the end. */
 #define RESERVED 3
+#define CUT_JSON ",\"cut\":true"
+#define RESERVED_JSON (1 + sizeof(CUT_JSON) + 1)
 
 static size_t room(const struct log_line *l)
 {
-	return l->cut ? 0 : sizeof(l->s) - RESERVED - l->n;
+	return l->cut ? 0 : sizeof(l->s) - (l->json ? RESERVED_JSON : RESERVED) - l->n;
 }
 
 static void cut(struct log_line *l, const char mark[static 2])
 {
 	memcpy(l->s + l->n, mark, 2);
 	l->n += 2;
+	l->cut = true;
+}
+
+static void cut_json(struct log_line *l, bool in_text)
+{
+	size_t n = sizeof(CUT_JSON) - 1;
+
+	if (in_text)
+		l->s[l->n++] = '"';
+	memcpy(l->s + l->n, CUT_JSON, n);
+	l->n += n;
 	l->cut = true;
 }
 
@@ -84,11 +151,20 @@ static bool put_key(struct log_line *l, const char *key, size_t n)
 {
 	size_t n_key = strlen(key);
 
-	if (l->cut)
+	if (l->cut || l->off)
 		return false;
-	if (n_key + 2 + n > room(l)) {
-		cut(l, " ~");
+	if (n_key + (l->json ? 4 : 2) + n > room(l)) {
+		if (l->json)
+			cut_json(l, false);
+		else
+			cut(l, " ~");
 		return false;
+	}
+	if (l->json) {
+		put_z(l, ",\"");
+		put(l, key, n_key);
+		put_z(l, "\":");
+		return true;
 	}
 	put(l, " ", 1);
 	put(l, key, n_key);
@@ -139,29 +215,123 @@ static void put_quoted(struct log_line *l, struct str v)
 		cut(l, "~\""); /* nothing is missing, but the mark has the quote */
 }
 
-void log_begin(struct log_line *l, enum log_level level, const char *event)
+/* The code point of a well-formed sequence of n bytes. */
+static uint32_t code_point(const char *p, size_t n)
+{
+	static const unsigned char head[] = { 0, 0x7f, 0x1f, 0x0f, 0x07 };
+	uint32_t c = (unsigned char)p[0] & head[n];
+
+	for (size_t i = 1; i < n; i++)
+		c = c << 6 | ((unsigned char)p[i] & 0x3f);
+	return c;
+}
+
+/* ASCII only, so that no terminal and no reader sees anything else in it; what is no UTF-8 is U+FFFD. */
+static size_t json_char(struct str in, size_t *ret_took, char buf[static 16])
+{
+	size_t n = utf8_len(in);
+	uint32_t c = n ? code_point(in.p, n) : 0xfffd;
+
+	*ret_took = n ? n : 1;
+	if (c >= ' ' && c < 0x7f && c != '"' && c != '\\') {
+		buf[0] = (char)c;
+		return 1;
+	}
+	if (c < 0x10000)
+		return (size_t)snprintf(buf, 16, "\\u%04x", (unsigned)c);
+	c -= 0x10000;
+	return (size_t)snprintf(buf, 16, "\\u%04x\\u%04x", (unsigned)(0xd800 + (c >> 10)),
+				(unsigned)(0xdc00 + (c & 0x3ff)));
+}
+
+/* After its quote. */
+static void put_json(struct log_line *l, struct str v)
+{
+	char one[16];
+
+	put(l, "\"", 1);
+	while (v.n) {
+		size_t took, n = json_char(v, &took, one);
+
+		if (n > room(l)) {
+			cut_json(l, true);
+			return;
+		}
+		put(l, one, n);
+		v = (struct str){ v.p + took, v.n - took };
+	}
+	if (room(l))
+		put(l, "\"", 1);
+	else
+		cut_json(l, true); /* nothing is missing, but the mark has the quote */
+}
+
+static void begin_json(struct log_line *l, const char *ts, const char *event)
+{
+	put_z(l, "{\"ts\":\"");
+	put_z(l, ts);
+	put_z(l, "\",\"level\":\"");
+	put_z(l, level_names[l->level]);
+	put_z(l, "\",\"ev\":\"");
+	put_z(l, event);
+	put_z(l, "\"");
+}
+
+/* sd-daemon(3) */
+static void put_priority(struct log_line *l)
+{
+	static const char *const priorities[LOG_LEVEL_N] = {
+		[LOG_ERROR] = "<3>", [LOG_WARN] = "<4>", [LOG_INFO] = "<6>", [LOG_DEBUG] = "<7>"
+	};
+
+	put_z(l, priorities[l->level]);
+}
+
+static void begin(struct log_line *l, enum log_level level, const char *event, bool wanted)
 {
 	char ts[TIME_TEXT_MAX];
 
 	l->level = level;
 	l->n = 0;
-	l->always = false;
 	l->cut = false;
+	l->json = log_state.format == LOG_JSON;
+	l->off = !wanted;
+	if (l->off)
+		return;
+	(void)time_text(wall_ms(), ts);
+	if (log_state.has_priority)
+		put_priority(l);
+	if (l->json) {
+		begin_json(l, ts, event);
+		return;
+	}
 	put_z(l, "ts=");
-	put_z(l, time_text(wall_ms(), ts));
+	put_z(l, ts);
 	put_z(l, " level=");
 	put_z(l, level_names[level]);
 	put_z(l, " ev=");
 	put_z(l, event);
 }
 
+void log_begin(struct log_line *l, enum log_level level, const char *event)
+{
+	begin(l, level, event, is_wanted(level, event));
+}
+
+void log_begin_always(struct log_line *l, enum log_level level, const char *event)
+{
+	begin(l, level, event, true);
+}
+
 void log_str(struct log_line *l, const char *key, struct str value)
 {
-	bool plain = is_plain(value);
+	bool plain = !l->json && is_plain(value);
 
 	if (!put_key(l, key, 1))
 		return;
-	if (plain && value.n <= room(l))
+	if (l->json)
+		put_json(l, value);
+	else if (plain && value.n <= room(l))
 		put(l, value.p, value.n);
 	else
 		put_quoted(l, value);
@@ -199,8 +369,10 @@ void log_end(struct log_line *l)
 {
 	bool gone;
 
-	if (!l->always && !log_is_on(l->level))
+	if (l->off)
 		return;
+	if (l->json)
+		l->s[l->n++] = '}';
 	l->s[l->n++] = '\n';
 	if (!log_state.is_async) {
 		write_out(l->s, l->n);

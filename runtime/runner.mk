@@ -7,7 +7,7 @@ RUNNER_LIBS := -larchive -lcurl -lisal -lzstd
 
 # One for each container, so linked statically and of few parts: its memory and start are paid each time.
 SHIM := $(patsubst %.c,$(O)/%.o,$(wildcard runtime/shim/*.c)) \
-	$(patsubst %,$(O)/runtime/container/%.o,record status overlay) $(RUNTIME_BASE)
+	$(patsubst %,$(O)/runtime/container/%.o,record status overlay fuse) $(RUNTIME_BASE)
 
 all: $(BIN)/berth $(BIN)/berth-shim $(BIN)/berth-init
 

@@ -4,8 +4,7 @@
 
 static void begin_line(struct log_line *l)
 {
-	log_begin(l, LOG_INFO, "audit");
-	l->always = true;
+	log_begin_always(l, LOG_INFO, "audit");
 }
 
 static void begin(struct log_line *l, const struct request *rq, bool allowed, const char *action)
@@ -14,6 +13,7 @@ static void begin(struct log_line *l, const struct request *rq, bool allowed, co
 	log_str(l, "result", allowed ? STR("allow") : STR("deny"));
 	log_str(l, "action", str_of(action));
 	log_str(l, "from", str_of(rq->host.peer));
+	log_str(l, "id", str_of(rq->id));
 }
 
 void audit_login(const struct request *rq, const char *account, const struct err *why)
@@ -46,8 +46,7 @@ static const char *reply_digest(const struct request *rq)
 	return NULL;
 }
 
-/* The content, as far as it is known: what was made of it, or what the request names. */
-static void add_content(struct log_line *l, const struct request *rq)
+void audit_content(struct log_line *l, const struct request *rq)
 {
 	const char *told = reply_digest(rq);
 	char text[DIGEST_TEXT_MAX];
@@ -74,7 +73,7 @@ void audit_write(const struct request *rq)
 	begin(&l, rq, rq->decision.allowed, scope_text(rq->route->scope));
 	log_str(&l, "who", str_of(identity_text(rq->identity, who)));
 	log_str(&l, "repository", repo_name_str(&rq->path.repo));
-	add_content(&l, rq);
+	audit_content(&l, rq);
 	log_num(&l, "status", rq->answered ? rq->reply.status : 0);
 	log_str(&l, "reason", str_of(decision_text(&rq->decision, why)));
 	log_end(&l);

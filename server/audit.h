@@ -12,5 +12,7 @@
 void audit_login(const struct request *rq, const char *account, const struct err *why);
 /* Rules or keys changed. */
 void audit_change(const char *action, const char *what);
+/* Digest and tag, as far as they are known: of what was made, or what the request names. */
+void audit_content(struct log_line *l, const struct request *rq);
 /* At the end of a request that writes, or would have. */
 void audit_write(const struct request *rq);

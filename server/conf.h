@@ -74,6 +74,8 @@ struct conf {
 	bool process_confine;
 	struct jv *process_writable;
 	enum log_level log_level;
+	enum log_format log_format;
+	unsigned log_levels[LOG_MODULE_N]; /* 0: log_level; otherwise one more than the level */
 	bool log_access;
 };
 

@@ -9,6 +9,9 @@
 #define CLIENT_NAME_CHOICES "san uri email dns cn"
 #define LEVEL_CHOICES "error warn info debug"
 
+#define MODULE_CHOICES "default error warn info debug"
+#define FORMAT_CHOICES "logfmt json"
+
 #define AT(field) offsetof(struct conf, field)
 #define K ((uint64_t)1024)
 #define M (K * K)
@@ -187,6 +190,30 @@ const struct option conf_options[] = {
 	  "further directories that stay open to it, such as those of backups", NULL },
 	{ "log.level", CONF_CHOICE, RELOAD, AT(log_level), 0, 0, "info",
 	  "least important events that are written; what was allowed or denied (ev=audit) always is", LEVEL_CHOICES },
+	{ "log.format", CONF_CHOICE, RELOAD, AT(log_format), 0, 0, "logfmt",
+	  "how lines are written", FORMAT_CHOICES },
+	{ "log.levels.access", CONF_CHOICE, RELOAD, AT(log_levels[LOG_ACCESS]), 0, 0, "default",
+	  "the same for refusals alone", MODULE_CHOICES },
+	{ "log.levels.auth", CONF_CHOICE, RELOAD, AT(log_levels[LOG_AUTH]), 0, 0, "default",
+	  "the same for accounts, keys and issuers alone", MODULE_CHOICES },
+	{ "log.levels.config", CONF_CHOICE, RELOAD, AT(log_levels[LOG_CONFIG]), 0, 0, "default",
+	  "the same for options that change alone", MODULE_CHOICES },
+	{ "log.levels.events", CONF_CHOICE, RELOAD, AT(log_levels[LOG_EVENTS]), 0, 0, "default",
+	  "the same for what endpoints are told alone", MODULE_CHOICES },
+	{ "log.levels.gc", CONF_CHOICE, RELOAD, AT(log_levels[LOG_GC]), 0, 0, "default",
+	  "the same for collections alone", MODULE_CHOICES },
+	{ "log.levels.http", CONF_CHOICE, RELOAD, AT(log_levels[LOG_HTTP]), 0, 0, "default",
+	  "the same for what the HTTP library has to say alone", MODULE_CHOICES },
+	{ "log.levels.request", CONF_CHOICE, RELOAD, AT(log_levels[LOG_REQUEST]), 0, 0, "default",
+	  "the same for requests alone", MODULE_CHOICES },
+	{ "log.levels.scrub", CONF_CHOICE, RELOAD, AT(log_levels[LOG_SCRUB]), 0, 0, "default",
+	  "the same for checks of content alone", MODULE_CHOICES },
+	{ "log.levels.store", CONF_CHOICE, RELOAD, AT(log_levels[LOG_STORE]), 0, 0, "default",
+	  "the same for the store alone", MODULE_CHOICES },
+	{ "log.levels.tls", CONF_CHOICE, RELOAD, AT(log_levels[LOG_TLS]), 0, 0, "default",
+	  "the same for certificates alone", MODULE_CHOICES },
+	{ "log.levels.uploads", CONF_CHOICE, RELOAD, AT(log_levels[LOG_UPLOADS]), 0, 0, "default",
+	  "the same for uploads alone", MODULE_CHOICES },
 	{ "log.access", CONF_FLAG, RELOAD, AT(log_access), 0, 0, "true",
 	  "one line for each request", NULL },
 };

@@ -7,15 +7,15 @@
 
 /* By kind of the record. */
 static const struct {
-	enum event_action action;
 	const char *type; /* of CloudEvents */
+	enum event_action action;
 	bool by_tag;
 } kinds[CHANGE_KIND_N] = {
-	[CHANGE_BLOB_LINK] = { EVENT_PUSH, "berth.blob.link", false },
-	[CHANGE_BLOB_UNLINK] = { EVENT_DELETE, "berth.blob.unlink", false },
-	[CHANGE_MANIFEST_PUT] = { EVENT_PUSH, "berth.manifest.put", true },
-	[CHANGE_MANIFEST_DELETE] = { EVENT_DELETE, "berth.manifest.delete", false },
-	[CHANGE_TAG_DELETE] = { EVENT_DELETE, "berth.tag.delete", true },
+	[CHANGE_BLOB_LINK] = { "berth.blob.link", EVENT_PUSH, false },
+	[CHANGE_BLOB_UNLINK] = { "berth.blob.unlink", EVENT_DELETE, false },
+	[CHANGE_MANIFEST_PUT] = { "berth.manifest.put", EVENT_PUSH, true },
+	[CHANGE_MANIFEST_DELETE] = { "berth.manifest.delete", EVENT_DELETE, false },
+	[CHANGE_TAG_DELETE] = { "berth.tag.delete", EVENT_DELETE, true },
 };
 
 const char *event_action_text(enum event_action a)

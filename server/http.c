@@ -202,7 +202,8 @@ static enum MHD_Result answer(struct client *c, struct request *rq)
 		return MHD_NO;
 	ok = MHD_add_response_header(m, "X-Content-Type-Options", "nosniff") == MHD_YES &&
 	     MHD_add_response_header(m, "Docker-Distribution-API-Version", "registry/2.0") ==
-		 MHD_YES;
+		 MHD_YES &&
+	     MHD_add_response_header(m, "X-Request-Id", rq->id) == MHD_YES;
 	for (size_t i = 0; i < r->n_headers && ok; i++)
 		ok = MHD_add_response_header(m, r->headers[i].name, r->headers[i].value) == MHD_YES;
 	watch_phase(&c->watched, WATCH_SEND);
@@ -250,6 +251,7 @@ static enum MHD_Result on_head(struct client *c, struct request *rq, const char 
 {
 	const struct request_host host = { .arg = c,
 					   .peer = find_peer(c, rq),
+					   .by_proxy = proxies_trust(rq->proxies, c->peer),
 					   .header = host_header,
 					   .repeats = host_repeats,
 					   .certificate = host_certificate,

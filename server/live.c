@@ -104,6 +104,9 @@ void live_free(struct live **take)
 void live_apply_log(const struct conf *c)
 {
 	log_set_level(c->log_level);
+	log_set_format(c->log_format);
+	for (unsigned m = 0; m < LOG_MODULE_N; m++)
+		log_set_module(m, c->log_levels[m] ? c->log_levels[m] - 1 : LOG_LEVEL_N);
 }
 
 /* --- a reload --- */

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/hash.h"
 #include "server/admin.h"
 #include "server/cli.h"
 #include "server/confine.h"
@@ -237,6 +238,7 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 	struct server s = {
 		.conf = c, .ops = &ops, .draining = &draining, .admin_calls = &admin_calls
 	};
+	struct request_ids ids = { .n = 0 };
 	struct server watch;
 	struct service v = { .server = &s, .parts.ops = &ops };
 	struct admin *admin = NULL;
@@ -248,6 +250,8 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 
 	if (k == ERR_OK)
 		k = take_and_confine(c, &s, &v.parts.guard, &places, &ops.events, e);
+	random_bytes(&ids.seed, sizeof(ids.seed));
+	s.ids = &ids;
 	ops.live = s.live;
 	start_log(c);
 	if (k == ERR_OK)
@@ -295,6 +299,7 @@ static int serve(int n_args, char *const *args)
 	struct command_line line = { .n_args = n_args, .args = args };
 	enum err_kind k;
 
+	log_find_journal();
 	manager_find(&manager);
 	if (cli_load_config(n_args, args, &c, &e) != ERR_OK) {
 		manager_stopping(&manager, e.msg);

@@ -151,9 +151,10 @@ void manager_reloaded(struct manager *m)
 
 void manager_reloading(struct manager *m)
 {
-	tell(m,
-	     "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reading rules, accounts and certificates\n",
-	     (unsigned long long)mono_us());
+	tell(
+	    m,
+	    "RELOADING=1\nMONOTONIC_USEC=%llu\nSTATUS=reading options, accounts and certificates\n",
+	    (unsigned long long)mono_us());
 }
 
 void manager_stopping(struct manager *m, const char *status)

@@ -74,6 +74,14 @@ static struct str take_last(struct str *list)
 	return str_trim(last);
 }
 
+bool proxies_trust(const struct proxies *p, const char *peer)
+{
+	uint8_t address[16];
+	bool is_v4;
+
+	return p->n && parse_address(str_of(peer), address, &is_v4) && is_proxy(p, address);
+}
+
 const char *proxies_client(const struct proxies *p, const char *peer, struct str field, char *buf,
 			   size_t cap)
 {

@@ -20,6 +20,8 @@ struct proxies {
 
 /* Addresses and networks (10.0.0.0/8), with blanks or commas between.  ERR_INVALID. */
 MUST_CHECK enum err_kind proxies_parse(struct str list, struct proxies *ret, struct err *e);
+/* Is the peer one of them? */
+bool proxies_trust(const struct proxies *p, const char *peer);
 /*
  * Who is behind it: of the addresses of an X-Forwarded-For, from its end, the first that is no proxy of ours, if the peer is
  * one.  Otherwise, and if the field is not what it should be, the peer.

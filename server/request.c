@@ -1,6 +1,7 @@
 #include "server/request.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/lock.h"
 #include "server/access.h"
 #include "server/audit.h"
@@ -56,7 +57,8 @@ static void fail(struct request *rq, const struct err *e)
 	if (e->kind == ERR_CORRUPT || e->kind == ERR_IO || e->kind == ERR_BUG ||
 	    e->kind == ERR_NO_SPACE || e->kind == ERR_NO_MEMORY)
 		log_event(e->kind == ERR_NO_MEMORY ? LOG_WARN : LOG_ERROR, "request.failed",
-			  "%s: %s: %s %s", e->where, e->msg, rq->method_text, rq->raw);
+			  "request %s: %s: %s: %s %s", rq->id, e->where, e->msg, rq->method_text,
+			  rq->raw);
 	reply_error(&rq->reply, e, rq->about, TAKE(rq->detail));
 }
 
@@ -77,8 +79,11 @@ static void settle(struct request *rq, enum err_kind k, const struct err *e)
 static void run(struct request *rq)
 {
 	struct err e = { 0 };
-	enum err_kind k = rq->route->run(rq, &e);
+	enum err_kind k;
 
+	trace_enter(&rq->trace);
+	k = rq->route->run(rq, &e);
+	trace_leave();
 	settle(rq, k, &e);
 }
 
@@ -277,7 +282,9 @@ static void identify_job(struct job *j)
 {
 	struct request *rq = request_of(j);
 
+	trace_enter(&rq->trace);
 	rq->failed = access_identify(rq, &rq->failure);
+	trace_leave();
 	wake(rq);
 	request_put(rq);
 }
@@ -304,6 +311,59 @@ bool request_resume(struct request *rq)
 	return opened(rq, k, &e);
 }
 
+/* What a proxy may call a request without anybody being able to forge a line of a log. */
+static bool is_request_id(struct str s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (!(c >= '0' && c <= '9') && !(c >= 'A' && c <= 'Z') && !(c >= 'a' && c <= 'z') &&
+		    (!c || !strchr("-._~+/=:@", c)))
+			return false;
+	}
+	return s.n > 0 && s.n < REQUEST_ID_MAX;
+}
+
+/* Steps of an odd number through all of 64 bits, mixed by what can be undone: so none comes twice. */
+static void make_id(struct request_ids *ids, char *ret)
+{
+	uint8_t bytes[8];
+	uint64_t v;
+
+	if (ids) {
+		v = ids->seed + ids->n++ * 0x9e3779b97f4a7c15u;
+		v = (v ^ v >> 30) * 0xbf58476d1ce4e5b9u;
+		v = (v ^ v >> 27) * 0x94d049bb133111ebu;
+		v ^= v >> 31;
+		memcpy(bytes, &v, sizeof(bytes));
+	} else {
+		random_bytes(bytes, sizeof(bytes));
+	}
+	hex_lower(bytes, sizeof(bytes), ret);
+}
+
+static const char *single_header(const struct request *rq, const char *name)
+{
+	const char *field = request_header(rq, name);
+
+	return field && !rq->host.repeats(rq->host.arg, name) ? field : NULL;
+}
+
+/* By who asks, if that is a proxy of ours; the trace by anybody, as nothing here depends on it. */
+static void name_request(struct request *rq)
+{
+	struct str given = str_of(rq->host.by_proxy ? single_header(rq, "X-Request-Id") : NULL);
+	const char *trace = single_header(rq, "traceparent");
+
+	if (is_request_id(given)) {
+		memcpy(rq->id, given.p, given.n); /* the rest is zero */
+	} else {
+		make_id(rq->server->ids, rq->id);
+	}
+	if (trace)
+		(void)trace_parse(str_of(trace), &rq->trace);
+}
+
 bool request_open(struct request *rq, const char *method, const struct request_host *host)
 {
 	struct err e = { 0 };
@@ -313,6 +373,7 @@ bool request_open(struct request *rq, const char *method, const struct request_h
 	rq->host = *host;
 	rq->method_text = method;
 	rq->method = method_parse(str_of(method));
+	name_request(rq);
 	k = open_request(rq, &later, &e);
 	return later ? identify_on_worker(rq) : opened(rq, k, &e);
 }
@@ -563,6 +624,15 @@ static void count(const struct request *rq)
 		metrics_request(rq->server->metrics, &f);
 }
 
+static void add_answer(struct log_line *l, const struct request *rq)
+{
+	log_num(l, "status", rq->answered ? rq->reply.status : 0); /* 0: cut off before it */
+	log_num(l, "in", rq->body_bytes);
+	if (rq->answered)
+		log_num(l, "out", rq->reply.body ? rq->reply.body_n : rq->reply.length);
+	log_num(l, "us", mono_us() - rq->started_us);
+}
+
 static void log_access(const struct request *rq)
 {
 	char who[IDENTITY_TEXT_MAX];
@@ -571,19 +641,25 @@ static void log_access(const struct request *rq)
 	if (!rq->conf->log_access || !log_is_on(LOG_INFO))
 		return;
 	log_begin(&l, LOG_INFO, "request");
+	log_str(&l, "id", str_of(rq->id));
 	log_str(&l, "from", str_of(rq->host.peer));
 	log_str(&l, "method", str_of(rq->method_text));
 	log_str(&l, "path", str_of(rq->raw));
-	log_num(&l, "status",
-		rq->answered ? rq->reply.status : 0); /* 0: cut off before the answer */
+	add_answer(&l, rq);
+	if (rq->route)
+		log_str(&l, "route", str_of(path_pattern(rq->route->path)));
 	if (rq->identity)
 		log_str(&l, "who", str_of(identity_text(rq->identity, who)));
 	if (rq->answered && rq->route)
 		log_str(&l, "scope", str_of(scope_text(rq->route->scope)));
-	log_num(&l, "in", rq->body_bytes);
-	if (rq->answered)
-		log_num(&l, "out", rq->reply.body ? rq->reply.body_n : rq->reply.length);
-	log_num(&l, "us", mono_us() - rq->started_us);
+	if (rq->path.repo.len)
+		log_str(&l, "repository", repo_name_str(&rq->path.repo));
+	audit_content(&l, rq);
+	if (rq->trace.id[0]) {
+		log_str(&l, "trace", str_of(rq->trace.id));
+		log_str(&l, "span", str_of(rq->trace.span));
+		log_str(&l, "parent", str_of(rq->trace.parent));
+	}
 	log_end(&l);
 }
 

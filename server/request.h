@@ -19,6 +19,7 @@
 
 #include "auth/rule.h"
 #include "base/lock.h"
+#include "base/trace.h"
 #include "server/conf.h"
 #include "server/limit.h"
 #include "server/live.h"
@@ -41,6 +42,12 @@ enum method {
 	METHOD_N
 };
 
+/* Where ids of requests come from: each number once, in no order that says anything. */
+struct request_ids {
+	uint64_t seed; /* random */
+	_Atomic uint64_t n;
+};
+
 /* What all requests share; const after start. */
 struct server {
 	const struct conf *conf; /* at the start */
@@ -55,6 +62,7 @@ struct server {
 	struct proxies proxies;
 	const struct ops *ops;
 	_Atomic unsigned *admin_calls; /* under way by HTTP; NULL: not counted */
+	struct request_ids *ids;       /* NULL: ids are random */
 	struct metrics *metrics;
 	bool watch_only; /* serves what is marked ROUTE_WATCH, to anybody */
 	bool has_watch;  /* metrics are at another listener, which has that */
@@ -84,6 +92,7 @@ struct route;
 struct request_host {
 	void *arg;
 	const char *peer; /* the client's address */
+	bool by_proxy;    /* of ours: what it says about the request is believed */
 	/* The field's value, or NULL.  Poll thread or handler. */
 	const char *(*header)(void *arg, const char *name);
 	/* Are there several of the name? */
@@ -97,8 +106,12 @@ struct request_host {
 	void (*wake)(void *arg);
 };
 
+#define REQUEST_ID_MAX 65
+
 struct request {
 	const struct server *server;
+	char id[REQUEST_ID_MAX];         /* what the log and the answer call it */
+	struct trace trace;              /* that it is a part of */
 	const struct snapshot *snapshot; /* what the next three are of; NULL: the server's */
 	const struct conf *conf;
 	const struct origin *origin;

@@ -9,7 +9,7 @@ CHECKS := tests/checks/layers.sh tests/checks/headers.sh tests/checks/format.sh
 test: deps-test ## install what the tests need, build, run every test
 	@$(MAKE) --no-print-directory check
 
-check: all $(UNIT) $(REPLAY) $(O)/tests/lib/signin ## the same without installing anything
+check: all $(UNIT) $(REPLAY) $(O)/tests/lib/signin $(O)/tests/bench/load ## the same without installing anything
 	@$(MAKE) --no-print-directory MODE=fault fault-programs
 	@$(RUN) -t 1800 $(CHECKS) $(UNIT) $(REPLAY) $(FAULT) $(RUNTIME_SUITE) $(INTEG) conformance/run.sh $(NET_INTEG) $(RUNTIME_INTEG) $(if $(PACKAGES),$(PACKAGE_TESTS))
 
@@ -101,13 +101,15 @@ fuzz-%: build/fuzz/%
 	build/fuzz/$* -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
 		-artifact_prefix=build/fuzz/$*- build/fuzz/corpus/$* tests/fuzz/corpus/$*
 
-bench: deps-test all build/release/tests/bench/load ## speed beside peers and limits, in the same run
+# ROUNDS=, MINUTES= and ONLY=REGEX where the defaults are not wanted.
+BENCH_PROGRAMS := $(addprefix build/release/tests/bench/,load rounds floor)
+bench: deps-test all $(BENCH_PROGRAMS) ## speed beside peers and limits in one run; report in build/bench/
 	@etc/deps/apt.sh bench
-	@tests/bench/speed.py $(ROUNDS)
-	@tests/bench/auth.py $(ROUNDS)
+	@tests/bench/compare.py $(ROUNDS:%=--rounds %) $(MINUTES:%=--minutes %) $(ONLY:%=--only '%')
+	@tests/bench/report.py
 
-bench-flood: all build/release/tests/bench/load ## what one client notices of a flood by another, with limits and without
-	@tests/bench/flood.py $(ROUNDS)
+bench-report: ## the report once more, of what was measured
+	@tests/bench/report.py
 
 bench-import: deps-test all ## time and disk of an import, by link and by copy, beside cp and sha256sum
 	@etc/deps/apt.sh bench

@@ -81,7 +81,10 @@ static const char *const read_only[] = {
 	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
 };
 
-/* Unprivileged programs may ping and listen below 1024: the ports are the container's own. */
+/*
+ * Unprivileged programs may ping and listen below 1024: the ports are the container's own.  The kernel takes only groups
+ * that the user namespace has.
+ */
 static bool add_network_sysctls(const struct making *m, struct jv *sysctls)
 {
 	if (m->o->network && strcmp(m->o->network, "none") != 0 &&
@@ -127,18 +130,14 @@ static enum err_kind add_confinement(const struct making *m, struct jv *v, struc
 	return k;
 }
 
-/* A group of its own, with the limits; without either where none is asked for and the runtime may not make any. */
-static bool add_cgroup(const struct making *m, struct jv *v, struct jv *take_resources)
+/* Without path and limits the runtime does without a cgroup where none can be made. */
+static bool add_cgroup(const struct making *m, struct jv *v, struct jv *resources)
 {
-	AUTO_JV *resources = take_resources;
-	const struct jv *value;
-	const char *key;
-	void *iter = NULL;
+	AUTO_JV *owned = resources;
 
 	if (m->place->in_userns)
-		return !jv_next(resources, &iter, &key, &value) ||
-		       jv_set(v, "resources", TAKE(resources));
-	return jv_set(v, "resources", TAKE(resources)) &&
+		return !jv_has_members(owned) || jv_set(v, "resources", TAKE(owned));
+	return jv_set(v, "resources", TAKE(owned)) &&
 	       jv_set(v, "cgroupsPath",
 		      jv_pack("s", arena_printf(m->arena, "/berth/%s", m->place->id)));
 }
@@ -162,9 +161,10 @@ static enum err_kind linux_json(struct making *m, struct jv **ret, struct err *e
 		return k;
 	v = jv_pack("{s:o, s:o, s:o}", "devices", TAKE(devices), "namespaces", TAKE(namespaces),
 		    "sysctl", TAKE(sysctls));
-	if (!v || !add_cgroup(m, v, TAKE(resources)))
+	if (v && m->volumes->shares_mounts &&
+	    !jv_set(v, "rootfsPropagation", jv_pack("s", "rshared")))
 		return making_no_memory(e);
-	k = add_confinement(m, v, e);
+	k = v && add_cgroup(m, v, TAKE(resources)) ? add_confinement(m, v, e) : making_no_memory(e);
 	if (k == ERR_OK)
 		*ret = TAKE(v);
 	return k;
@@ -298,7 +298,11 @@ static enum err_kind config_json(struct making *m, struct jv **ret, struct err *
 enum err_kind bundle_make(const struct bundle_options *o, const struct image_config *image,
 			  const struct bundle_place *place, struct bundle *ret, struct err *e)
 {
-	struct making m = { .o = o, .image = image, .place = place, .arena = ret->arena };
+	struct making m = { .o = o,
+			    .image = image,
+			    .place = place,
+			    .arena = ret->arena,
+			    .volumes = &ret->volumes };
 	enum err_kind k = resolve(&m, e);
 
 	if (k == ERR_OK)

@@ -44,9 +44,18 @@ struct bundle_place {
 	const char
 	    *files; /* directory with hosts, hostname and resolv.conf, to be mounted on /etc */
 	const char *volumes; /* directory of named volumes */
-	const char *init;    /* program for options.init */
 	bool
 	    in_userns; /* no devices can be made, perhaps no control groups, and few ids are known */
+	bool alone;    /* root is the only id there is */
+	const char *init; /* program for options.init */
+};
+
+/* Volumes that must be there before it starts: VOLUMES/NAME/data. */
+struct bundle_volumes {
+	struct text_list names, targets; /* side by side */
+	struct text_list kept_empty;     /* names of those that get nothing of the image's */
+	struct text_list anonymous;      /* names that were made up */
+	bool shares_mounts; /* one of them, or a directory, passes mounts to the host */
 };
 
 /* What the shim and the rest of berth need to know of it. */
@@ -54,6 +63,7 @@ struct bundle {
 	struct arena *arena;
 	struct text_list command; /* after entrypoint and command were put together */
 	const char *hostname;
+	struct bundle_volumes volumes;
 	struct jv *config; /* owned */
 };
 void bundle_clear(struct bundle *b);

@@ -11,6 +11,7 @@ struct making {
 	const struct bundle_place *place;
 	struct arena *arena;
 	struct text_list command, env;
+	struct bundle_volumes *volumes;
 	const char *hostname;
 	uint64_t caps, caps_added; /* bits by number */
 	bool no_new_privs, unconfined;

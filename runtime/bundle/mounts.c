@@ -2,9 +2,12 @@
 #include <errno.h>
 
 #include "base/fd.h"
+#include "base/hash.h"
 #include "base/quantity.h"
 #include "runtime/bundle/bundle_impl.h"
-#include "runtime/container/containers.h"
+#include "runtime/container/volumes.h"
+
+#define ANONYMOUS_BYTES 32 /* of a name in hexadecimal digits */
 
 /* "a,b,c" as a list. */
 static struct jv *words(const struct making *m, const char *text)
@@ -50,8 +53,8 @@ static enum err_kind add_kernel(const struct making *m, struct jv *list, struct 
 		{ "proc", "proc", "/proc", "nosuid,noexec,nodev" },
 		{ "tmpfs", "tmpfs", "/dev", "nosuid,strictatime,mode=755,size=65536k" },
 		{ "devpts", "devpts", "/dev/pts",
-		  arena_printf(m->arena, "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620%s",
-			       m->place->in_userns ? "" : ",gid=5") },
+		  m->place->alone ? "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620"
+				  : "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5" },
 		{ "sysfs", "sysfs", "/sys",
 		  arena_printf(m->arena, "nosuid,noexec,nodev,%s", access) },
 		{ "cgroup", "cgroup", "/sys/fs/cgroup",
@@ -96,13 +99,14 @@ static enum err_kind add_files(const struct making *m, struct jv *list, struct e
 
 /* --- Volumes --- */
 
-struct volume {
+struct wanted_volume {
 	const char *source, *to;
+	const char *name; /* NULL: a directory of the user's */
 	struct text_list options;
-	bool is_tmpfs;
+	bool is_tmpfs, stays_empty;
 };
 
-static bool add_option(const struct making *m, struct volume *v, const char *option)
+static bool add_option(const struct making *m, struct wanted_volume *v, const char *option)
 {
 	return option && arena_list_add(m->arena, &v->options, option);
 }
@@ -117,24 +121,47 @@ static const char *join(const struct making *m, const struct text_list *options)
 }
 
 /* A name stands for a directory of berth's own, which outlives the container. */
-static enum err_kind named_volume(const struct making *m, struct str name, const char **ret,
+static enum err_kind named_volume(const struct making *m, struct str name, struct wanted_volume *v,
 				  struct err *e)
 {
-	char *path;
-
 	if (!container_name_is_valid(name))
 		return err_set(e, ERR_INVALID, __func__,
 			       "\"%.*s\" is neither an absolute path nor a name of a volume",
 			       (int)MIN(name.n, (size_t)80), name.p);
-	if (sys_mkdirat(AT_FDCWD, m->place->volumes, 0711) < 0 && errno != EEXIST)
-		return err_sys(e, __func__, "make %s", m->place->volumes);
-	path = arena_printf(m->arena, "%s/%.*s", m->place->volumes, STR_FMT(name));
-	if (!path)
-		return making_no_memory(e);
-	if (sys_mkdirat(AT_FDCWD, path, 0755) < 0 && errno != EEXIST)
-		return err_sys(e, __func__, "make volume %s", path);
-	*ret = path;
-	return ERR_OK;
+	v->name = arena_text(m->arena, name);
+	v->source =
+	    arena_printf(m->arena, "%s/%.*s/" VOLUME_DATA, m->place->volumes, STR_FMT(name));
+	return v->name && v->source ? ERR_OK : making_no_memory(e);
+}
+
+/* Without a name it is this container's alone. */
+static enum err_kind anonymous_volume(const struct making *m, struct wanted_volume *v,
+				      struct err *e)
+{
+	uint8_t bytes[ANONYMOUS_BYTES];
+	char name[2 * ANONYMOUS_BYTES];
+	enum err_kind k;
+
+	random_bytes(bytes, sizeof(bytes));
+	hex_lower(bytes, sizeof(bytes), name);
+	k = named_volume(m, (struct str){ name, sizeof(name) }, v, e);
+	if (k == ERR_OK && !arena_list_add(m->arena, &m->volumes->anonymous, v->name))
+		k = making_no_memory(e);
+	return k;
+}
+
+static enum err_kind note_volume(const struct making *m, const struct wanted_volume *v,
+				 struct err *e)
+{
+	struct bundle_volumes *all = m->volumes;
+
+	if (!v->name)
+		return ERR_OK;
+	return arena_list_add(m->arena, &all->names, v->name) &&
+		       arena_list_add(m->arena, &all->targets, v->to) &&
+		       (!v->stays_empty || arena_list_add(m->arena, &all->kept_empty, v->name))
+		   ? ERR_OK
+		   : making_no_memory(e);
 }
 
 /* -v has made missing directories since docker's first days; --mount never did. */
@@ -154,15 +181,22 @@ static enum err_kind host_path(const struct making *m, struct str path, bool mak
 }
 
 /* What docker takes after the second colon, less what no kernel here has (SELinux). */
-static enum err_kind take_flag(const struct making *m, struct volume *v, struct str flag,
+static enum err_kind take_flag(const struct making *m, struct wanted_volume *v, struct str flag,
 			       struct err *e)
 {
-	static const char *const known[] = { "ro",    "rw",     "rprivate", "private", "rslave",
-					     "slave", "nosuid", "nodev",    "noexec",  "suid",
-					     "dev",   "exec",   "bind",     "rbind",   "rro" };
-	static const char *const ignored[] = { "z",      "Z",         "nocopy",
-					       "cached", "delegated", "consistent" };
+	static const char *const known[] = { "ro",     "rw",     "rprivate", "private", "rslave",
+					     "slave",  "nosuid", "nodev",    "noexec",  "suid",
+					     "dev",    "exec",   "bind",     "rbind",   "rro",
+					     "shared", "rshared" };
+	static const char *const ignored[] = {
+		"z", "Z", "copy", "cached", "delegated", "consistent"
+	};
+	bool shares = str_eq(flag, STR("shared")) || str_eq(flag, STR("rshared"));
 
+	v->stays_empty = v->stays_empty || str_eq(flag, STR("nocopy"));
+	m->volumes->shares_mounts = m->volumes->shares_mounts || shares;
+	if (str_eq(flag, STR("nocopy")))
+		return ERR_OK;
 	for (size_t i = 0; i < ARRAY_LEN(ignored); i++) {
 		if (str_eq(flag, str_of(ignored[i])))
 			return ERR_OK;
@@ -175,7 +209,7 @@ static enum err_kind take_flag(const struct making *m, struct volume *v, struct 
 		       (int)MIN(flag.n, (size_t)40), flag.p);
 }
 
-static enum err_kind take_flags(const struct making *m, struct volume *v, struct str flags,
+static enum err_kind take_flags(const struct making *m, struct wanted_volume *v, struct str flags,
 				struct err *e)
 {
 	struct str one;
@@ -188,7 +222,7 @@ static enum err_kind take_flags(const struct making *m, struct volume *v, struct
 	return k;
 }
 
-static enum err_kind check_target(const struct volume *v, struct err *e)
+static enum err_kind check_target(const struct wanted_volume *v, struct err *e)
 {
 	if (v->to && v->to[0] == '/' && v->to[1])
 		return ERR_OK;
@@ -197,12 +231,14 @@ static enum err_kind check_target(const struct volume *v, struct err *e)
 		       v->to ? v->to : "");
 }
 
-static enum err_kind add_volume(const struct making *m, struct jv *list, struct volume *v,
+static enum err_kind add_volume(const struct making *m, struct jv *list, struct wanted_volume *v,
 				struct err *e)
 {
 	enum err_kind k = check_target(v, e);
 	bool has_bind = false;
 
+	if (k == ERR_OK)
+		k = note_volume(m, v, e);
 	for (size_t i = 0; i < v->options.n; i++)
 		has_bind = has_bind || strcmp(v->options.v[i], "bind") == 0 ||
 			   strcmp(v->options.v[i], "rbind") == 0;
@@ -218,15 +254,17 @@ static enum err_kind add_short(const struct making *m, struct jv *list, const ch
 			       struct err *e)
 {
 	struct str source, rest, to, flags = { "", 0 };
-	struct volume v = { 0 };
+	struct wanted_volume v = { 0 };
 	enum err_kind k;
 
-	if (!str_cut(str_of(text), ':', &source, &rest))
-		return err_set(e, ERR_UNSUPPORTED, __func__,
-			       "-v %.80s: a volume without a name; write NAME:%.80s", text, text);
-	(void)str_cut(rest, ':', &to, &flags);
-	k = source.n && *source.p == '/' ? host_path(m, source, true, &v.source, e)
-					 : named_volume(m, source, &v.source, e);
+	if (str_cut(str_of(text), ':', &source, &rest)) {
+		(void)str_cut(rest, ':', &to, &flags);
+		k = source.n && *source.p == '/' ? host_path(m, source, true, &v.source, e)
+						 : named_volume(m, source, &v, e);
+	} else {
+		to = source;
+		k = anonymous_volume(m, &v, e);
+	}
 	v.to = arena_text(m->arena, to);
 	if (k == ERR_OK)
 		k = take_flags(m, &v, flags, e);
@@ -245,7 +283,7 @@ static bool is_one_of(struct str key, const char *a, const char *b, const char *
 	       (c && str_eq(key, str_of(c)));
 }
 
-static enum err_kind take_pair(const struct making *m, struct long_form *f, struct volume *v,
+static enum err_kind take_pair(const struct making *m, struct long_form *f, struct wanted_volume *v,
 			       struct str key, struct str value, bool has_value, struct err *e)
 {
 	uint64_t bytes;
@@ -261,6 +299,9 @@ static enum err_kind take_pair(const struct making *m, struct long_form *f, stru
 		return add_option(m, v, "ro") ? ERR_OK : making_no_memory(e);
 	else if (is_one_of(key, "bind-propagation", NULL, NULL))
 		return take_flag(m, v, value, e);
+	else if (is_one_of(key, "volume-nocopy", NULL, NULL) &&
+		 (!has_value || is_one_of(value, "true", "1", NULL)))
+		v->stays_empty = true;
 	else if (is_one_of(key, "tmpfs-size", NULL, NULL) && size_parse(value, &bytes))
 		return add_option(m, v,
 				  arena_printf(m->arena, "size=%llu", (unsigned long long)bytes))
@@ -277,7 +318,7 @@ static enum err_kind take_pair(const struct making *m, struct long_form *f, stru
 }
 
 static enum err_kind resolve_source(const struct making *m, const struct long_form *f,
-				    struct volume *v, struct err *e)
+				    struct wanted_volume *v, struct err *e)
 {
 	if (str_eq(f->type, STR("tmpfs"))) {
 		v->is_tmpfs = true;
@@ -288,7 +329,7 @@ static enum err_kind resolve_source(const struct making *m, const struct long_fo
 	if (str_eq(f->type, STR("bind")))
 		return host_path(m, f->source, false, &v->source, e);
 	if (f->type.n == 0 || str_eq(f->type, STR("volume")))
-		return named_volume(m, f->source, &v->source, e);
+		return f->source.n ? named_volume(m, f->source, v, e) : anonymous_volume(m, v, e);
 	return err_set(e, ERR_UNSUPPORTED, __func__, "--mount: type %.*s is not known",
 		       (int)MIN(f->type.n, (size_t)40), f->type.p);
 }
@@ -297,7 +338,7 @@ static enum err_kind add_long(const struct making *m, struct jv *list, const cha
 			      struct err *e)
 {
 	struct long_form f = { 0 };
-	struct volume v = { 0 };
+	struct wanted_volume v = { 0 };
 	struct str rest = str_of(text), one, key, value;
 	enum err_kind k = ERR_OK;
 
@@ -320,13 +361,50 @@ static enum err_kind add_tmpfs(const struct making *m, struct jv *list, const ch
 {
 	struct str to, options;
 	bool has_options = str_cut(str_of(text), ':', &to, &options);
-	struct volume v = { .is_tmpfs = true, .to = arena_text(m->arena, to) };
+	struct wanted_volume v = { .is_tmpfs = true, .to = arena_text(m->arena, to) };
 	enum err_kind k = ERR_OK;
 
 	if (!add_option(m, &v, "nosuid") || !add_option(m, &v, "nodev") ||
 	    !add_option(m, &v, has_options ? arena_text(m->arena, options) : "noexec"))
 		k = making_no_memory(e);
 	return k == ERR_OK ? add_volume(m, list, &v, e) : k;
+}
+
+static struct str without_slashes(struct str path)
+{
+	while (path.n > 1 && path.p[path.n - 1] == '/')
+		path.n--;
+	return path;
+}
+
+/* Is something mounted there already? */
+static bool is_taken(const struct jv *list, struct str path)
+{
+	struct str to;
+
+	for (size_t i = 0; i < jv_count(list); i++) {
+		if (jv_text(jv_member(jv_at(list, i), "destination"), &to) &&
+		    str_eq(without_slashes(to), without_slashes(path)))
+			return true;
+	}
+	return false;
+}
+
+/* The image's own wishes, where the user has none (image-spec config.md "Volumes"). */
+static enum err_kind add_image_volumes(const struct making *m, struct jv *list, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	for (size_t i = 0; k == ERR_OK && m->image && i < m->image->volumes.n; i++) {
+		struct wanted_volume v = { .to = m->image->volumes.v[i] };
+
+		if (is_taken(list, str_of(v.to)))
+			continue;
+		k = anonymous_volume(m, &v, e);
+		if (k == ERR_OK)
+			k = add_volume(m, list, &v, e);
+	}
+	return k;
 }
 
 static enum err_kind add_init(const struct making *m, struct jv *list, struct err *e)
@@ -352,6 +430,8 @@ enum err_kind mounts_json(struct making *m, struct jv **ret, struct err *e)
 		k = add_short(m, list, o->volumes.v[i], e);
 	for (size_t i = 0; k == ERR_OK && i < o->mounts.n; i++)
 		k = add_long(m, list, o->mounts.v[i], e);
+	if (k == ERR_OK)
+		k = add_image_volumes(m, list, e);
 	if (k == ERR_OK)
 		*ret = TAKE(list);
 	return k;

@@ -32,7 +32,8 @@ struct command {
 	size_t options_size;
 	size_t args_min, args_max; /* SIZE_MAX: any number */
 	bool stops_early;          /* options end at the first argument */
-	const char *usage;         /* behind the name */
+	bool as_user; /* touches no files of images: an ordinary user needs no namespace for it */
+	const char *usage; /* behind the name */
 	const char *doc;
 };
 
@@ -70,6 +71,7 @@ extern const struct command cmd_tag;
 extern const struct command cmd_top;
 extern const struct command cmd_unpack;
 extern const struct command cmd_unpause;
+extern const struct command cmd_volume;
 extern const struct command cmd_wait;
 
 /* --- for commands --- */

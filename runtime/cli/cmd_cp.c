@@ -2,7 +2,7 @@
 #include <errno.h>
 
 #include "runtime/cli/ctl.h"
-#include "runtime/image/pack.h"
+#include "runtime/image/copy.h"
 #include "runtime/image/tar.h"
 #include "runtime/image/unpack.h"
 
@@ -173,36 +173,6 @@ static enum err_kind check_parent(const struct place *to, const char *path, stru
 
 /* --- Into a tree --- */
 
-struct into {
-	struct tree *tree;
-	int fd; /* of the file that is being written; -1 */
-	uint64_t at;
-};
-
-static enum err_kind put_member(void *arg, const struct member *m, struct err *e)
-{
-	struct into *to = arg;
-
-	to->at = 0;
-	return tree_put(to->tree, m, &to->fd, e);
-}
-
-static enum err_kind put_data(void *arg, const void *p, size_t n, struct err *e)
-{
-	struct into *to = arg;
-	enum err_kind k = fd_pwrite_all(to->fd, p, n, to->at, "the copy", e);
-
-	to->at += n;
-	return k;
-}
-
-static enum err_kind put_end(void *arg, const struct member *m, struct err *e)
-{
-	struct into *to = arg;
-
-	return tree_file_end(to->tree, m, &to->fd, e);
-}
-
 static struct tree_options tree_options_of(const struct cp_args *a)
 {
 	/* Devices are rights, too: without --archive they are left out, as where there can be none. */
@@ -216,10 +186,8 @@ static enum err_kind copy_files(const struct cp_args *a, const struct place *fro
 {
 	AUTO_TREE *tree = NULL;
 	AUTO_CLOSE fd = -1;
-	struct into into = { .fd = -1 };
-	struct pack_sink sink = {
-		.member = put_member, .data = put_data, .end = put_end, .arg = &into
-	};
+	struct copy_into into = { .fd = -1 };
+	struct pack_sink sink = copy_sink(&into);
 	struct pack_options o = { .is_reowned = !a->archive };
 	struct tree_options options = tree_options_of(a);
 	struct tree_stats stats = { 0 };

@@ -108,6 +108,7 @@ const struct command cmd_login = {
 	.args_min = 1,
 	.args_max = 1,
 	.usage = "[OPTION]... HOST[:PORT]",
+	.as_user = true,
 	.doc = "check and keep a password for a registry",
 };
 
@@ -139,5 +140,6 @@ const struct command cmd_logout = {
 	.args_min = 1,
 	.args_max = 1,
 	.usage = "[OPTION]... HOST[:PORT]",
+	.as_user = true,
 	.doc = "forget the password for a registry",
 };

@@ -1,4 +1,4 @@
-/* top, stats, diff: a look into containers. */
+/* stats, diff: a look into containers. */
 #include <errno.h>
 #include <sys/sysmacros.h>
 
@@ -20,40 +20,6 @@ static enum err_kind must_run(struct container *c, struct err *e)
 			       c->record.name);
 	return k;
 }
-
-/* --- top --- */
-
-static enum err_kind top_one(struct ctl *t, struct container *c, void *arg, struct err *e)
-{
-	static const char *const args[] = { "ps", NULL };
-	AUTO_SBUF out;
-	enum err_kind k = must_run(c, e);
-
-	(void)arg;
-	sbuf_init(&out, SBUF_MAX);
-	if (k == ERR_OK)
-		k = ctl_runtime(t, c, args, &out, e);
-	if (k == ERR_OK && cli_print(&out) != EXIT_FINE)
-		k = err_set(e, ERR_IO, __func__, "no output");
-	return k;
-}
-
-static int run_top(struct cli *c)
-{
-	return ctl_for_each(c, 0, top_one, NULL);
-}
-
-static const struct opt no_opts[] = { OPTS_END };
-
-const struct command cmd_top = {
-	.name = "top",
-	.run = run_top,
-	.opts = no_opts,
-	.args_min = 1,
-	.args_max = 1,
-	.usage = "CONTAINER",
-	.doc = "list the processes of a container",
-};
 
 /* --- stats --- */
 
@@ -354,6 +320,8 @@ static int run_diff(struct cli *c)
 	sbuf_clear(&d->out);
 	return status;
 }
+
+static const struct opt no_opts[] = { OPTS_END };
 
 const struct command cmd_diff = {
 	.name = "diff",

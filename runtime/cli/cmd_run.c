@@ -6,7 +6,7 @@
 struct run_args {
 	struct make_options make;
 	bool interactive, terminal, detach;
-	const char *pull, *restart, *log_driver;
+	const char *pull, *restart, *log_driver, *overlay;
 	const char *stop_timeout, *health_interval, *health_timeout, *health_start;
 	struct text_list log_opts;
 	const char *cidfile;
@@ -39,7 +39,7 @@ struct run_args {
 	{ "security-opt", 0, OPT_TEXTS, B(security), "OPTION", \
 	  "no-new-privileges, seccomp=FILE, seccomp=unconfined" }, \
 	/* files */ \
-	{ "volume", 'v', OPT_TEXTS, B(volumes), "SOURCE:TARGET[:OPTIONS]", "a directory or volume of the host" }, \
+	{ "volume", 'v', OPT_TEXTS, B(volumes), "[SOURCE:]TARGET[:OPTIONS]", "a directory of the host, or a volume by name or without one" }, \
 	{ "mount", 0, OPT_TEXTS, B(mounts), "type=..,source=..,target=..", "the same, or a tmpfs, in long form" }, \
 	{ "tmpfs", 0, OPT_TEXTS, B(tmpfs), "TARGET[:OPTIONS]", "a file system in memory" }, \
 	{ "read-only", 0, OPT_FLAG, B(read_only), NULL, "the root cannot be written" }, \
@@ -91,6 +91,8 @@ struct run_args {
 	{ "pull", 0, OPT_TEXT, A(pull), "missing|always|never", "when to ask the registry (missing)" }, \
 	{ "platform", 0, OPT_TEXT, M(platform), "OS/ARCH[/VARIANT]", "which image of an index" }, \
 	{ "quiet", 'q', OPT_FLAG, M(quiet), NULL, "show no progress" }, \
+	{ "overlay", 0, OPT_TEXT, A(overlay), "auto|kernel|fuse", \
+	  "what stacks the layers (auto: fuse-overlayfs where the kernel refuses)" }, \
 	{ "rootfs", 0, OPT_TEXT, M(rootfs), "DIR", "run this directory; no IMAGE is given" }, \
 	REGISTRY_OPTS(M(registry))
 /* clang-format on */
@@ -196,6 +198,8 @@ static enum err_kind take_all(struct cli *c, struct run_args *a, struct err *e)
 			    "--restart no, on-failure[:N], always or unless-stopped");
 	if (k == ERR_OK && m->restart != RESTART_NO && m->auto_remove)
 		k = err_set(e, ERR_INVALID, __func__, "--restart and --rm exclude each other");
+	if (k == ERR_OK && a->overlay && !overlay_driver_parse(str_of(a->overlay), &m->overlay))
+		k = err_set(e, ERR_INVALID, __func__, "--overlay auto, kernel or fuse");
 	if (k == ERR_OK)
 		k = take_pull(a, e);
 	if (k == ERR_OK)

@@ -309,7 +309,7 @@ const struct command cmd_wait = {
 /* --- rm --- */
 
 struct rm_args {
-	bool force, ignore;
+	bool force, ignore, volumes;
 };
 
 static enum err_kind rm_one(struct ctl *t, struct container *c, void *arg, struct err *e)
@@ -317,7 +317,9 @@ static enum err_kind rm_one(struct ctl *t, struct container *c, void *arg, struc
 	const struct rm_args *a = arg;
 	enum err_kind k = container_lock(c, e);
 
-	return k == ERR_OK ? ctl_remove(t, c, a->force, e) : k;
+	if (k == ERR_OK)
+		k = ctl_remove(t, c, a->force, e);
+	return k == ERR_OK && a->volumes ? ctl_drop_volumes(t, &c->record.anonymous, e) : k;
 }
 
 static int run_rm(struct cli *c)
@@ -329,6 +331,8 @@ static int run_rm(struct cli *c)
 
 static const struct opt rm_opts[] = { { "force", 'f', OPT_FLAG, offsetof(struct rm_args, force),
 					NULL, "kill those that run" },
+				      { "volumes", 'v', OPT_FLAG, offsetof(struct rm_args, volumes),
+					NULL, "and their volumes without a name" },
 				      { "ignore", 0, OPT_FLAG, offsetof(struct rm_args, ignore),
 					NULL, "what is not there is no failure" },
 				      OPTS_END };

@@ -45,6 +45,7 @@ struct make_options {
 	const char *image, *name, *platform;
 	const char *rootfs; /* a directory in place of an image; NULL */
 	enum pull_policy pull;
+	enum overlay_driver overlay;
 	bool quiet, stdin_open, auto_remove;
 	enum restart_policy restart;
 	uint64_t restart_max;
@@ -75,8 +76,12 @@ MUST_CHECK enum err_kind ctl_stop(struct ctl *t, struct container *c, uint64_t t
 				  struct err *e);
 /* The caller holds its lock.  ERR_IN_USE if it runs, unless forced. */
 MUST_CHECK enum err_kind ctl_remove(struct ctl *t, struct container *c, bool force, struct err *e);
-/* Removes one that has ended and told so; its shim may still be about to. */
+/* Removes one that has ended and told so; its shim may still be about to.  With --rm its anonymous volumes go, too. */
 MUST_CHECK enum err_kind ctl_remove_ended(struct ctl *t, struct container *c, struct err *e);
+
+/* Removes volumes by their names, but those that another container has. */
+MUST_CHECK enum err_kind ctl_drop_volumes(struct ctl *t, const struct text_list *names,
+					  struct err *e);
 
 /* Signals the process of a container whose shim is gone, if it is still that process; wait: until it has ended. */
 MUST_CHECK enum err_kind ctl_signal_orphan(const struct status *s, int sig, bool wait,

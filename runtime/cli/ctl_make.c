@@ -1,11 +1,15 @@
 /* A container made of an image and options: its directory with all that is needed to start it, again and again. */
 #include <errno.h>
+#include <linux/openat2.h>
 
 #include "base/clock.h"
 #include "base/quantity.h"
 #include "runtime/cli/ctl.h"
 #include "runtime/cli/network_run.h"
 #include "runtime/container/overlay.h"
+#include "runtime/container/userns.h"
+#include "runtime/container/volumes.h"
+#include "runtime/image/copy.h"
 
 #define STOP_TIMEOUT_MS 10000
 #define HEALTH_INTERVAL_MS 30000
@@ -260,10 +264,13 @@ static enum err_kind fill_record(const struct make_options *o, const struct imag
 	r->rootfs = o->rootfs ? o->rootfs : "";
 	r->network = o->bundle.network ? o->bundle.network : "none";
 	r->command = b->command;
+	r->volumes = b->volumes.names;
+	r->shares_mounts = b->volumes.shares_mounts;
 	r->terminal = o->bundle.terminal;
 	r->stdin_open = o->stdin_open;
 	r->auto_remove = o->auto_remove;
 	r->in_userns = cli_is_in_userns();
+	r->overlay = o->overlay;
 	r->restart = o->restart;
 	r->restart_max = o->restart_max;
 	r->log_format = o->log_format;
@@ -307,9 +314,11 @@ static enum err_kind put_health_process(const struct container *c, const struct 
 }
 
 /* The image's files, to look for users in. */
-static enum err_kind open_image_root(const struct layer_list *l, int *ret, struct err *e)
+static enum err_kind open_image_root(const struct layer_list *l, enum overlay_driver driver,
+				     int *ret, struct err *e)
 {
-	struct overlay o = { .lowers = l->fds,
+	struct overlay o = { .driver = driver,
+			     .lowers = l->fds,
 			     .n_lowers = l->n,
 			     .upper = -1,
 			     .work = -1,
@@ -336,8 +345,9 @@ static enum err_kind make_bundle(struct ctl *t, const struct make_options *o, co
 		.root = root,
 		.files = arena_printf(a, "%s/etc", dir),
 		.volumes = arena_printf(a, "%s/volumes", t->cs.root),
-		.init = o->bundle.init ? ctl_program(t, "berth-init") : NULL,
 		.in_userns = cli_is_in_userns(),
+		.alone = userns_is_alone(),
+		.init = o->bundle.init ? ctl_program(t, "berth-init") : NULL,
 	};
 
 	if (!dir || !place.rootfs || !place.files || !place.volumes)
@@ -346,15 +356,85 @@ static enum err_kind make_bundle(struct ctl *t, const struct make_options *o, co
 	return bundle_make(&o->bundle, i ? &i->config : NULL, &place, b, e);
 }
 
+/* What the image has where a new volume will be, as docker does it. */
+static enum err_kind fill_volume(int root, const char *target, int data, struct err *e)
+{
+	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
+				.resolve = RESOLVE_IN_ROOT };
+	AUTO_CLOSE from = root < 0 ? -1 : sys_openat2(root, target, &how);
+
+	if (from < 0)
+		return ERR_OK; /* the image has no directory there */
+	return copy_below(from, data, cli_is_in_userns(), CLI_UMASK, e);
+}
+
+static enum err_kind find_entry(void *arg, const char *name, struct err *e)
+{
+	bool *any = arg;
+
+	(void)name;
+	(void)e;
+	*any = true;
+	return ERR_OK;
+}
+
+static bool has_text(const struct text_list *l, const char *text)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		if (strcmp(l->v[i], text) == 0)
+			return true;
+	}
+	return false;
+}
+
+static enum err_kind make_volumes(int dir, const struct bundle_volumes *v, int root, struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	for (size_t i = 0; k == ERR_OK && i < v->names.n; i++) {
+		AUTO_CLOSE data = -1;
+		struct volume_wish wish = { .name = v->names.v[i],
+					    .anonymous = has_text(&v->anonymous, v->names.v[i]) };
+		bool any = false;
+
+		k = volume_make(dir, &wish, &data, NULL, e);
+		if (k == ERR_OK)
+			k = fd_list_dir(data, ".", find_entry, &any, e);
+		if (k == ERR_OK && !any && !has_text(&v->kept_empty, wish.name))
+			k = fill_volume(root, v->targets.v[i], data, e);
+		if (k != ERR_OK)
+			return err_wrap(e, "volume %s", wish.name);
+	}
+	return k;
+}
+
+static enum err_kind hold_volumes(struct ctl *t, const struct bundle_volumes *v, int root,
+				  int *ret_guard, struct err *e)
+{
+	AUTO_CLOSE dir = -1;
+	enum err_kind k;
+
+	if (v->names.n == 0)
+		return ERR_OK;
+	k = volumes_open(&t->cs, &dir, e);
+	if (k == ERR_OK)
+		k = volumes_guard(dir, false, ret_guard, e);
+	return k == ERR_OK ? make_volumes(dir, v, root, e) : k;
+}
+
 static enum err_kind fill(struct ctl *t, const struct make_options *o, const struct image *i,
 			  int root, int top, struct container *c, struct err *e)
 {
 	AUTO_BUNDLE b = { 0 };
+	AUTO_CLOSE guard = -1; /* of volumes, until the record is written */
 	struct status created = { .phase = PHASE_CREATED };
 	enum err_kind k = make_dirs(c, top, e);
 
 	if (k == ERR_OK)
 		k = make_bundle(t, o, i, root, c, &b, e);
+	c->record.anonymous = b.volumes.anonymous; /* for what goes wrong from here */
+	if (k == ERR_OK)
+		k = hold_volumes(t, &b.volumes, root, &guard, e);
 	if (k == ERR_OK)
 		k = put_etc(c, b.hostname, e);
 	if (k == ERR_OK)
@@ -390,7 +470,7 @@ static enum err_kind make_from_image(struct ctl *t, struct images *im, const str
 				    e);
 	}
 	if (k == ERR_OK)
-		k = open_image_root(&lowers, &root, e);
+		k = open_image_root(&lowers, o->overlay, &root, e);
 	return k == ERR_OK ? fill(t, o, i, root, lowers.n ? lowers.fds[0] : -1, c, e) : k;
 }
 
@@ -408,7 +488,9 @@ static void undo(struct ctl *t, struct container *c)
 {
 	struct err ignored;
 
-	(void)!ctl_remove(t, c, true, &ignored); /* the failure at hand is told */
+	/* The failure at hand is told. */
+	(void)!ctl_remove(t, c, true, &ignored);
+	(void)!ctl_drop_volumes(t, &c->record.anonymous, &ignored);
 }
 
 enum err_kind ctl_make(struct ctl *t, const struct make_options *o, struct container *ret,

@@ -6,17 +6,19 @@
 
 #include "base/fd.h"
 #include "runtime/cli/cli.h"
+#include "runtime/container/userns.h"
 
 #define ARENA_MAX (64u * 1024 * 1024)
 #define MESSAGE_MAX 2048
 #define HOST_UID_MAP "         0          0 4294967295\n" /* of the first user namespace */
 
 static const struct command *const commands[] = {
-	&cmd_run,     &cmd_create, &cmd_start, &cmd_stop,   &cmd_restart, &cmd_kill,    &cmd_pause,
-	&cmd_unpause, &cmd_rm,     &cmd_ps,    &cmd_logs,   &cmd_exec,    &cmd_attach,  &cmd_wait,
-	&cmd_inspect, &cmd_top,    &cmd_stats, &cmd_diff,   &cmd_cp,      &cmd_copy,    &cmd_commit,
-	&cmd_import,  &cmd_pull,   &cmd_push,  &cmd_images, &cmd_tag,     &cmd_rmi,     &cmd_save,
-	&cmd_load,    &cmd_prune,  &cmd_login, &cmd_logout, &cmd_unpack,  &cmd_network, &cmd_port,
+	&cmd_run,    &cmd_create,  &cmd_start,   &cmd_stop,    &cmd_restart, &cmd_kill,
+	&cmd_pause,  &cmd_unpause, &cmd_rm,      &cmd_ps,      &cmd_logs,    &cmd_exec,
+	&cmd_attach, &cmd_wait,    &cmd_inspect, &cmd_top,     &cmd_stats,   &cmd_diff,
+	&cmd_cp,     &cmd_copy,    &cmd_commit,  &cmd_import,  &cmd_pull,    &cmd_push,
+	&cmd_images, &cmd_tag,     &cmd_rmi,     &cmd_save,    &cmd_load,    &cmd_prune,
+	&cmd_login,  &cmd_logout,  &cmd_unpack,  &cmd_network, &cmd_volume,  &cmd_port,
 };
 
 static void complain(struct str message)
@@ -129,6 +131,18 @@ static const char *default_root(struct arena *a)
 	return arena_printf(a, "%s/.local/share/berth", home && *home ? home : ".");
 }
 
+static enum err_kind enter_userns(struct cli *c, struct err *e)
+{
+	bool alone = false;
+	enum err_kind k = userns_enter(c->state, &alone, e);
+
+	if (k == ERR_OK && alone)
+		cli_note("no subordinate ids in /etc/subuid and /etc/subgid: only root's files can "
+			 "be unpacked (usermod --add-subuids 100000-165535 --add-subgids "
+			 "100000-165535 USER)");
+	return k;
+}
+
 static int run_command(const struct command *cmd, struct cli *c, int argc, char **argv)
 {
 	struct err e;
@@ -143,6 +157,8 @@ static int run_command(const struct command *cmd, struct cli *c, int argc, char 
 				 cmd->name);
 	if (c->args_n < cmd->args_min || c->args_n > cmd->args_max)
 		return cli_usage(c, "%s: usage: berth %s %s", cmd->name, cmd->name, cmd->usage);
+	if (!cmd->as_user && geteuid() != 0 && enter_userns(c, &e) != ERR_OK)
+		return cli_fail(&e);
 	return cmd->run(c);
 }
 

@@ -5,41 +5,9 @@
 #include "base/hash.h"
 #include "runtime/image/tree.h"
 
-#define NAME_BYTES_MAX 128
 #define NAME_TRIES 100
 
 /* --- Directories --- */
-
-static enum err_kind make_path(const char *path, mode_t mode, struct err *e)
-{
-	AUTO_FREE char *copy = strdup(path);
-
-	if (!copy)
-		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a path");
-	for (char *at = copy + 1;; at++) {
-		char c = *at;
-
-		if (c != '/' && c != '\0')
-			continue;
-		*at = '\0';
-		if (sys_mkdirat(AT_FDCWD, copy, mode) < 0 && errno != EEXIST)
-			return err_sys(e, __func__, "make %s", copy);
-		*at = c;
-		if (!c)
-			return ERR_OK;
-	}
-}
-
-/* A directory of the user's choice: links on the way are followed. */
-static enum err_kind open_root(const char *path, int *ret, struct err *e)
-{
-	enum err_kind k = make_path(path, 0700, e);
-
-	if (k != ERR_OK)
-		return k;
-	*ret = sys_openat(AT_FDCWD, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	return *ret < 0 ? err_sys(e, __func__, "open %s", path) : ERR_OK;
-}
 
 static enum err_kind open_below(int dir, const char *name, int *ret, struct err *e)
 {
@@ -55,14 +23,14 @@ enum err_kind containers_open(const char *root, const char *state, struct contai
 		.dir = -1, .names = -1, .state_dir = -1, .root = root, .state = state
 	};
 	AUTO_CLOSE top = -1;
-	enum err_kind k = open_root(root, &top, e);
+	enum err_kind k = fd_make_path(root, 0700, &top, e);
 
 	if (k == ERR_OK)
 		k = open_below(top, "containers", &cs.dir, e);
 	if (k == ERR_OK)
 		k = open_below(cs.dir, "names", &cs.names, e);
 	if (k == ERR_OK)
-		k = open_root(state, &cs.state_dir, e);
+		k = fd_make_path(state, 0700, &cs.state_dir, e);
 	if (k != ERR_OK)
 		return k;
 	*ret = cs;
@@ -125,7 +93,7 @@ bool container_name_is_valid(struct str name)
 		if (!alnum && (i == 0 || !strchr("_.-", c)))
 			return false;
 	}
-	return name.n > 0 && name.n <= NAME_BYTES_MAX;
+	return name.n > 0 && name.n <= CONTAINER_NAME_MAX;
 }
 
 static const char *make_up_name(struct arena *a, unsigned tries)

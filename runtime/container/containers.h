@@ -40,7 +40,8 @@ struct container {
 void container_close(struct container *c);
 #define AUTO_CONTAINER CLEANUP(container_close) struct container
 
-/* A name that somebody may give: [A-Za-z0-9][A-Za-z0-9_.-]*, at most 128 bytes. */
+#define CONTAINER_NAME_MAX 128
+/* A name that somebody may give: [A-Za-z0-9][A-Za-z0-9_.-]*, at most CONTAINER_NAME_MAX bytes. */
 bool container_name_is_valid(struct str name);
 
 /*

@@ -4,6 +4,7 @@
 #include <linux/mount.h>
 
 #include "base/fd.h"
+#include "runtime/container/fuse.h"
 
 #define FD_PATH_MAX sizeof("/proc/self/fd/-2147483648")
 #define LOG_BYTES 200
@@ -63,7 +64,7 @@ static enum err_kind set_lowers(int fs, const struct overlay *o, struct err *e)
 	return ERR_OK;
 }
 
-enum err_kind overlay_mount(const struct overlay *o, int *ret, struct err *e)
+static enum err_kind mount_by_kernel(const struct overlay *o, int *ret, struct err *e)
 {
 	AUTO_CLOSE fs = (int)syscall(SYS_fsopen, "overlay", FSOPEN_CLOEXEC);
 	enum err_kind k;
@@ -87,4 +88,43 @@ enum err_kind overlay_mount(const struct overlay *o, int *ret, struct err *e)
 		return k;
 	*ret = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, 0);
 	return *ret < 0 ? err_sys(e, __func__, "mount overlayfs") : ERR_OK;
+}
+
+static const char *const drivers[] = {
+	[OVERLAY_AUTO] = "auto",
+	[OVERLAY_KERNEL] = "kernel",
+	[OVERLAY_FUSE] = "fuse",
+};
+
+bool overlay_driver_parse(struct str in, enum overlay_driver *ret)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(drivers); i++) {
+		if (str_eq(in, str_of(drivers[i]))) {
+			*ret = (enum overlay_driver)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+const char *overlay_driver_text(enum overlay_driver d)
+{
+	return drivers[d];
+}
+
+/* Root's overlayfs is never refused for who asks. */
+static bool is_refused(const struct overlay *o, const struct err *e)
+{
+	return o->driver == OVERLAY_AUTO && o->in_userns &&
+	       (e->sys == EPERM || e->sys == EACCES || e->sys == EINVAL || e->sys == ENODEV);
+}
+
+enum err_kind overlay_mount(const struct overlay *o, int *ret, struct err *e)
+{
+	enum err_kind k;
+
+	if (o->driver == OVERLAY_FUSE)
+		return fuse_mount(o, ret, e);
+	k = mount_by_kernel(o, ret, e);
+	return k != ERR_OK && is_refused(o, e) ? fuse_mount(o, ret, e) : k;
 }

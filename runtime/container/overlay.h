@@ -11,9 +11,15 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "base/str.h"
+
+enum overlay_driver { OVERLAY_AUTO, OVERLAY_KERNEL, OVERLAY_FUSE };
+bool overlay_driver_parse(struct str in, enum overlay_driver *ret);
+const char *overlay_driver_text(enum overlay_driver d);
 
 struct overlay {
-	const int *lowers; /* directories, topmost first */
+	enum overlay_driver driver; /* OVERLAY_AUTO: fuse-overlayfs where the kernel refuses */
+	const int *lowers;          /* directories, topmost first */
 	size_t n_lowers;
 	int upper, work; /* -1: nothing can be written */
 	bool in_userns;

@@ -141,6 +141,7 @@ static bool take(struct record *r, const struct jv *v)
 	r->stdin_open = jv_is_true(jv_member(v, "stdin_open"));
 	r->auto_remove = jv_is_true(jv_member(v, "auto_remove"));
 	r->in_userns = jv_is_true(jv_member(v, "in_userns"));
+	r->shares_mounts = jv_is_true(jv_member(v, "shares_mounts"));
 	r->restart_max = number(v, "restart_max");
 	r->stop_signal = number(v, "stop_signal");
 	r->stop_timeout_ms = number(v, "stop_timeout_ms");
@@ -148,14 +149,18 @@ static bool take(struct record *r, const struct jv *v)
 	r->log_files_max = number(v, "log_files_max");
 	return list(r, v, "lowers", &r->lowers) && list(r, v, "command", &r->command) &&
 	       list(r, v, "net_up", &r->net_up) && list(r, v, "net_down", &r->net_down) &&
+	       list(r, v, "volumes", &r->volumes) && list(r, v, "anonymous", &r->anonymous) &&
 	       pairs(r, v, "labels", &r->labels) && take_health(r, jv_member(v, "health"));
 }
 
 static bool take_names(struct record *r, const struct jv *v)
 {
-	struct str restart, format;
+	struct str restart, format, overlay;
 	uint64_t ignored;
 
+	if (jv_text(jv_member(v, "overlay"), &overlay) &&
+	    !overlay_driver_parse(overlay, &r->overlay))
+		return false;
 	return jv_text(jv_member(v, "restart"), &restart) &&
 	       restart_policy_parse(restart, &r->restart, &ignored) &&
 	       jv_text(jv_member(v, "log_format"), &format) &&
@@ -220,7 +225,7 @@ static struct jv *record_json(const struct record *r)
 {
 	return jv_pack(
 	    "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:b, s:b, s:s, s:I, s:I, s:I, s:s, "
-	    "s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}",
+	    "s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:b}",
 	    "id", r->id, "name", r->name, "image", r->image, "image_id", r->image_id, "manifest",
 	    r->manifest, "rootfs", r->rootfs, "network", r->network, "created_ms",
 	    (long long)r->created_ms, "terminal", r->terminal, "stdin_open", r->stdin_open,
@@ -231,7 +236,9 @@ static struct jv *record_json(const struct record *r)
 	    "log_files_max", (long long)r->log_files_max, "lowers", list_json(&r->lowers),
 	    "command", list_json(&r->command), "labels", pairs_json(&r->labels), "health",
 	    health_json(&r->health), "net_up", list_json(&r->net_up), "net_down",
-	    list_json(&r->net_down));
+	    list_json(&r->net_down), "overlay", overlay_driver_text(r->overlay), "volumes",
+	    list_json(&r->volumes), "anonymous", list_json(&r->anonymous), "shares_mounts",
+	    r->shares_mounts);
 }
 
 enum err_kind record_write(int dir, const struct record *r, struct err *e)

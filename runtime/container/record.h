@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "runtime/container/overlay.h"
 
 #define RECORD_FILE "container.json"
 #define NETWORK_ARGS_MAX 1024 /* of net_up and net_down */
@@ -36,6 +37,7 @@ struct record {
 	struct text_pairs labels;
 	uint64_t created_ms;
 	bool terminal, stdin_open, auto_remove, in_userns;
+	enum overlay_driver overlay;
 	const char *rootfs; /* a directory of the user's in place of an image; "" without */
 	enum restart_policy restart;
 	uint64_t restart_max; /* of RESTART_ON_FAILURE; 0: no limit */
@@ -43,6 +45,9 @@ struct record {
 	enum log_format log_format;
 	uint64_t log_bytes_max, log_files_max;
 	struct health_check health;
+	struct text_list volumes,
+	    anonymous;       /* names; of the second nobody but this container knows */
+	bool shares_mounts;  /* what is mounted in a volume is to be seen on the host */
 	const char *network; /* "none", "host", or for whom net_up and net_down are */
 	/*
 	 * Programs with arguments that attach and detach networks, run by the shim: the first between create and start,

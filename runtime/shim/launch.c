@@ -35,7 +35,8 @@ struct child {
 	int in, out, err; /* -1: /dev/null */
 	int mount; /* to be moved to rootfs, in a mount namespace of the child's own; -1: none */
 	const char *rootfs;
-	bool ends_with_us; /* killed when we are: nobody would look after what it makes */
+	bool shares_mounts; /* of the host, but that which rootfs is on */
+	bool ends_with_us;  /* killed when we are: nobody would look after what it makes */
 	pid_t parent;
 };
 
@@ -47,9 +48,26 @@ static void become(int fd, int as)
 		_exit(CHILD_FAILED);
 }
 
+/* Only a mount's own root can be told: the nearest one above. */
+static int detach_mount_of(const char *path)
+{
+	char above[PATH_TEXT_MAX];
+	int r;
+
+	(void)snprintf(above, sizeof(above), "%s", path);
+	while ((r = mount(NULL, above, NULL, MS_SLAVE, NULL)) < 0 && errno == EINVAL && above[1]) {
+		char *slash = strrchr(above, '/');
+
+		slash[slash == above ? 1 : 0] = '\0';
+	}
+	return r;
+}
+
 static void mount_root(const struct child *c)
 {
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ||
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    (c->shares_mounts ? detach_mount_of(c->rootfs)
+			      : mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL)) < 0 ||
 	    syscall(SYS_move_mount, c->mount, "", AT_FDCWD, c->rootfs, MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		_exit(MOUNT_FAILED);
 }
@@ -328,6 +346,7 @@ static enum err_kind mount_overlay(const struct shim *s, int *lowers, int *ret, 
 	AUTO_CLOSE work = -1;
 	struct overlay o = { .lowers = lowers,
 			     .n_lowers = s->record.lowers.n,
+			     .driver = s->record.overlay,
 			     .in_userns = s->record.in_userns,
 			     .is_volatile = s->record.auto_remove };
 	enum err_kind k = open_layers(s, lowers, e);
@@ -412,6 +431,7 @@ static enum err_kind create(struct shim *s, struct session *x, struct err *e)
 	(void)snprintf(rootfs, sizeof(rootfs), "%s/rootfs", s->container_path);
 	c.mount = root;
 	c.rootfs = rootfs;
+	c.shares_mounts = s->record.shares_mounts;
 	x->terminal = s->record.terminal;
 	if (k == ERR_OK)
 		k = create_with_root(s, x, &c, e);

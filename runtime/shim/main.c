@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "runtime/container/userns.h"
 
 #define BACKOFF_MS_FIRST 100
 #define BACKOFF_MS_MAX 60000
@@ -470,6 +471,14 @@ static enum err_kind open_dirs(struct shim *s, struct err *e)
 					  : ERR_OK;
 }
 
+static enum err_kind note_holder(const struct shim *s, struct err *e)
+{
+	char text[24];
+	int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
+
+	return fd_swap_file(s->state, USERNS_HOLDER, (struct str){ text, (size_t)n }, 0600, e);
+}
+
 static enum err_kind begin(struct shim *s, struct err *e)
 {
 	struct status before;
@@ -486,6 +495,10 @@ static enum err_kind begin(struct shim *s, struct err *e)
 		k = take_signals(s, e);
 	if (k == ERR_OK)
 		k = listen_here(s, e);
+	if (k != ERR_OK)
+		return k;
+	if (s->record.in_userns)
+		k = note_holder(s, e);
 	if (k != ERR_OK)
 		return k;
 	s->status = (struct status){ .phase = PHASE_STARTING };

@@ -154,12 +154,6 @@ def wrk(address, connections, seconds, *headers):
     return float(re.search(r"Requests/sec:\s*([\d.]+)", text)[1])
 
 
-def cpu_us(server, connections, seconds, address, *headers):
-    """Microseconds of the server's processor time that a request takes, which others' work on the machine changes little."""
-    before = cpu_s(server)
-    return (lambda rate: (cpu_s(server) - before) / (rate * seconds) * 1e6)(wrk(address, connections, seconds, *headers))
-
-
 def load(*args):
     """The generator's line as a dict."""
     return dict(pair.split("=", 1) for pair in output(load_command(*args)).split())
@@ -208,13 +202,3 @@ def alternate(rounds, measures):
 
 def median(values):
     return statistics.median(values)
-
-
-def report(what, ours, theirs, goal, unit="1/s", peer="peer"):
-    """One line: median of ours against theirs, with the spread of the ratio over the rounds."""
-    ratios = sorted(a / b for a, b in zip(ours, theirs))
-    ratio = median(ours) / median(theirs)
-    verdict = "met" if ratio >= goal else "MISSED"
-    print(f"{what}: berthd {median(ours):.4g} {unit}, {peer} {median(theirs):.4g} {unit}, "
-          f"ratio {ratio:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}), goal {goal} {verdict}", flush=True)
-    return ratio >= goal

@@ -4,7 +4,7 @@ import math
 
 COLOURS = {"berthd": "#1b6ca8", "berth": "#1b6ca8", "nginx": "#7f8c8d", "distribution": "#d9822b", "docker-registry": "#b5563f"}
 OTHERS = ("#5c8a4a", "#8a5ca0", "#a08a3c", "#4a8a8a")
-WIDTH, LEFT, BAR = 860, 330, 15
+WIDTH, LEFT, BAR = 960, 420, 15
 
 
 def colour(name, names):

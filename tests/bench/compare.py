@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """`make bench`: berthd and its peers with the same content, in alternation, into build/bench/results.jsonl; report.py makes tables of it.
 
-usage: compare.py [--rounds N] [--minutes N] [--only REGEX] [--quick] [--list]
+usage: compare.py [--rounds N] [--minutes N] [--only REGEX] [--out DIR] [--quick] [--list]
 
 Rounds alternate: one measurement of each server, then the next round.  Where time runs short, later rows get fewer rounds, and those
 for which there is none are named in the report.  --only adds to the results that are there: the report takes each row's last run.
@@ -27,6 +27,8 @@ import workloads as w  # noqa: E402
 OUT = b.TOP / "build/bench"
 RUNNER_SHARE = 0.15  # of the time
 MEMORY_SAMPLE_S = 0.02
+SETTLE_S = 1.5  # at most, before a row
+SLOW_EVERY = 2  # rounds that the slowest peer has a part in
 DERIVED = (
     w.Row(w.CPU_PULL, "processor time of a GiB pulled (1 GiB, 4 clients)", None, "s", w.READERS, w.NGINX, (("peers", 1.0),), "Processor time and memory", "less"),
     w.Row(w.CPU_PUSH, "processor time of a GiB pushed (1 GiB, 1 client)", None, "s", w.REGISTRIES, "", (("peers", 1.0),), "Processor time and memory", "less"),
@@ -102,6 +104,14 @@ def one(results, row, stage, name, n):
     return sample.value
 
 
+def settle():
+    """Waits for what the row before left to do; the share of the processors that is still busy."""
+    end = time.monotonic() + SETTLE_S
+    while (busy := b.busy()) > 0.1 and time.monotonic() < end:
+        pass
+    return round(busy, 2)
+
+
 def rounds_of(row, wanted, late):
     return max(1, min(row.rounds or wanted, wanted) // (2 if late else 1))
 
@@ -113,9 +123,11 @@ def run_row(results, row, stage, rounds, limits):
     for s in set(row.servers) - set(left):
         results.skip(row.name, s, stage.skipped.get(s, "not here"))
     values = {s: [] for s in left}
+    results.tell(kind="busy", row=row.name, share=settle())
     for n in range(rounds):
-        b.wait_idle()
         for s in list(left):
+            if s == w.V2 and n % SLOW_EVERY:
+                continue
             try:
                 values[s].append(one(results, row, stage, s, n))
             except (AssertionError, OSError, subprocess.CalledProcessError, KeyError) as e:
@@ -164,7 +176,7 @@ def version(*command):
         p = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError:
         return "not here"
-    return (p.stdout + p.stderr).strip().splitlines()[0][:100]
+    return (p.stdout + p.stderr).strip().splitlines()[0].replace(f"{b.TOP}/", "")[:100]
 
 
 def machine(results, o):
@@ -184,6 +196,7 @@ def options():
     o.add_argument("--rounds", type=int, default=5)
     o.add_argument("--minutes", type=float, default=14)
     o.add_argument("--only", type=re.compile, default=None)
+    o.add_argument("--out", type=pathlib.Path, default=OUT)
     o.add_argument("--quick", action="store_true", help="little of everything, one round: to try the program itself")
     o.add_argument("--list", action="store_true")
     o = o.parse_args()
@@ -199,8 +212,8 @@ def main():
     if o.list:
         print("\n".join(f"{row.name:24} {row.title}" for _, rows in [*table, (None, programs.ROWS), (None, DERIVED)] for row in rows))
         return
-    OUT.mkdir(parents=True, exist_ok=True)
-    results = Results(OUT / "results.jsonl", append=o.only is not None)
+    o.out.mkdir(parents=True, exist_ok=True)
+    results = Results(o.out / "results.jsonl", append=o.only is not None)
     began, limit_s, done = time.monotonic(), o.minutes * 60, 0
     registry_s, total = limit_s * (1 - RUNNER_SHARE), sum(len(rows) for _, rows in table)
     machine(results, o)

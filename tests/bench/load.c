@@ -153,7 +153,8 @@ static void conn_start(struct load *l, struct conn *c)
 	const struct options *o = l->o;
 
 	c->start_ns = mono_ns();
-	if ((o->items_max > 0 && l->issued >= o->items_max) || is_late(l, c->start_ns))
+	if ((o->items_max > 0 && l->issued >= o->items_max) ||
+	    (l->issued > 0 && is_late(l, c->start_ns)))
 		l->is_over = true;
 	if (l->is_over)
 		return;
@@ -249,7 +250,7 @@ static void load_run(struct load *l)
 		conn_open(l, &l->conns[i]);
 		conn_start(l, &l->conns[i]);
 	}
-	while (l->in_flight > 0 && !(l->o->cut && is_late(l, mono_ns()))) {
+	while (l->in_flight > 0 && !(l->o->cut && l->bytes > 0 && is_late(l, mono_ns()))) {
 		n = epoll_wait(l->epoll, events, 64, ANSWER_MS_MAX);
 		if (n < 0 && errno != EINTR)
 			fail(1, "epoll_wait: %s", strerror(errno));

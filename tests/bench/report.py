@@ -26,7 +26,7 @@ INTRO = ("A ratio says how many times as good berthd is: its median over the oth
 
 class Results:
     def __init__(self, path):
-        self.machine, self.rows, self.values, self.skips, self.commands = {}, {}, {}, {}, {}
+        self.machine, self.rows, self.values, self.skips, self.commands, self.busy = {}, {}, {}, {}, {}, {}
         for line in open(path):
             x = json.loads(line)
             if x["kind"] == "machine":
@@ -37,6 +37,8 @@ class Results:
             elif x["kind"] == "value":
                 self.values[x["row"]].setdefault(x["server"], []).append(x)
                 self.commands[x["row"]].setdefault(x["command"], []).append(x["server"])
+            elif x["kind"] == "busy":
+                self.busy[x["row"]] = x["share"]
             else:
                 self.skips[x["row"]].append((x["server"], x["why"]))
 
@@ -54,15 +56,14 @@ class Results:
         return statistics.median(values) if values else None
 
     def ratios(self, row, ours, theirs):
-        """(of the medians, lowest and highest of a round)"""
-        a, z = self.of(row, ours), self.of(row, theirs)
-        if not a or not z:
+        """(of the medians, lowest and highest of a round that both have)"""
+        a, z = ({x["round"]: x["value"] for x in self.values[row].get(s, [])} for s in (ours, theirs))
+        both = a.keys() & z.keys()
+        if not both or not all([*a.values(), *z.values()]):
             return None
         way = (lambda x, y: x / y) if self.rows[row]["better"] == "more" else (lambda x, y: y / x)
-        if not all(a) or not all(z):
-            return None
-        each = [way(x, y) for x, y in zip(a, z)]
-        return way(statistics.median(a), statistics.median(z)), min(each), max(each)
+        each = [way(a[n], z[n]) for n in both]
+        return way(statistics.median(a.values()), statistics.median(z.values())), min(each), max(each)
 
 
 def number(v):
@@ -155,10 +156,12 @@ def commands_of(results, rows):
             for row in rows for command, servers in list(results.commands[row].items())[:8]]
 
 
-def machine_lines(m):
+def machine_lines(results):
+    m = results.machine
+    busy = sum(share > 0.1 for share in results.busy.values())
     return [f"{m['cpu']}, {m['cores']} processors, {m['memory_gib']} GiB, Linux {m['kernel']}; {m['run']}, {m['rounds']} rounds"
             + (", QUICK: sizes and times too small to mean anything" if m["quick"] else "")
-            + (f"; {m['busy']:.0%} of the processors were busy with something else at the start" if m["busy"] > 0.1 else ""),
+            + (f"; {busy} of {len(results.busy)} rows began with processors busy with something else" if busy else ""),
             "; ".join(f"{k}: {v}" for k, v in m["versions"].items())]
 
 
@@ -167,7 +170,7 @@ def skip_lines(results):
 
 
 def markdown(results, notes):
-    parts = ["# berth beside its peers", *machine_lines(results.machine), INTRO, "## Goals",
+    parts = ["# berth beside its peers", *machine_lines(results), INTRO, "## Goals",
              table(["workload", "goal", "measured", ""], [(results.rows[row]["title"], what, got, VERDICT[met]) for row, what, got, met in goals_of(results)])]
     for group, rows in groups_of(results).items():
         parts += [f"## {group}", "Median; processor time of one, or of a GiB.", table(*group_table(results, rows)),
@@ -226,7 +229,7 @@ def curves_of(results):
 
 def page(results, notes):
     goals = [(results.rows[row]["title"], what, got, VERDICT[met]) for row, what, got, met in goals_of(results)]
-    parts = ["<h1>berth beside its peers</h1>", *(f"<p>{html.escape(x)}</p>" for x in [*machine_lines(results.machine), INTRO]),
+    parts = ["<h1>berth beside its peers</h1>", *(f"<p>{html.escape(x)}</p>" for x in [*machine_lines(results), INTRO]),
              "<h2>Goals</h2>", html_table(["workload", "goal", "measured", ""], goals), "<h2>Over size</h2>", curves_of(results)]
     for group, rows in groups_of(results).items():
         parts += [f"<h2>{html.escape(group)}</h2>", bars_of(results, rows), html_table(*group_table(results, rows)), "<details><summary>commands</summary><ul>",

@@ -29,6 +29,7 @@ BERTHD, NGINX, V3, V2 = "berthd", "nginx", b.Distribution.name, b.Distribution2.
 REGISTRIES = (BERTHD, V3, V2)
 READERS = (BERTHD, NGINX, V3, V2)
 PEER_TAGS = 1000  # of the repositories that peers are filled with too
+ACCEPT = f"Accept: {r.OCI_MANIFEST}, */*"
 CPU_PULL, CPU_PUSH = "cpu-pulled", "cpu-pushed"
 
 
@@ -150,8 +151,8 @@ def wrk(path, clients, size=None):
         server = stage.servers[name]
         p = path(stage) if callable(path) else path
         address = b.url(server, p)
-        rate = b.wrk(address, clients, 1)
-        return Sample(rate, shown(["wrk", "-t1", f"-c{clients}", "-d1s", address], server), rate * (size or 0), rate)
+        rate = b.wrk(address, clients, 1, ACCEPT)
+        return Sample(rate, shown(["wrk", "-t1", f"-c{clients}", "-d1s", "-H", ACCEPT, address], server), rate * (size or 0), rate)
     return run
 
 
@@ -545,6 +546,9 @@ def reading_rows():
                       group="Whole images", better="less")
 
 
+    p = {"group": "Manifests in, durable", "servers": (BERTHD,)}
+    yield Row("put-tags-one", "manifest PUT beside 1 tag, 64 clients", put("one", 64), **p)
+    yield Row("put-tags-most", "manifest PUT beside 10^5 tags, 64 clients", put("most", 64), goals=((("row", "put-tags-one"), 1 / 1.2),), **p)
     g = {"group": "Start and memory", "better": "less"}
     yield Row("start", "start after SIGKILL, 10^5 manifests in berthd, 10^3 in peers", start_again, "ms", goals=((None, 1000),), **g)
     yield Row("memory-idle", "memory of its own after a start, 10^5 manifests in berthd, 10^3 in peers", memory_of_start, "MiB", goals=((None, 8),), rounds=3, **g)
@@ -557,9 +561,9 @@ def download_rows():
             small = size <= 64 * KIB
             path = (lambda t: lambda s: s.blob_path(t))(title)
             yield Row(f"blob-get-{title.replace(' ', '')}-{clients}", f"blob GET {title}, {clients} client{'s' if clients > 1 else ''}",
-                      wrk(path, clients, size) if small else download(title, clients), "1/s" if small else "MiB/s",
+                      download(title, clients) if not small else wrk(path, clients, size) if clients == 64 else get(path, clients), "1/s" if small else "MiB/s",
                       servers=READERS if clients != 4 or title == "1 GiB" else (BERTHD, NGINX), limit=NGINX, group="Blobs out",
-                      goals=(("limit", goals[title, clients]),) if (title, clients) in goals else (),
+                      goals=(("limit", goals[title, clients]),) if (title, clients) in goals else (), rounds=3 if (title, clients) == ("1 GiB", 64) else 0,
                       curve=(f"blob GET, {clients} clients", size, "bytes") if clients != 4 else (), cpu=CPU_PULL if (title, clients) == ("1 GiB", 4) else "")
     yield Row("blob-get-cold", "blob GET 10 MiB that is not in the page cache, 1 client", cold, "ms", servers=(BERTHD, NGINX, V3), limit=NGINX,
               group="Blobs out", better="less")

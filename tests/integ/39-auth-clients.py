@@ -28,7 +28,7 @@ CASES = ("pull public without a name", "push without a name is refused", "push a
 
 
 # What clients say when they were told no; anything else is a fault of the test or of ours.
-REFUSED = re.compile(r"\b(401|403)\b|denied|unauthori[sz]ed|forbidden|authentication required|basic (auth|credential)|authorization failed", re.I)
+REFUSED = re.compile(r"\b(401|403)\b|denied|unauthori[sz]ed|forbidden|authentication required|basic (auth|credential)|authorization failed|wants a password", re.I)
 
 
 class Failed(Exception):
@@ -428,7 +428,46 @@ class Helm(Client):
         run("helm", "push", *self.options(logged_in), self.package(name), f"oci://{self.mode.host}/{place}", env=self.env)
 
 
-CLIENTS = [Docker, Podman, Skopeo, Buildah, Ctr, Crane, Oras, Regctl, Helm]
+class Berth(Client):
+    programs = (os.environ.get("BERTH", str(r.TOP / "build/bin/berth")),)
+
+    @property
+    def command(self):
+        return (*self.programs, "--root", self.dir / "store")
+
+    def version(self):
+        return run(*self.programs, "--version").split()[-1]
+
+    def prepare(self):
+        self.dir.mkdir(exist_ok=True)
+        run("tar", "-C", self.w.layout, "-cf", self.dir / "one.tar", ".")
+        run(*self.command, "load", "-i", self.dir / "one.tar", "local/one:v1", env={**os.environ, "HOME": str(self.dir)})
+
+    def begin(self, mode):
+        super().begin(mode)
+        self.certs = self.state / ".config/containers/certs.d" / mode.host
+        if mode.tls:
+            self.certs.mkdir(parents=True)
+            shutil.copy(self.w.ca.ca, self.certs / "ca.crt")
+
+    def options(self):
+        return [] if self.mode.tls else ["--tls-verify=false"]
+
+    def login(self):
+        if self.mode.login == "certificate":
+            shutil.copy(self.w.alice[0], self.certs / "client.cert"), shutil.copy(self.w.alice[1], self.certs / "client.key")
+        else:
+            run(*self.command, "login", *self.options(), "-u", self.mode.user, "--password-stdin", self.mode.host, env=self.env,
+                stdin=self.mode.password.encode())
+
+    def pull(self, repo, logged_in):
+        run(*self.programs, "--root", self.state / f"store-{logged_in}", "pull", "-q", *self.options(), self.ref(repo), env=self.env)
+
+    def push(self, repo, logged_in):
+        run(*self.command, "push", "-q", *self.options(), "local/one:v1", self.ref(repo), env=self.env)
+
+
+CLIENTS = [Docker, Podman, Skopeo, Buildah, Ctr, Crane, Oras, Regctl, Helm, Berth]
 
 
 class World:

@@ -2,7 +2,7 @@
 """The plugins that people use, each with traffic and with nothing left after DEL: of Debian and the newest, where both are.
 
 Of flannel and multus the protocol is run: by a plugin of our own (tests/lib/delegate.py) that delegates as they do, with
-their configuration files.  cilium's own plugin runs without its agent, if `make deps-cilium` has built it.  Of calico and
+their configuration files; flannel's own plugin as well, where it is.  cilium's own plugin runs without its agent, if `make deps-cilium` has built it.  Of calico and
 weave their configuration files are read, and their plugins missed.
 """
 import contextlib
@@ -210,9 +210,22 @@ FLANNEL = {"name": "cbr0", "cniVersion": "0.3.1", "plugins": [
 @case("flannel's configuration, by delegation: the lease of subnet.env, a port, no file missed without the daemon")
 def flannel(lab):
     delegating(lab, "go", "flannel")
+    by_lease(lab)
+
+
+@case("flannel's own plugin: the same")
+def own_flannel(lab):
+    use(lab, "go")
+    if not os.access(f"{netlab.PLUGINS['go']}/flannel", os.X_OK):
+        raise Skip(f"no flannel in {netlab.PLUGINS['go']}: it is built from github.com/flannel-io/cni-plugin")
+    by_lease(lab)
+
+
+def by_lease(lab):
+    pathlib.Path("/run/flannel/subnet.env").unlink(missing_ok=True)
     lab.network(FLANNEL)
     text = lab.add("cbr0", lab.netns(), rc=1)
-    same(f"no daemon: {text}", True, "plugin flannel: ADD: loadFlannelSubnetEnv failed" in text)
+    same(f"no daemon: {text}", True, "plugin flannel: ADD: " in text and "subnet.env" in text)
     same("entries", [], netlab.cached())
     os.makedirs("/run/flannel", exist_ok=True)
     pathlib.Path("/run/flannel/subnet.env").write_text(

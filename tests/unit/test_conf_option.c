@@ -98,6 +98,18 @@ static const struct option_case {
 	{ "log.level", { "error", "warn", "debug" }, NULL, NULL, NULL, NULL, "INFO", "must be one of error warn info debug", true },
 	{ "retention", { "[\"a\"]", "[{\"b\": \"c\"}]", "[]" }, NULL, NULL, NULL, NULL, "{}", "one list is wanted here", true },
 	{ "quotas", { "[\"a\"]", "[{\"b\": \"c\"}]", "[]" }, NULL, NULL, NULL, NULL, "{}", "one list is wanted here", false },
+	{ "log.format", { "json", "logfmt", "json" }, NULL, NULL, NULL, NULL, "xml", "must be one of logfmt json", true },
+	{ "log.levels.access", { "error", "debug", "warn" }, NULL, NULL, NULL, NULL, "all", "must be one of default error warn info debug", true },
+	{ "log.levels.auth", { "error", "debug", "warn" }, NULL, NULL, NULL, NULL, "all", "must be one of default error warn info debug", true },
+	{ "log.levels.config", { "error", "debug", "warn" }, NULL, NULL, NULL, NULL, "all", "must be one of default error warn info debug", true },
+	{ "log.levels.events", { "error", "debug", "warn" }, NULL, NULL, NULL, NULL, "all", "must be one of default error warn info debug", true },
+	{ "log.levels.gc", { "error", "debug", "warn" }, NULL, NULL, NULL, NULL, "all", "must be one of default error warn info debug", true },
+	{ "log.levels.http", { "error", "debug", "warn" }, NULL, NULL, NULL, NULL, "all", "must be one of default error warn info debug", true },
+	{ "log.levels.request", { "error", "debug", "warn" }, NULL, NULL, NULL, NULL, "all", "must be one of default error warn info debug", true },
+	{ "log.levels.scrub", { "error", "debug", "warn" }, NULL, NULL, NULL, NULL, "all", "must be one of default error warn info debug", true },
+	{ "log.levels.store", { "error", "debug", "warn" }, NULL, NULL, NULL, NULL, "all", "must be one of default error warn info debug", true },
+	{ "log.levels.tls", { "error", "debug", "warn" }, NULL, NULL, NULL, NULL, "all", "must be one of default error warn info debug", true },
+	{ "log.levels.uploads", { "error", "debug", "warn" }, NULL, NULL, NULL, NULL, "all", "must be one of default error warn info debug", true },
 	{ "log.access", { "false", "false", "false" }, NULL, NULL, NULL, NULL, "TRUE", "must be true or false", true },
 };
 /* clang-format on */

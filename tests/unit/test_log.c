@@ -5,8 +5,10 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/jv.h"
 #include "tests/lib/fixture.h"
 #include "tests/lib/unit.h"
 
@@ -213,8 +215,7 @@ static void test_levels(void **state)
 			log_event((enum log_level)i, "e", "x");
 			log_begin(&line, (enum log_level)i, "l");
 			log_end(&line);
-			log_begin(&line, (enum log_level)i, "always");
-			line.always = true;
+			log_begin_always(&line, (enum log_level)i, "always");
 			log_end(&line);
 		}
 		out = captured();
@@ -236,6 +237,149 @@ static void test_levels(void **state)
 	assert_false(log_level_parse(&l, STR("INFO")));
 	assert_false(log_level_parse(&l, STR("")));
 	assert_int_equal(l, LOG_WARN);
+}
+
+/* A module may say more or less than the rest; its name ends at a dot, and nothing shorter is one. */
+static void test_modules(void **state)
+{
+	static const char *const events[] = { "gc", "gc.cycle", "gcx", "g", "tls.read", "other" };
+	static const bool said[] = { true, true, false, false, false, false };
+	AUTO_SBUF out = { .p = NULL };
+
+	(void)state;
+	log_set_level(LOG_WARN);
+	log_set_module(LOG_GC, LOG_DEBUG);
+	log_set_module(LOG_TLS, LOG_ERROR);
+	assert_true(log_is_on(LOG_DEBUG));
+	capture();
+	for (size_t i = 0; i < ARRAY_LEN(events); i++)
+		log_event(LOG_DEBUG, events[i], "x");
+	log_event(LOG_WARN, "tls.read", "not this");
+	log_event(LOG_WARN, "other", "but this");
+	log_event(LOG_ERROR, "tls.read", "and that");
+	out = captured();
+	for (size_t i = 0; i < ARRAY_LEN(events); i++) {
+		char want[64];
+
+		(void)snprintf(want, sizeof(want), "level=debug ev=%s msg", events[i]);
+		assert_int_equal(strstr(out.p, want) != NULL, said[i]);
+	}
+	assert_null(strstr(out.p, "not this"));
+	assert_non_null(strstr(out.p, "but this"));
+	assert_non_null(strstr(out.p, "and that"));
+	log_set_module(LOG_GC, LOG_LEVEL_N);
+	log_set_module(LOG_TLS, LOG_LEVEL_N);
+	log_set_level(LOG_INFO);
+	assert_false(log_is_on(LOG_DEBUG));
+}
+
+static const struct {
+	const char *name;
+	struct str value;
+	const char *text;
+} json_values[] = {
+	{ "plain", { "a b=c", 5 }, "\"a b=c\"" },
+	{ "empty", { "", 0 }, "\"\"" },
+	{ "quote and backslash", { "\"\\", 2 }, "\"\\u0022\\u005c\"" },
+	{ "newline and NUL", { "\n\0", 2 }, "\"\\u000a\\u0000\"" },
+	{ "escape and delete", { "\x1b\x7f", 2 }, "\"\\u001b\\u007f\"" },
+	{ "UTF-8", { "\xc3\xa4", 2 }, "\"\\u00e4\"" },
+	{ "right to left", { "\xe2\x80\xae", 3 }, "\"\\u202e\"" },
+	{ "beyond 16 bits", { "\xf0\x9f\x90\xb3", 4 }, "\"\\ud83d\\udc33\"" },
+	{ "no UTF-8", { "\xff\xc3", 2 }, "\"\\ufffd\\ufffd\"" },
+};
+
+static void test_json(void **state)
+{
+	__typeof__(&json_values[0]) v = *state;
+	AUTO_SBUF out = { .p = NULL };
+	AUTO_JV *parsed = NULL;
+	struct log_line l;
+	char want[128];
+	struct err e;
+
+	capture();
+	log_set_format(LOG_JSON);
+	log_begin(&l, LOG_WARN, "x.y");
+	log_str(&l, "k", v->value);
+	log_num(&l, "n", 7);
+	log_set_format(LOG_LOGFMT); /* the line stays what it began as */
+	log_end(&l);
+	out = captured();
+	(void)snprintf(want, sizeof(want),
+		       "\",\"level\":\"warn\",\"ev\":\"x.y\",\"k\":%s,\"n\":7}\n", v->text);
+	assert_non_null(strstr(out.p, want));
+	assert_memory_equal(out.p, "{\"ts\":\"2", 8);
+	if (!memchr(v->value.p, 0, v->value.n)) /* our own parser wants no NUL */
+		assert_ok(jv_parse_object((struct str){ out.p, out.n - 1 }, 4, &parsed, &e), &e);
+}
+
+/* Whatever the length: one line, whole JSON, and marked if it is cut. */
+static void test_json_border(void **state)
+{
+	static const char *const bytes[] = { "x", "\n", "\xf0\x9f\x90\xb3" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bytes) * 400; i++) {
+		size_t n = LOG_LINE_MAX - 300 + i % 400, step = strlen(bytes[i / 400]);
+		AUTO_SBUF out = { .p = NULL }, value = { .max = SBUF_MAX };
+		AUTO_JV *parsed = NULL;
+		struct log_line l;
+		struct str got;
+		struct err e;
+
+		for (size_t k = 0; k < n; k += step)
+			sbuf_add(&value, bytes[i / 400], step);
+		capture();
+		log_set_format(LOG_JSON);
+		log_begin(&l, LOG_INFO, "e");
+		log_str(&l, "k", (struct str){ value.p, value.n });
+		log_str(&l, "after", STR("y"));
+		log_num(&l, "n", UINT64_MAX);
+		log_end(&l);
+		log_set_format(LOG_LOGFMT);
+		out = captured();
+		assert_true(out.n <= LOG_LINE_MAX);
+		assert_ptr_equal(memchr(out.p, '\n', out.n), out.p + out.n - 1);
+		assert_ok(jv_parse_object_u64((struct str){ out.p, out.n - 1 }, 4, &parsed, &e),
+			  &e);
+		assert_true(jv_text(jv_member(parsed, "k"), &got));
+		assert_int_equal(jv_is_true(jv_member(parsed, "cut")),
+				 got.n < value.n || !jv_member(parsed, "n"));
+	}
+}
+
+/* The journal wants a priority before each line, if stderr is its stream and nothing else. */
+static void test_journal(void **state)
+{
+	AUTO_SBUF out = { .p = NULL };
+	struct stat s;
+	char text[64];
+
+	(void)state;
+	capture();
+	MUST(fstat(STDERR_FILENO, &s) == 0);
+	(void)snprintf(text, sizeof(text), "%llu:%llu", (unsigned long long)s.st_dev,
+		       (unsigned long long)s.st_ino + 1);
+	MUST(setenv("JOURNAL_STREAM", text, 1) == 0);
+	log_find_journal();
+	log_event(LOG_ERROR, "e", "another");
+	(void)snprintf(text, sizeof(text), "%llu:%llu", (unsigned long long)s.st_dev,
+		       (unsigned long long)s.st_ino);
+	MUST(setenv("JOURNAL_STREAM", text, 1) == 0);
+	log_find_journal();
+	log_event(LOG_ERROR, "e", "bad");
+	log_event(LOG_WARN, "e", "x");
+	log_event(LOG_INFO, "e", "x\n<0>forged");
+	MUST(unsetenv("JOURNAL_STREAM") == 0);
+	log_find_journal();
+	log_event(LOG_INFO, "e", "after");
+	out = captured();
+	assert_memory_equal(out.p, "ts=", 3);
+	assert_non_null(strstr(out.p, "msg=another\n<3>ts="));
+	assert_non_null(strstr(out.p, "msg=bad\n<4>ts="));
+	assert_non_null(strstr(out.p, "msg=x\n<6>ts="));
+	assert_non_null(strstr(out.p, "msg=\"x\\x0a<0>forged\"\nts="));
 }
 
 /* G2: a log that cannot be written loses lines, and counts them. */
@@ -369,6 +513,10 @@ int main(void)
 	UNIT_TABLE("every length at the border", test_border, fills);
 	unit_case("every byte", test_all_bytes);
 	unit_case("levels", test_levels);
+	unit_case("levels of modules", test_modules);
+	UNIT_TABLE("JSON value", test_json, json_values);
+	unit_case("JSON of every length at the border", test_json_border);
+	unit_case("the journal", test_journal);
 	unit_case("stderr that is full", test_unwritable);
 	unit_case("lines of many threads", test_threads);
 	unit_case("a queue that is full", test_queue_full);

@@ -616,9 +616,10 @@ static void test_access_log(void **state)
 	log_set_level(LOG_INFO);
 	b = captured(fd);
 	assert_int_equal(count_lines(&b), 3);
-	assert_non_null(strstr(
-	    b.p, " ev=request from=192.0.2.7 method=GET path=/v2/ status=200 scope=login in=0 "
-		 "out=2 us="));
+	assert_non_null(strstr(b.p, " ev=request id="));
+	assert_non_null(
+	    strstr(b.p, " from=192.0.2.7 method=GET path=/v2/ status=200 in=0 out=2 us="));
+	assert_non_null(strstr(b.p, " route=/v2/ scope=login\n"));
 	assert_non_null(
 	    strstr(b.p, " method=GET path=\"/v2/a\\x0aev=forged \\x22x\\x22\" status=404 in=0 "));
 	assert_non_null(strstr(b.p, " path=/v2/a/blobs/uploads/ status=0 in=0 us="));
