@@ -4,9 +4,9 @@ one that shares five of them, while the first is there.
 
 usage: tests/bench/pull.py [-n ROUNDS] [-d DIR] [-b BYTES] [berth podman docker umoci]...     as root; DIR keeps the layers for the next time
 
-Ratios are of one run: peers take turns, round by round. A dockerd is started for it. What docker uses of processors is its daemon's;
-the memory is not shown. On a machine that has other things to do, compare processors, not clocks. skopeo with umoci has no second
-pull, since umoci unpacks an image whole.
+Ratios are of one run: peers take turns, round by round. A dockerd is started for it. What docker uses of processors is
+its daemon's; the memory is not shown. On a machine that has other things to do, compare processors, not clocks.
+skopeo with umoci has no second pull, since umoci unpacks an image whole.
 """
 import argparse
 import contextlib
