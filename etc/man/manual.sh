@@ -87,7 +87,7 @@ berthd_options() {
 		if (++n % 2) {
 			print sentence($0)
 		} else {
-			at = index($0, "; ")
+			at = match($0, /; BERTHD_[A-Z0-9_]*$/)
 			print ".br"
 			print "This is " text(substr($0, 1, at - 1)) "."
 			print ".Ev " text(substr($0, at + 2))

@@ -236,7 +236,7 @@ def documented(text):
         "commands": [re.sub(r"^Cm (\S+( \S+)?).*", r"\1", e) for e in entries if e.startswith("Cm ")],
         "flags": {f for e in entries for f in re.findall(r"Fl (-?[a-zA-Z][a-z-]*|-[a-z-]+)", e)},
         "options": [e.split()[1] for e in entries if e.startswith("Ic ")],
-        "variables": set(re.findall(r"^\.Ev (\S+)$", text, re.M)),
+        "variables": set(re.findall(r"^\.Ev (BERTHD_\S+)$", text, re.M)),
     }
 
 
