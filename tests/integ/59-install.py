@@ -430,9 +430,12 @@ def bash_berth():
 def fish():
     need("fish")
 
+    home = Installed.root() / "home"  # it writes there
+    home.mkdir()
+
     def complete(name, line):
         at = Installed.root() / PREFIX / f"share/fish/vendor_completions.d/{name}.fish"
-        got = run("fish", "-N", "-c", f"source {at}; complete -C '{line}'", env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "HOME": "/nonexistent"})
+        got = run("fish", "-N", "-c", f"source {at}; complete -C '{line}'", env={**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(home)})
         return [line.split("\t")[0] for line in got.stdout.splitlines()]
 
     same("commands", ["check-access", "check-config"], complete("berthd", "berthd ch"))
