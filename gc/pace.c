@@ -6,14 +6,18 @@
 #include "storage/collect.h"
 
 #define BATCH_MIN 64
-#define REST 10 /* times as long as a batch took */
+#define REST 10 /* times as long as a batch took, at first */
 #define REST_MS_MAX 200
-#define BATCH_MS_MIN 100 /* a batch that takes less may grow */
-#define BATCH_MS_MAX 200 /* one that takes more shrinks: who comes then waits for it */
+#define HASTE_MS (120u * 1000) /* a cycle that has lasted so long rests as long as it works */
+#define BATCH_MS_MIN 100       /* a batch that takes less may grow */
+#define BATCH_MS_MAX 200       /* one that takes more shrinks: who comes then waits for it */
 
 void pace_init(struct pace *p, struct store *st)
 {
-	*p = (struct pace){ .st = st, .batch = BATCH_MIN, .client_work = store_client_work(st) };
+	*p = (struct pace){ .st = st,
+			    .batch = BATCH_MIN,
+			    .client_work = store_client_work(st),
+			    .start_ms = mono_ms() };
 }
 
 void pace_begin(struct pace *p)
@@ -44,7 +48,14 @@ bool pace_end(struct pace *p)
 	return !idle;
 }
 
+uint64_t pace_rest_ms(uint64_t batch_ms, uint64_t age_ms)
+{
+	uint64_t haste = (REST - 1) * MIN(age_ms, (uint64_t)HASTE_MS) / HASTE_MS;
+
+	return MIN((REST - haste) * batch_ms, (uint64_t)REST_MS_MAX);
+}
+
 void pace_rest(const struct pace *p)
 {
-	(void)poll(NULL, 0, (int)MIN(REST * took_ms(p), (uint64_t)REST_MS_MAX));
+	(void)poll(NULL, 0, (int)pace_rest_ms(took_ms(p), mono_ms() - p->start_ms));
 }
