@@ -87,7 +87,7 @@ def confinement(r, name):
 @tap.case("open to all without accounts it does not start, and says why; asked to, it does")
 def closed(r):
     p = r.run("run", "--rm", NAME, check=False)
-    same("status and reason", (1, True), (p.returncode, "http.insecure" in p.stderr))
+    same("status and reason", (2, True), (p.returncode, "http.insecure" in p.stderr))
     r.berth("run", "-d", "--name", "open", "-e", "BERTHD_HTTP_INSECURE=true", NAME)
     registry.wait_until("it listens", lambda: "listening on http://0.0.0.0:5000" in r.run("logs", "open").stdout)
 
