@@ -70,17 +70,13 @@ static enum err_kind check_throttled(struct auth *a, struct str name, struct str
 	return k;
 }
 
-/* Another thread checked the same just now. */
-static enum err_kind take_result(struct auth *a, const struct idcache_key *key, enum err_kind k,
-				 struct identity **ret, struct auth_failure *ret_failure,
+/* Another thread checked the same just now, and refused it. */
+static enum err_kind refused_too(struct auth *a, enum err_kind k, struct auth_failure *ret_failure,
 				 struct err *e)
 {
 	if (k == ERR_TOO_MANY) /* or longer, which the other one was told */
 		ret_failure->wait_ms = a->o.throttle.wait_ms_min;
-	if (k != ERR_OK)
-		return err_set(e, k, __func__, "the same name and password were refused just now");
-	*ret = idcache_find(a->cache, key);
-	return *ret ? ERR_OK : refuse(e, "what was right a moment ago is not any more");
+	return err_set(e, k, __func__, "the same name and password were refused just now");
 }
 
 enum err_kind auth_identify_password(struct auth *a, struct str name, struct str password,
@@ -103,8 +99,14 @@ enum err_kind auth_identify_password(struct auth *a, struct str name, struct str
 		return auth_find_key(a, name, password, ret, e);
 	if (auth_is_workload_token(a, password))
 		return auth_identify_workload(a, password, ret, e);
-	if (!idcache_begin(a->cache, &key, &k))
-		return take_result(a, &key, k, ret, ret_failure, e);
+	while (!idcache_begin(a->cache, &key, &k)) {
+		if (k != ERR_OK)
+			return refused_too(a, k, ret_failure, e);
+		*ret = idcache_find(a->cache, &key);
+		if (*ret)
+			return ERR_OK;
+		/* Accounts were read anew since, and what was right may not be any more: checked again. */
+	}
 	k = check_throttled(a, name, password, address, ret, ret_failure, e);
 	if (k == ERR_OK)
 		idcache_add(a->cache, &key, *ret);
