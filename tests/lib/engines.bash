@@ -39,7 +39,7 @@ it() {
 
 # engine_normal - what may differ, replaced; what docker's client says or not, as it comes, left out
 engine_normal() {
-	sed -E -e '/error waiting for container: context canceled/d' -e 's/Up (About an?|[0-9]+) [a-z]+ ago/Up/' -e 's/berth-runtime/runc/g' -e 's#/[^ "]*/(berth-runtime|runc)\b#RUNTIME#g' -e "s#$BERTH#RUNTIME#g" \
+	sed -E -e '/error waiting for container: context canceled/d' -e 's/Up (About an?|Less than a|[0-9]+) [a-z]+ ago/Up/' -e 's/berth-runtime/runc/g' -e 's#/[^ "]*/(berth-runtime|runc)\b#RUNTIME#g' -e "s#$BERTH#RUNTIME#g" \
 		-e 's/\b[0-9a-f]{64}\b/ID/g' -e 's/\b[0-9a-f]{11,12}\b/ID/g' -e 's/time="[^"]*"/time/g' \
 		-e 's/(runc|berth)-session/SESSION/g' -e 's/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z/TIME/g'
 }
