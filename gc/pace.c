@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "storage/collect.h"
 
-#define BATCH_MIN 64
+#define BATCH_MIN 8
 #define REST 10 /* times as long as a batch took, at first */
 #define REST_MS_MAX 200
 #define HASTE_MS (120u * 1000) /* a cycle that has lasted so long rests as long as it works */

@@ -1,9 +1,12 @@
 #include "gc/run.h"
 
+#include <sys/resource.h>
+
 #include "base/clock.h"
 #include "storage/trash.h"
 
 #define TRASH_BATCH 256
+#define NICE 10
 #define PASSES_MAX 16 /* of one cycle; more than manifests are nested */
 
 static const char *const verdict_texts[VERDICT_N] = {
@@ -382,6 +385,7 @@ enum err_kind run_cycle(struct run *r, struct err *e)
 	uint64_t began = mono_ms(), rules;
 	enum err_kind k = index_rules_read(store_index(r->st), &rules, e);
 
+	(void)setpriority(PRIO_PROCESS, 0, NICE); /* of this thread only; without it it works too */
 	pace_init(&r->pace, r->st);
 	r->anew = r->look_at_all = k == ERR_OK && rules != r->options->rules;
 	if (k == ERR_OK)

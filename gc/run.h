@@ -1,7 +1,7 @@
 /*
  * run - one collection, from the look at what is due to the last file unlinked; cycle.c says when.
  *
- * Threads  one run at a time; `stop` is read between batches.
+ * Threads  one run at a time; `stop` is read between batches.  The thread has a low priority from then on.
  */
 #pragma once
 
