@@ -39,13 +39,30 @@ def faults(lines, *texts):
     same("changes", [], events(lines, "change"))
 
 
-@case("quotas come, change and go: what was there before counts, and the limit holds exactly while they change beside 32 pushes")
+REPOSITORIES, PUSHES, ALLOWED = 1500, 600, 450  # as many as take a while to count; while they change; of those
+
+
+def fill(d):
+    """Repositories that take their time to count."""
+    def some(first):
+        c = d.connect()
+        for n in range(first, REPOSITORIES, 8):
+            d.push_blob(f"fill/{n}", b"x", c)
+        c.close()
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        list(pool.map(some, range(8)))
+
+
+@case(f"quotas come, change and go: what was there before counts, and the limit holds exactly while they change beside {PUSHES} pushes, 32 at once")
 def quotas(_):
-    with Reloading("") as s:
+    with Reloading("log: {access: false}\n") as s:
         d = s.d
+        fill(d)
         for n in range(5):
             same("without a quota", 201, upload(d, f"team/r{n}", bytes([n]) * KB))
-        changed(s.set('quotas: [{repositories: "team/**", bytes: 10000}]\n'), 1)
+        rule = f'repositories: "team/**", bytes: {(5 + ALLOWED) * KB}'
+        changed(s.set(f"quotas: [{{{rule}}}]\n"), 2)
         same("what was there counts", ["5000"], used(d))
         over = threading.Event()
 
@@ -53,26 +70,25 @@ def quotas(_):
             n = 0
             while not over.is_set():
                 n += 1
-                s.set(f'quotas: [{{repositories: "team/**", bytes: 10000, warn: {n % 90 + 1}%}}]\n')
+                s.set(f"quotas: [{{{rule}, warn: {n % 90 + 1}%}}]\n")
             return n
 
-        blobs = [os.urandom(KB) for _ in range(96)]
         with concurrent.futures.ThreadPoolExecutor(33) as pool:
             reloads = pool.submit(reload)
-            answers = list(pool.map(lambda i: upload(d, f"team/n{i % 3}", blobs[i]), range(96)))
+            answers = list(pool.map(lambda i: upload(d, f"team/n{i % 3}", os.urandom(KB)), range(PUSHES)))
             over.set()
             print(f"# {reloads.result()} reloads")
-        same("got in, and not", (5, 91), (answers.count(201), answers.count(403)))
-        same("used", ["10000"], used(d))
-        changed(s.set('quotas: [{repositories: "team/**", bytes: 12K}, {repositories: "**", bytes: 1M}]\n'), 1)
+        same("got in, and not", (ALLOWED, PUSHES - ALLOWED), (answers.count(201), answers.count(403)))
+        same("used", [str((5 + ALLOWED) * KB)], used(d))
+        changed(s.set(f'quotas: [{{repositories: "team/**", bytes: {(7 + ALLOWED) * KB}}}, {{repositories: "**", bytes: 1G}}]\n'), 1)
         same("more room", (201, 201, 403), tuple(upload(d, "team/m", c * KB) for c in (b"a", b"b", b"c")))
-        same("two rules", ["12000", "12000"], used(d))
+        same("two rules", [str((7 + ALLOWED) * KB), str((7 + ALLOWED) * KB + REPOSITORIES)], used(d))
         changed(s.set('quotas: [{repositories: "team/**", bytes: 3K}]\n'), 1)
         same("less than is used", 403, upload(d, "team/m", b"d"))
         faults(s.set("quotas: [{repositories: a, bytes: some}]\n"), ":1: quotas, line 1: bytes is")
         same("the old one stays", 403, upload(d, "team/m", b"d"))
         changed(s.set(""), 1)
-        same("gone", (201, []), (upload(d, "team/m", b"d" * 50 * KB), used(d)))
+        same("gone", (201, []), (upload(d, "team/m", b"d" * 900 * KB), used(d)))
         same("counters are right all the while", 0, d.admin("fsck")[-1]["faults"])
 
 
