@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "runtime/cli/report.h"
 #include "runtime/container/volumes.h"
 
 #define SHIM_SYNC_FD 3
@@ -25,6 +26,7 @@ extern char **environ;
 
 void ctl_close(struct ctl *t)
 {
+	jv_free(&t->said);
 	containers_close(&t->cs);
 }
 
@@ -410,7 +412,8 @@ enum err_kind ctl_read_json(const struct container *c, const char *name, struct 
 
 	sbuf_init(&b, JSON_MAX);
 	k = fd_read_file(c->dir, name, &b, e);
-	return k == ERR_OK ? jv_parse_object((struct str){ b.p, b.n }, JSON_DEPTH_MAX, ret, e) : k;
+	return k == ERR_OK ? jv_parse_object_u64((struct str){ b.p, b.n }, JSON_DEPTH_MAX, ret, e)
+			   : k;
 }
 
 /* The caller holds the container's lock. */
@@ -541,31 +544,53 @@ enum err_kind ctl_prune(struct ctl *t, struct images *im, struct pruned *ret, st
 	return prune_content(im, user_is_there, &t->cs, ret, e);
 }
 
-static enum err_kind do_one(struct ctl *t, const char *name, ctl_fn *fn, void *arg, struct err *e)
+struct jv *ctl_names(const struct container *c)
+{
+	return jv_pack("{s:s, s:s}", "name", c->record.name, "id", c->record.id);
+}
+
+static enum err_kind do_one(struct ctl *t, const char *name, bool says_names, ctl_fn *fn, void *arg,
+			    struct err *e)
 {
 	AUTO_CONTAINER one = CONTAINER_INIT;
 	enum err_kind k = container_find(&t->cs, name, &one, e);
 
-	return k == ERR_OK ? fn(t, &one, arg, e) : k;
+	if (k != ERR_OK)
+		return k;
+	if (says_names)
+		t->said = ctl_names(&one);
+	return fn(t, &one, arg, e);
 }
 
 int ctl_for_each(struct cli *c, unsigned flags, ctl_fn *fn, void *arg)
 {
 	AUTO_CTL t = CTL_INIT;
+	struct report r;
 	struct err e;
-	int status = EXIT_FINE;
 
 	if (ctl_open(c, &t, &e) != ERR_OK)
 		return cli_fail(&e);
+	report_begin(&r, c);
 	for (size_t i = 0; i < c->args_n; i++) {
-		enum err_kind k = do_one(&t, c->args[i], fn, arg, &e);
+		enum err_kind k = do_one(&t, c->args[i], c->json, fn, arg, &e);
 
-		if (k == ERR_NOT_FOUND && (flags & CTL_IGNORE_MISSING))
-			continue;
-		if (k != ERR_OK)
-			status = cli_fail(&e);
-		else if ((flags & CTL_PRINT_NAMES) && printf("%s\n", c->args[i]) < 0)
-			status = EXIT_FAILED;
+		if (k != ERR_NOT_FOUND || !(flags & CTL_IGNORE_MISSING))
+			report_add(&r, c->args[i], &t.said, flags & CTL_PRINT_NAMES,
+				   k == ERR_OK ? NULL : &e);
+		jv_free(&t.said);
 	}
-	return status;
+	return report_end(&r);
+}
+
+int ctl_for_one(struct cli *c, ctl_fn *fn, void *arg)
+{
+	AUTO_CTL t = CTL_INIT;
+	struct err e;
+	enum err_kind k = ctl_open(c, &t, &e);
+
+	if (k == ERR_OK)
+		k = do_one(&t, c->args[0], false, fn, arg, &e);
+	if (k != ERR_OK)
+		return cli_fail(&e);
+	return c->json ? cli_print_json(&t.said) : EXIT_FINE;
 }
