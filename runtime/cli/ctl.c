@@ -152,12 +152,24 @@ static void take_networks_down(const struct container *c)
 		(void)waitpid(pid, NULL, 0);
 }
 
-/* What a shim that was killed would have done at the end; there may be nothing. */
-static void clean_up(struct ctl *t, struct container *c)
+/* A shim that was killed saw no end; a runtime that was killed leaves its state. */
+static bool has_remains(struct ctl *t, const struct container *c, const struct status *now)
+{
+	const char *state = arena_printf(&t->c->arena, "%s/%s", runtime_root(t), c->record.id);
+	struct stat s;
+
+	return (now->phase != PHASE_CREATED && !now->exit_is_known) ||
+	       (state && fstatat(AT_FDCWD, state, &s, AT_SYMLINK_NOFOLLOW) == 0);
+}
+
+/* What shim and runtime would have done at the end; there may be nothing. */
+static void clean_up(struct ctl *t, struct container *c, const struct status *now)
 {
 	static const char *const delete[] = { "delete", "--force", NULL };
 	struct err ignored;
 
+	if (!has_remains(t, c, now))
+		return;
 	(void)!ctl_runtime(t, c, delete, NULL, &ignored);
 	take_networks_down(c);
 }
@@ -441,8 +453,7 @@ enum err_kind ctl_start(struct ctl *t, struct container *c, int *ret_attached, s
 		k = container_state_open(&t->cs, c, e);
 	if (k != ERR_OK)
 		return k;
-	if (now.phase != PHASE_CREATED && !now.exit_is_known) /* what a shim that was killed left */
-		clean_up(t, c);
+	clean_up(t, c, &now);
 	return start_shim(t, c, ret_attached, e);
 }
 
@@ -528,9 +539,11 @@ enum err_kind ctl_remove(struct ctl *t, struct container *c, bool force, struct 
 		k = ctl_stop(t, c, 0, e);
 		if (k == ERR_OK && !shim_wait_gone(c->dir, SHIM_GONE_MS))
 			k = err_set(e, ERR_IO, __func__, "the container's shim does not end");
-	} else if (k == ERR_OK && now.phase != PHASE_CREATED && !now.exit_is_known) {
-		clean_up(t, c); /* a shim that was killed did not */
+		if (k == ERR_OK)
+			k = status_now(c->dir, &now, &supervised, e);
 	}
+	if (k == ERR_OK)
+		clean_up(t, c, &now);
 	return k == ERR_OK ? ctl_remove_ended(t, c, e) : k;
 }
 
