@@ -567,7 +567,9 @@ void launch_delete(struct shim *s)
 	static const char *const args[] = { "delete", "--force", NULL };
 	struct err ignored;
 
-	(void)!launch_command(s, args, &ignored); /* there may be none */
+	/* There may be none; one that was killed meanwhile has left the rest. */
+	if (launch_command(s, args, &ignored) != ERR_OK)
+		(void)!launch_command(s, args, &ignored);
 	(void)!run_network(s, &s->record.net_down, &ignored);
 }
 

@@ -200,6 +200,12 @@ def run(lab):
         same("in its place", "three answers", netrun.answers("outside", WIRE, 8081))
         b.berth("rm", "-f", "one", "two", "three", "four")
         netlab.wait_until("pasta's end", lambda: not speakers())
+        fifth = b.up("five", "-p", "8081:80")
+        os.kill(netrun.parent_of(fifth["pid"]), signal.SIGKILL)
+        netlab.wait_until("the shim is gone", lambda: not json.loads(b.berth("inspect", "five"))[0]["state"]["supervised"])
+        same("it runs without its shim", ("running", "five answers"), (json.loads(b.berth("inspect", "five"))[0]["state"]["status"], netrun.answers("outside", WIRE, 8081)))
+        b.berth("rm", "-f", "five")
+        netlab.wait_until("the end of pasta and of the container", lambda: not speakers() and not os.path.exists(f"/proc/{fifth['pid']}"))
         same("kept", ([], []), tuple(os.listdir(user.home / "berth-net" / x) for x in ("netns", "pids")))
 
 
