@@ -54,7 +54,7 @@ struct run_args {
 	{ "pids-limit", 0, OPT_COUNT, B(pids_max), "NUMBER", "how many processes" }, \
 	{ "sysctl", 0, OPT_TEXTS, B(sysctls), "NAME=VALUE", "parameter of the kernel, for the container" }, \
 	/* namespaces */ \
-	{ "network", 0, OPT_TEXTS, N(networks), "NAME|none|host|pasta|container:ID|ns:PATH", "network (none)" }, \
+	{ "network", 0, OPT_TEXTS, N(networks), "NAME|none|host|pasta|container:ID|ns:PATH", "network (berth; of an ordinary user pasta)" }, \
 	{ "net", 0, OPT_TEXTS, N(networks), "NAME|...", "the same" }, \
 	{ "pid", 0, OPT_TEXT, B(pid), "host|ns:PATH", "processes" }, \
 	{ "ipc", 0, OPT_TEXT, B(ipc), "host|ns:PATH", "shared memory and queues" }, \

@@ -210,13 +210,18 @@ static enum err_kind choose_version(struct cni *c, struct network_plan *p, struc
 		       "the plugins have no version of CNI from 0.4.0 on in common");
 }
 
-static bool has_plugin(const struct cni *c, const char *type)
+static enum err_kind find_plugin(const struct cni *c, struct str type, struct err *e)
 {
 	char path[EXEC_PATH_MAX];
+
+	return exec_find(type, c->options->plugin_dirs, c->options->n_plugin_dirs, path, e);
+}
+
+static bool has_plugin(const struct cni *c, const char *type)
+{
 	struct err ignored;
 
-	return exec_find(str_of(type), c->options->plugin_dirs, c->options->n_plugin_dirs, path,
-			 &ignored) == ERR_OK;
+	return find_plugin(c, str_of(type), &ignored) == ERR_OK;
 }
 
 static enum err_kind make_plan(struct cni *c, const char *conf_dir, const struct network_spec *spec,
@@ -346,17 +351,54 @@ enum err_kind network_create(struct cni *c, const char *conf_dir, const struct n
 	return conflist_find(conf_dir, &spec->name, ret, e);
 }
 
+/* ---- the default network ---- */
+
+static const struct network_spec default_spec = { .name = { NETWORK_DEFAULT } };
+
+static bool is_default(const struct net_name *name)
+{
+	return strcmp(name->s, NETWORK_DEFAULT) == 0;
+}
+
 enum err_kind network_find(struct cni *c, const char *conf_dir, const struct net_name *name,
 			   struct conflist *ret, struct err *e)
 {
-	const struct network_spec preset = { .name = { NETWORK_DEFAULT } };
 	enum err_kind k = conflist_find(conf_dir, name, ret, e);
 
-	if (k != ERR_NOT_FOUND || strcmp(name->s, NETWORK_DEFAULT) != 0)
+	if (k != ERR_NOT_FOUND || !is_default(name))
 		return k;
-	k = network_create(c, conf_dir, &preset, ret, e);
+	k = network_create(c, conf_dir, &default_spec, ret, e);
 	/* Somebody else asked at the same time. */
 	return k == ERR_EXISTS ? conflist_find(conf_dir, name, ret, e) : k;
+}
+
+static enum err_kind find_default_plugins(const struct cni *c, struct err *e)
+{
+	const struct network_plan plan = { .spec = &default_spec, .n_subnets = 1 };
+	const char *types[NETWORK_TYPES_MAX + 1];
+	enum err_kind k = ERR_OK;
+
+	network_types(&plan, types);
+	for (size_t i = 0; k == ERR_OK && types[i]; i++)
+		k = find_plugin(c, str_of(types[i]), e);
+	return k;
+}
+
+enum err_kind network_probe(struct cni *c, const char *conf_dir, const struct net_name *name,
+			    struct err *e)
+{
+	AUTO_CONFLIST l = { 0 };
+	enum err_kind k = conflist_find(conf_dir, name, &l, e);
+
+	if (k == ERR_NOT_FOUND && is_default(name))
+		k = find_default_plugins(c, e);
+	else if (k != ERR_OK)
+		return k;
+	for (size_t i = 0; k == ERR_OK && i < conflist_count(&l); i++)
+		k = find_plugin(c, plugin_type(conflist_plugin(&l, i)), e);
+	return k == ERR_OK ? k
+			   : err_wrap(e, "networks need the plugins of CNI (Debian's package "
+					 "containernetworking-plugins)");
 }
 
 /* ---- removing ---- */

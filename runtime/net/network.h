@@ -58,6 +58,12 @@ MUST_CHECK enum err_kind network_create(struct cni *c, const char *conf_dir,
 MUST_CHECK enum err_kind network_find(struct cni *c, const char *conf_dir,
 				      const struct net_name *name, struct conflist *ret,
 				      struct err *e);
+/*
+ * Is it there, or the default one, and are the plugins of its list, or of the list that W1 would write?  Nothing is made.
+ * A failure says what is missing, and what brings it.
+ */
+MUST_CHECK enum err_kind network_probe(struct cni *c, const char *conf_dir,
+				       const struct net_name *name, struct err *e);
 /* ERR_IN_USE while anything is attached to it; ERR_DENIED for W5. */
 MUST_CHECK enum err_kind network_remove(struct cni *c, const char *conf_dir,
 					const struct conflist *l, struct err *e);
