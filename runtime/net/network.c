@@ -8,6 +8,8 @@
 #include "runtime/net/link.h"
 #include "runtime/net/lock.h"
 #include "runtime/net/network_write.h"
+#include "runtime/net/nft.h"
+#include "runtime/net/sender.h"
 #include "runtime/net/subnet.h"
 
 #define FILE_PREFIX "90-" /* behind those by which others choose the network of a whole node */
@@ -227,7 +229,7 @@ static bool has_plugin(const struct cni *c, const char *type)
 static enum err_kind make_plan(struct cni *c, const char *conf_dir, const struct network_spec *spec,
 			       struct network_plan *p, struct err *e)
 {
-	bool nft = spec->driver == NETWORK_BRIDGE && guard_is_possible();
+	bool nft = spec->driver == NETWORK_BRIDGE && nft_is_there();
 	AUTO_SUBNETS taken = { 0 };
 	enum err_kind k;
 
@@ -242,8 +244,9 @@ static enum err_kind make_plan(struct cni *c, const char *conf_dir, const struct
 		k = choose_bridge(p, conf_dir, e);
 	if (k != ERR_OK)
 		return k;
-	p->spoof_check = nft;
 	p->guard = nft && !spec->open;
+	p->check_senders = p->guard && sender_is_possible();
+	p->spoof_check = nft && !p->check_senders;
 	p->names = !spec->no_names && spec->driver == NETWORK_BRIDGE && has_plugin(c, "dnsname");
 	return choose_version(c, p, e);
 }
@@ -506,26 +509,67 @@ enum err_kind network_remove(struct cni *c, const char *conf_dir, const struct c
 
 /* ---- attaching ---- */
 
-static enum err_kind set_guard(const struct conflist *l, struct err *e)
+/* Of the network, and of this attachment to it, in one transaction: nft takes its time to start. */
+static enum err_kind set_rules(const struct conflist *l, const struct if_name *ifname,
+			       const struct result *r, struct err *e)
 {
-	struct str interface = network_extra(l, "guard");
+	struct str bridge = network_extra(l, "guard");
 	AUTO_SUBNETS networks = { 0 };
+	AUTO_SBUF script;
 	enum err_kind k;
 
-	if (interface.n == 0)
+	sbuf_init(&script, NFT_SCRIPT_MAX);
+	if (bridge.n == 0)
 		return ERR_OK;
 	k = subnets_of_list(l, &networks, e);
 	if (k == ERR_OK)
-		k = guard_set(&l->name, interface.p, &networks, e);
-	return k == ERR_OK ? k : err_wrap(e, "network %s: guard", l->name.s);
+		k = guard_write(&l->name, bridge.p, &networks, &script, e);
+	if (k == ERR_OK && sender_is_checked(l))
+		k = sender_write(r, ifname, bridge.p, &script, e);
+	if (k == ERR_OK)
+		k = nft_run(&script, e);
+	return k == ERR_OK ? k : err_wrap(e, "network %s: rules", l->name.s);
+}
+
+/* What the bridge plugin does from 1.6 on: packets within a bridge pass the rules of firewall only under br_netfilter. */
+static enum err_kind isolate(const struct conflist *l, const struct result *r, struct err *e)
+{
+	const struct jv *plugin = conflist_plugin(l, 0);
+	const struct result_interface *outer;
+	struct str bridge = { "", 0 };
+	AUTO_NL s = { .fd = -1 };
+	bool on = false;
+	struct link found;
+	enum err_kind k;
+
+	if (!network_is_ours(l) || !jv_bool(jv_member(plugin, "portIsolation"), &on) || !on)
+		return ERR_OK;
+	(void)jv_text(jv_member(plugin, "bridge"), &bridge);
+	outer = result_outer_interface(r, bridge.p);
+	if (!outer)
+		return err_set(e, ERR_INVALID, __func__,
+			       "network %s: the result of ADD names no port of the bridge",
+			       l->name.s);
+	k = nl_open(NETLINK_ROUTE, &s, e);
+	if (k == ERR_OK)
+		k = link_find(&s, outer->name, &found, e);
+	return k == ERR_OK ? link_isolate(&s, found.index, e) : k;
 }
 
 enum err_kind network_add(struct cni *c, const struct conflist *l, const struct attachment *a,
 			  struct result *ret, struct err *e)
 {
-	enum err_kind k;
+	enum err_kind k = cni_add(c, l, a, ret, e);
+	struct err ignored;
 
-	result_init(ret);
-	k = set_guard(l, e);
-	return k == ERR_OK ? cni_add(c, l, a, ret, e) : k;
+	if (k != ERR_OK)
+		return k;
+	k = isolate(l, ret, e);
+	if (k == ERR_OK)
+		k = set_rules(l, &a->ifname, ret, e);
+	if (k == ERR_OK)
+		return k;
+	(void)!cni_del(c, &l->name, l, a, &ignored); /* what is left is known for the next time */
+	result_clear(ret);
+	return k;
 }

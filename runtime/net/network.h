@@ -13,6 +13,7 @@
  *   driver   "bridge", "macvlan", "ptp"
  *   bridge   the interface to remove with the network; absent if it was there before
  *   guard    the interface by which alone its addresses are reached (guard.h); absent: by all
+ *   checked  true: what its containers send must bear their own addresses (sender.h)
  *   labels   object of texts
  * Threads  any.
  */
@@ -39,7 +40,7 @@ struct network_spec {
 	bool ipv6;               /* and one of IPv6 */
 	bool internal;           /* no way out */
 	bool isolated;           /* containers do not reach each other */
-	bool open;               /* no guard */
+	bool open;               /* no guard, and containers may send for others */
 	bool no_names;           /* do not resolve names of containers, even where a plugin could */
 	const char *bridge;      /* NULL: one is chosen */
 	const char *parent;      /* of macvlan */
