@@ -32,6 +32,7 @@ import registry  # noqa: E402
 import runner  # noqa: E402
 
 LAYERS, BYTES, FILES = 6, 1_200_000_000, 50_000
+REST_S = 65  # for a minute ext4 steps over each inode that was deleted when it makes a new one
 
 
 def choose(bytes_max):
@@ -219,6 +220,8 @@ def main():
         refs = [f"{daemon.host}:{daemon.port}/{repo}:v1" for repo in ("usr", "other")]
         for n in range(o.n):
             for peer in o.peers:
+                subprocess.run(["sync"], check=True)
+                time.sleep(REST_S)
                 report(n, peer, PEERS[peer](refs, work), best)
     conclude(best)
     shutil.rmtree(work)
