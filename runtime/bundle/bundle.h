@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/idmap.h"
 #include "base/jv.h"
 #include "runtime/image/config.h"
 
@@ -47,6 +48,8 @@ struct bundle_place {
 	bool
 	    in_userns; /* no devices can be made, perhaps no control groups, and few ids are known */
 	bool alone;    /* root is the only id there is */
+	const struct idmaps
+	    *ids;         /* of a user namespace of its own; NULL, or without pieces: none */
 	const char *init; /* program for options.init */
 };
 
@@ -55,7 +58,8 @@ struct bundle_volumes {
 	struct text_list names, targets; /* side by side */
 	struct text_list kept_empty;     /* names of those that get nothing of the image's */
 	struct text_list anonymous;      /* names that were made up */
-	bool shares_mounts; /* one of them, or a directory, passes mounts to the host */
+	struct text_list given; /* paths of what becomes the process's own, with all below */
+	bool shares_mounts;     /* one of them, or a directory, passes mounts to the host */
 };
 
 /* What the shim and the rest of berth need to know of it. */
@@ -63,11 +67,17 @@ struct bundle {
 	struct arena *arena;
 	struct text_list command; /* after entrypoint and command were put together */
 	const char *hostname;
+	uint64_t uid, gid; /* of the process */
 	struct bundle_volumes volumes;
 	struct jv *config; /* owned */
 };
 void bundle_clear(struct bundle *b);
 #define AUTO_BUNDLE CLEANUP(bundle_clear) struct bundle
+
+/* How many ids, from 0, a user namespace needs for the users that the root knows, and the one asked for. */
+MUST_CHECK enum err_kind bundle_count_ids(const struct bundle_options *o,
+					  const struct image_config *image, int root, uint64_t *ret,
+					  struct err *e);
 
 /* image may be NULL: only a root file system. */
 MUST_CHECK enum err_kind bundle_make(const struct bundle_options *o,

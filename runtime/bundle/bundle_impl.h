@@ -23,6 +23,8 @@ struct making {
 };
 
 enum err_kind making_no_memory(struct err *e);
+/* Has it a user namespace of its own? */
+bool making_is_mapped(const struct making *m);
 /* The value of "KEY=VALUE"; NULL without "=". */
 const char *making_value(const char *pair);
 

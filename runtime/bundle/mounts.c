@@ -7,6 +7,7 @@
 #include "runtime/bundle/bundle_impl.h"
 #include "runtime/container/volumes.h"
 
+#define TTY_GID 5
 #define ANONYMOUS_BYTES 32 /* of a name in hexadecimal digits */
 
 /* "a,b,c" as a list. */
@@ -42,19 +43,32 @@ static bool is_host(const char *mode)
 	return mode && strcmp(mode, "host") == 0;
 }
 
+/* Terminals belong to a group that every distribution has under this number. */
+static bool has_tty_group(const struct making *m)
+{
+	uint64_t ignored;
+
+	return !m->place->alone &&
+	       (!making_is_mapped(m) || idmap_out(&m->place->ids->gids, TTY_GID, &ignored));
+}
+
 /* Without a network of its own a container may not mount sysfs anew in a user namespace; a bind always works. */
 static enum err_kind add_kernel(const struct making *m, struct jv *list, struct err *e)
 {
 	const struct bundle_options *o = m->o;
 	const char *access = o->privileged ? "rw" : "ro";
+	/* A user namespace may show only processes of its own. */
+	bool binds_proc = o->pid && strcmp(o->pid, "private") != 0 &&
+			  (m->place->in_userns || making_is_mapped(m));
 	const struct {
 		const char *type, *source, *to, *options;
 	} all[] = {
-		{ "proc", "proc", "/proc", "nosuid,noexec,nodev" },
+		{ binds_proc ? "bind" : "proc", binds_proc ? "/proc" : "proc", "/proc",
+		  binds_proc ? "rbind,nosuid,noexec,nodev" : "nosuid,noexec,nodev" },
 		{ "tmpfs", "tmpfs", "/dev", "nosuid,strictatime,mode=755,size=65536k" },
 		{ "devpts", "devpts", "/dev/pts",
-		  m->place->alone ? "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620"
-				  : "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5" },
+		  has_tty_group(m) ? "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"
+				   : "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620" },
 		{ "sysfs", "sysfs", "/sys",
 		  arena_printf(m->arena, "nosuid,noexec,nodev,%s", access) },
 		{ "cgroup", "cgroup", "/sys/fs/cgroup",
@@ -104,6 +118,7 @@ struct wanted_volume {
 	const char *name; /* NULL: a directory of the user's */
 	struct text_list options;
 	bool is_tmpfs, stays_empty;
+	bool is_given; /* its files become the process's */
 };
 
 static bool add_option(const struct making *m, struct wanted_volume *v, const char *option)
@@ -155,6 +170,10 @@ static enum err_kind note_volume(const struct making *m, const struct wanted_vol
 {
 	struct bundle_volumes *all = m->volumes;
 
+	if (v->is_given && v->is_tmpfs)
+		return err_set(e, ERR_INVALID, __func__, "%s: U is not for a tmpfs", v->to);
+	if (v->is_given && !arena_list_add(m->arena, &all->given, v->source))
+		return making_no_memory(e);
 	if (!v->name)
 		return ERR_OK;
 	return arena_list_add(m->arena, &all->names, v->name) &&
@@ -184,18 +203,25 @@ static enum err_kind host_path(const struct making *m, struct str path, bool mak
 static enum err_kind take_flag(const struct making *m, struct wanted_volume *v, struct str flag,
 			       struct err *e)
 {
-	static const char *const known[] = { "ro",     "rw",     "rprivate", "private", "rslave",
-					     "slave",  "nosuid", "nodev",    "noexec",  "suid",
-					     "dev",    "exec",   "bind",     "rbind",   "rro",
-					     "shared", "rshared" };
+	static const char *const known[] = { "ro",     "rw",      "rprivate", "private", "rslave",
+					     "slave",  "nosuid",  "nodev",    "noexec",  "suid",
+					     "dev",    "exec",    "bind",     "rbind",   "rro",
+					     "shared", "rshared", "idmap" };
 	static const char *const ignored[] = {
 		"z", "Z", "copy", "cached", "delegated", "consistent"
 	};
 	bool shares = str_eq(flag, STR("shared")) || str_eq(flag, STR("rshared"));
 
 	v->stays_empty = v->stays_empty || str_eq(flag, STR("nocopy"));
+	v->is_given = v->is_given || str_eq(flag, STR("U"));
 	m->volumes->shares_mounts = m->volumes->shares_mounts || shares;
-	if (str_eq(flag, STR("nocopy")))
+	if (str_eq(flag, STR("idmap")) && !making_is_mapped(m))
+		return ERR_OK; /* ids are what they are */
+	if (str_eq(flag, STR("idmap")) && m->place->in_userns)
+		return err_set(
+		    e, ERR_UNSUPPORTED, __func__,
+		    "idmap: the kernel lets no ordinary user mount files with other owners");
+	if (str_eq(flag, STR("nocopy")) || str_eq(flag, STR("U")))
 		return ERR_OK;
 	for (size_t i = 0; i < ARRAY_LEN(ignored); i++) {
 		if (str_eq(flag, str_of(ignored[i])))
@@ -299,6 +325,12 @@ static enum err_kind take_pair(const struct making *m, struct long_form *f, stru
 		return add_option(m, v, "ro") ? ERR_OK : making_no_memory(e);
 	else if (is_one_of(key, "bind-propagation", NULL, NULL))
 		return take_flag(m, v, value, e);
+	else if (is_one_of(key, "idmap", NULL, NULL) &&
+		 (!has_value || is_one_of(value, "true", "1", NULL)))
+		return take_flag(m, v, STR("idmap"), e);
+	else if (is_one_of(key, "U", "chown", NULL) &&
+		 (!has_value || is_one_of(value, "true", "1", NULL)))
+		v->is_given = true;
 	else if (is_one_of(key, "volume-nocopy", NULL, NULL) &&
 		 (!has_value || is_one_of(value, "true", "1", NULL)))
 		v->stays_empty = true;

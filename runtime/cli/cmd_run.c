@@ -8,7 +8,7 @@ struct run_args {
 	bool interactive, terminal, detach;
 	const char *pull, *restart, *log_driver, *overlay;
 	const char *stop_timeout, *health_interval, *health_timeout, *health_start;
-	struct text_list log_opts;
+	struct text_list log_opts, uid_maps, gid_maps;
 	const char *cidfile;
 };
 
@@ -59,6 +59,10 @@ struct run_args {
 	{ "pid", 0, OPT_TEXT, B(pid), "host|ns:PATH", "processes" }, \
 	{ "ipc", 0, OPT_TEXT, B(ipc), "host|ns:PATH", "shared memory and queues" }, \
 	{ "uts", 0, OPT_TEXT, B(uts), "host", "host name" }, \
+	{ "userns", 0, OPT_TEXT, M(userns), "host|keep-id|nomap|auto|private", \
+	  "its users' ids outside (host); keep-id:uid=,gid=  auto:size=,uidmapping=,gidmapping=" }, \
+	{ "uidmap", 0, OPT_TEXTS, A(uid_maps), "CONTAINER:HOST:SIZE", "such users, of a user namespace with these alone" }, \
+	{ "gidmap", 0, OPT_TEXTS, A(gid_maps), "CONTAINER:HOST:SIZE", "such groups (those of --uidmap)" }, \
 	{ "cgroupns", 0, OPT_TEXT, B(cgroupns), "host|private", "sight of control groups" }, \
 	/* on networks by name */ \
 	{ "publish", 'p', OPT_TEXTS, N(publish), "[[IP:]PORT:]PORT[/PROTOCOL]", "a port of the host (any that is free) for one of the container" }, \
@@ -200,6 +204,8 @@ static enum err_kind take_all(struct cli *c, struct run_args *a, struct err *e)
 		k = err_set(e, ERR_INVALID, __func__, "--restart and --rm exclude each other");
 	if (k == ERR_OK && a->overlay && !overlay_driver_parse(str_of(a->overlay), &m->overlay))
 		k = err_set(e, ERR_INVALID, __func__, "--overlay auto, kernel or fuse");
+	if (k == ERR_OK)
+		k = usermap_parse(m->userns, &a->uid_maps, &a->gid_maps, &m->ids, e);
 	if (k == ERR_OK)
 		k = take_pull(a, e);
 	if (k == ERR_OK)

@@ -220,6 +220,7 @@ static void take_stat(struct packing *p, const struct stat *s)
 	m->mode = s->st_mode & MODE_BITS;
 	m->uid = s->st_uid;
 	m->gid = s->st_gid;
+	idmaps_owner_in(p->o->ids, &m->uid, &m->gid);
 	m->rdev = s->st_rdev;
 	m->size_bytes = m->kind == MEMBER_FILE ? (uint64_t)s->st_size : 0;
 	m->atime = s->st_atim;

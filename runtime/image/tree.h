@@ -19,6 +19,7 @@
 #pragma once
 
 #include "base/fd.h"
+#include "base/idmap.h"
 #include "runtime/image/member.h"
 
 enum tree_form { TREE_FLAT, TREE_OVERLAY, TREE_COPY };
@@ -30,6 +31,8 @@ struct tree_options {
 	enum tree_form form;
 	bool in_userns; /* not the host's root: no devices, overlayfs with user attributes */
 	mode_t umask;   /* of the process */
+	/* Members' owners are inside of these, files' outside; NULL, or without pieces: they are the same. */
+	const struct idmaps *ids;
 	tree_lowers_fn *lowers; /* TREE_OVERLAY; NULL for a bottom layer */
 	void *arg;
 };
@@ -57,5 +60,7 @@ MUST_CHECK enum err_kind tree_file_end(struct tree *t, const struct member *m, i
 /* Gives directories their times; nothing may be put afterwards. */
 MUST_CHECK enum err_kind tree_finish(struct tree *t, struct tree_stats *ret, struct err *e);
 
+/* Makes a directory, and all that is below it, somebody's; links are given, not followed. */
+MUST_CHECK enum err_kind tree_give(int dir, uid_t uid, gid_t gid, struct err *e);
 /* Removes name and what is below it; a missing one is no failure. */
 MUST_CHECK enum err_kind tree_remove(int dir, const char *name, struct err *e);
