@@ -296,6 +296,8 @@ enum err_kind events_open(const struct conf *c, struct events **ret, struct err 
 				    "events.endpoints: two have the name %s",
 				    ev->channels[i].endpoint.name);
 	}
+	if (k == ERR_OK && n)
+		k = fetch_open(e);
 	if (k == ERR_OK)
 		*ret = TAKE(ev);
 	events_close(&ev);

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -21,6 +22,11 @@
 #define FLUSH_PULLS_MS 10000 /* between writes of pull times */
 #define REAP_MS_MAX 60000    /* between looks for idle upload sessions */
 
+#define HEAPS_MAX 4 /* that all threads share */
+#define MAPPED_BYTES                                                                               \
+	(256 * 1024)             /* from here on memory is mapped, and goes back when it is freed */
+#define KEPT_BYTES (1024 * 1024) /* at the end of a heap, for what comes next */
+
 /* Connections and blobs are descriptors; the soft limit is often far below what we may have. */
 static void raise_descriptor_limit(void)
 {
@@ -30,6 +36,17 @@ static void raise_descriptor_limit(void)
 		return;
 	l.rlim_cur = l.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &l); /* less is served with less */
+}
+
+/*
+ * By itself the C library gives threads up to eight heaps for each processor, and maps less and less: what each of them once had
+ * at most stays.
+ */
+static void bound_heaps(void)
+{
+	(void)mallopt(M_ARENA_MAX, HEAPS_MAX);
+	(void)mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
+	(void)mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
 }
 
 /* How berthd was started. */
@@ -299,6 +316,7 @@ static int serve(int n_args, char *const *args)
 	struct command_line line = { .n_args = n_args, .args = args };
 	enum err_kind k;
 
+	bound_heaps();
 	log_find_journal();
 	manager_find(&manager);
 	if (cli_load_config(n_args, args, &c, &e) != ERR_OK) {
