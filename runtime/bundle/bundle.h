@@ -44,7 +44,8 @@ struct bundle_place {
 	int root;           /* the container's files as they are now, to look for users; -1: none */
 	const char
 	    *files; /* directory with hosts, hostname and resolv.conf, to be mounted on /etc */
-	const char *volumes; /* directory of named volumes */
+	struct text_list accounts; /* more files of that directory, for /etc as well */
+	const char *volumes;       /* directory of named volumes */
 	bool
 	    in_userns; /* no devices can be made, perhaps no control groups, and few ids are known */
 	bool alone;    /* root is the only id there is */

@@ -96,18 +96,25 @@ static enum err_kind add_kernel(const struct making *m, struct jv *list, struct 
 	return k;
 }
 
+static enum err_kind add_file(const struct making *m, struct jv *list, const char *name,
+			      struct err *e)
+{
+	const char *from = arena_printf(m->arena, "%s/%s", m->place->files, name);
+	const char *to = arena_printf(m->arena, "/etc/%s", name);
+
+	return from && to ? add(m, list, "bind", from, to, "rbind,rprivate", e)
+			  : making_no_memory(e);
+}
+
 static enum err_kind add_files(const struct making *m, struct jv *list, struct err *e)
 {
 	static const char *const names[] = { "hosts", "hostname", "resolv.conf" };
 	enum err_kind k = ERR_OK;
 
-	for (size_t i = 0; k == ERR_OK && m->place->files && i < ARRAY_LEN(names); i++) {
-		const char *from = arena_printf(m->arena, "%s/%s", m->place->files, names[i]);
-		const char *to = arena_printf(m->arena, "/etc/%s", names[i]);
-
-		k = from && to ? add(m, list, "bind", from, to, "rbind,rprivate", e)
-			       : making_no_memory(e);
-	}
+	for (size_t i = 0; k == ERR_OK && m->place->files && i < ARRAY_LEN(names); i++)
+		k = add_file(m, list, names[i], e);
+	for (size_t i = 0; k == ERR_OK && i < m->place->accounts.n; i++)
+		k = add_file(m, list, m->place->accounts.v[i], e);
 	return k;
 }
 

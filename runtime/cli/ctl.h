@@ -46,6 +46,8 @@ struct make_options {
 	const char *image, *name, *platform;
 	const char *userns; /* as it was typed; NULL */
 	struct usermap_wish ids;
+	struct text_list
+	    accounts;       /* files of /etc that were made for this container; ctl_make's own */
 	const char *rootfs; /* a directory in place of an image; NULL */
 	enum pull_policy pull;
 	enum overlay_driver overlay;
@@ -82,6 +84,13 @@ MUST_CHECK enum err_kind ctl_remove(struct ctl *t, struct container *c, bool for
 /* Removes one that has ended and told so; its shim may still be about to.  With --rm its anonymous volumes go, too. */
 MUST_CHECK enum err_kind ctl_remove_ended(struct ctl *t, struct container *c, struct err *e);
 
+/*
+ * Files for /etc in which the caller has a name by these ids, made in etc of the image's: ret_files gets the names of those
+ * that are needed.
+ */
+MUST_CHECK enum err_kind ctl_put_accounts(int root, int etc, uint64_t uid, uint64_t gid,
+					  struct arena *arena, struct text_list *ret_files,
+					  struct err *e);
 /* Makes what the bundle wants, filled from the image's root; *ret_guard is to be held until the record is written. */
 MUST_CHECK enum err_kind ctl_make_volumes(struct ctl *t, const struct bundle *b, int root,
 					  const struct idmaps *ids, int *ret_guard, struct err *e);

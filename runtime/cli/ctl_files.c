@@ -54,13 +54,12 @@ struct volume_mount {
 	bool is_read_only, is_mapped, has_below;
 };
 
-static bool has_option(const struct jv *options, const char *a, const char *b)
+static bool has_option(const struct jv *options, const char *name)
 {
 	struct str s;
 
 	for (size_t i = 0; i < jv_count(options); i++) {
-		if (jv_text(jv_at(options, i), &s) &&
-		    (str_eq(s, str_of(a)) || str_eq(s, str_of(b))))
+		if (jv_text(jv_at(options, i), &s) && str_eq(s, str_of(name)))
 			return true;
 	}
 	return false;
@@ -70,16 +69,18 @@ static bool has_option(const struct jv *options, const char *a, const char *b)
 static bool take_mount(struct arena *a, const struct jv *v, struct volume_mount *ret)
 {
 	const struct jv *options = jv_member(v, "options");
+	bool binds_all = has_option(options, "rbind");
 	struct str source, to;
 
-	if (!has_option(options, "bind", "rbind") || !jv_text(jv_member(v, "source"), &source) ||
-	    !jv_text(jv_member(v, "destination"), &to))
+	if ((!binds_all && !has_option(options, "bind")) ||
+	    !jv_text(jv_member(v, "source"), &source) || !jv_text(jv_member(v, "destination"), &to))
 		return false;
 	*ret = (struct volume_mount){ .source = arena_text(a, source),
 				      .to = arena_text(a, to),
-				      .is_read_only = has_option(options, "ro", "rro"),
-				      .is_mapped = has_option(options, "idmap", "ridmap"),
-				      .has_below = has_option(options, "rbind", "rbind") };
+				      .is_read_only =
+					  has_option(options, "ro") || has_option(options, "rro"),
+				      .is_mapped = has_option(options, "idmap"),
+				      .has_below = binds_all };
 	return ret->source && ret->to;
 }
 

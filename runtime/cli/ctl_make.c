@@ -102,7 +102,8 @@ static enum err_kind put_resolv(int dir, struct err *e)
 			   : k;
 }
 
-static enum err_kind put_etc(struct container *c, const char *hostname, struct err *e)
+static enum err_kind put_etc(struct container *c, const char *hostname,
+			     const struct text_list *more, struct err *e)
 {
 	static const char *const names[] = { "hosts", "hostname", "resolv.conf" };
 	AUTO_CLOSE etc = -1;
@@ -124,6 +125,8 @@ static enum err_kind put_etc(struct container *c, const char *hostname, struct e
 		k = put_resolv(etc, e);
 	for (size_t i = 0; k == ERR_OK && i < ARRAY_LEN(names); i++)
 		k = give(etc, names[i], &c->record.ids, e);
+	for (size_t i = 0; k == ERR_OK && i < more->n; i++)
+		k = give(etc, more->v[i], &c->record.ids, e);
 	return k;
 }
 
@@ -360,6 +363,7 @@ static enum err_kind make_bundle(struct ctl *t, const struct make_options *o, co
 		.rootfs = o->rootfs ? o->rootfs : arena_printf(a, "%s/rootfs", dir),
 		.root = root,
 		.files = arena_printf(a, "%s/etc", dir),
+		.accounts = o->accounts,
 		.volumes = arena_printf(a, "%s/volumes", t->cs.root),
 		.in_userns = cli_is_in_userns(),
 		.alone = userns_is_alone(),
@@ -375,33 +379,43 @@ static enum err_kind make_bundle(struct ctl *t, const struct make_options *o, co
 
 /* --- Ids --- */
 
-/* An ordinary user who keeps ids is who runs, unless user or image say otherwise. */
-static enum err_kind choose_user(const struct usermap_wish *w, const struct image *i,
-				 struct bundle_options *b, struct arena *a, struct err *e)
+/* An ordinary user who keeps ids has a name by them, and is who runs, unless user or image say otherwise. */
+static enum err_kind keep_user(const struct image *i, int root, struct container *c,
+			       struct make_options *o, struct err *e)
 {
+	const struct usermap_wish *w = &o->ids;
+	struct arena *a = &c->record.arena;
+	AUTO_CLOSE etc = -1;
 	uint64_t uid, gid;
-	enum err_kind k;
+	enum err_kind k = usermap_caller(&uid, &gid, e);
 
-	if (w->kind != USERMAP_KEEP_ID || !cli_is_in_userns() || b->user || (i && *i->config.user))
-		return ERR_OK;
-	k = usermap_caller(&uid, &gid, e);
 	if (k != ERR_OK)
 		return k;
-	b->user = arena_printf(a, "%llu:%llu", (unsigned long long)(w->has_uid ? w->uid : uid),
-			       (unsigned long long)(w->has_gid ? w->gid : gid));
-	return b->user ? ERR_OK : err_set(e, ERR_NO_MEMORY, __func__, "no memory for a user");
+	uid = w->has_uid ? w->uid : uid;
+	gid = w->has_gid ? w->gid : gid;
+	k = fd_open_at(c->dir, "etc", O_RDONLY | O_DIRECTORY, 0, &etc, e);
+	if (k == ERR_OK)
+		k = ctl_put_accounts(root, etc, uid, gid, a, &o->accounts, e);
+	if (k != ERR_OK || o->bundle.user || (i && *i->config.user))
+		return k;
+	o->bundle.user =
+	    arena_printf(a, "%llu:%llu", (unsigned long long)uid, (unsigned long long)gid);
+	return o->bundle.user ? ERR_OK
+			      : err_set(e, ERR_NO_MEMORY, __func__, "no memory for a user");
 }
 
-static enum err_kind choose_ids(struct ctl *t, const struct make_options *o, const struct image *i,
-				int root, struct bundle_options *b, struct record *r, int *ret_lock,
-				struct err *e)
+static enum err_kind choose_ids(struct ctl *t, const struct image *i, int root, struct container *c,
+				struct make_options *o, int *ret_lock, struct err *e)
 {
 	const struct usermap_wish *w = &o->ids;
 	struct usermap_who who = { .is_ordinary = cli_is_in_userns() };
-	enum err_kind k = choose_user(w, i, b, &r->arena, e);
+	struct record *r = &c->record;
+	enum err_kind k = ERR_OK;
 
+	if (w->kind == USERMAP_KEEP_ID && who.is_ordinary)
+		k = keep_user(i, root, c, o, e);
 	if (k == ERR_OK && w->kind == USERMAP_AUTO)
-		k = bundle_count_ids(b, i ? &i->config : NULL, root, &who.ids, e);
+		k = bundle_count_ids(&o->bundle, i ? &i->config : NULL, root, &who.ids, e);
 	if (k == ERR_OK && usermap_claims(w))
 		k = usermap_lock(&t->cs, ret_lock, e);
 	if (k == ERR_OK)
@@ -425,7 +439,7 @@ static enum err_kind fill_with(struct ctl *t, const struct make_options *o, cons
 	if (k == ERR_OK)
 		k = ctl_make_volumes(t, &b, root, &c->record.ids, &guard, e);
 	if (k == ERR_OK)
-		k = put_etc(c, b.hostname, e);
+		k = put_etc(c, b.hostname, &o->accounts, e);
 	if (k == ERR_OK)
 		k = put_json(c->dir, "config.json", b.config, e);
 	if (k == ERR_OK)
@@ -450,7 +464,7 @@ static enum err_kind fill(struct ctl *t, const struct make_options *o, const str
 	enum err_kind k = make_dirs(c, top, e);
 
 	if (k == ERR_OK)
-		k = choose_ids(t, o, i, root, &mine.bundle, &c->record, &ids, e);
+		k = choose_ids(t, i, root, c, &mine, &ids, e);
 	return k == ERR_OK ? fill_with(t, &mine, i, root, c, e) : k;
 }
 

@@ -5,8 +5,8 @@
  *     user and 1.. are the subordinate ids.
  * P2  Ids that are chosen (auto) are those of no other container of the same root that was made with auto or with maps of
  *     its own.  Who chooses holds usermap_lock until the container's record is written.
- * P3  Nothing outside of berth's own namespace is ever mapped, and by auto nothing but subordinate ids: as root those of the
- *     user "containers".
+ * P3  Nothing outside of berth's own namespace is ever mapped, and auto chooses among subordinate ids alone: as root those of
+ *     the user "containers".
  * Threads  no shared state.
  */
 #pragma once
