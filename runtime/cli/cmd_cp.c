@@ -306,16 +306,6 @@ static enum err_kind open_files(struct ctl *t, struct container *one, int *ret, 
 	return k == ERR_OK ? ctl_files(t, one, &now, ret, e) : k;
 }
 
-/* Only whom its map knows can make files in it. */
-static enum err_kind be_root_of(const struct container *c, struct err *e)
-{
-	const struct idmaps *ids = &c->record.ids;
-
-	return idmaps_are_set(ids)
-		   ? idmount_become(ids->uids.v[0].outside, ids->gids.v[0].outside, e)
-		   : ERR_OK;
-}
-
 static enum err_kind run_cp_on(struct cli *c, struct place *from, struct place *to, struct err *e)
 {
 	AUTO_CTL t = CTL_INIT;
@@ -327,8 +317,9 @@ static enum err_kind run_cp_on(struct cli *c, struct place *from, struct place *
 	if (k == ERR_OK)
 		k = container_find(&t.cs, from->container ? from->container : to->container, &one,
 				   e);
-	if (k == ERR_OK)
-		k = be_root_of(&one, e);
+	if (k == ERR_OK &&
+	    idmaps_are_set(&one.record.ids)) /* only whom it knows can make files in it */
+		k = idmount_become_root(&one.record.ids, e);
 	if (k == ERR_OK)
 		k = open_files(&t, &one, &inside, e);
 	if (k == ERR_OK && from->container)

@@ -39,7 +39,7 @@ struct run_args {
 	{ "security-opt", 0, OPT_TEXTS, B(security), "OPTION", \
 	  "no-new-privileges, seccomp=FILE, seccomp=unconfined" }, \
 	/* files */ \
-	{ "volume", 'v', OPT_TEXTS, B(volumes), "[SOURCE:]TARGET[:OPTIONS]", "a directory of the host, or a volume by name or without one" }, \
+	{ "volume", 'v', OPT_TEXTS, B(volumes), "[SOURCE:]TARGET[:OPTIONS]", "a directory of the host, or a volume by name or without one; OPTIONS also U: its files become the process's, idmap: keep theirs in a user namespace" }, \
 	{ "mount", 0, OPT_TEXTS, B(mounts), "type=..,source=..,target=..", "the same, or a tmpfs, in long form" }, \
 	{ "tmpfs", 0, OPT_TEXTS, B(tmpfs), "TARGET[:OPTIONS]", "a file system in memory" }, \
 	{ "read-only", 0, OPT_FLAG, B(read_only), NULL, "the root cannot be written" }, \
@@ -60,9 +60,9 @@ struct run_args {
 	{ "ipc", 0, OPT_TEXT, B(ipc), "host|ns:PATH", "shared memory and queues" }, \
 	{ "uts", 0, OPT_TEXT, B(uts), "host", "host name" }, \
 	{ "userns", 0, OPT_TEXT, M(userns), "host|keep-id|nomap|auto|private", \
-	  "its users' ids outside (host); keep-id:uid=,gid=  auto:size=,uidmapping=,gidmapping=" }, \
-	{ "uidmap", 0, OPT_TEXTS, A(uid_maps), "CONTAINER:HOST:SIZE", "such users, of a user namespace with these alone" }, \
-	{ "gidmap", 0, OPT_TEXTS, A(gid_maps), "CONTAINER:HOST:SIZE", "such groups (those of --uidmap)" }, \
+	  "whose ids users have outside (host): also keep-id:uid=..,gid=.. and auto:size=..,uidmapping=..,gidmapping=.." }, \
+	{ "uidmap", 0, OPT_TEXTS, A(uid_maps), "CONTAINER:HOST:SIZE", "which ids users have outside, in a user namespace that has these alone" }, \
+	{ "gidmap", 0, OPT_TEXTS, A(gid_maps), "CONTAINER:HOST:SIZE", "the same for groups (as --uidmap)" }, \
 	{ "cgroupns", 0, OPT_TEXT, B(cgroupns), "host|private", "sight of control groups" }, \
 	/* on networks by name */ \
 	{ "publish", 'p', OPT_TEXTS, N(publish), "[[IP:]PORT:]PORT[/PROTOCOL]", "a port of the host (any that is free) for one of the container" }, \

@@ -83,6 +83,16 @@ enum err_kind idmount_become(uid_t uid, gid_t gid, struct err *e)
 						      : ERR_OK;
 }
 
+enum err_kind idmount_become_root(const struct idmaps *m, struct err *e)
+{
+	uid_t uid = 0;
+	gid_t gid = 0;
+
+	return idmaps_owner_out(m, &uid, &gid)
+		   ? idmount_become(uid, gid, e)
+		   : err_set(e, ERR_INVALID, __func__, "a map of ids without root");
+}
+
 enum err_kind idmount_attach(int mount, int target, struct err *e)
 {
 	return told(tree_attach(mount, target), "put a mount into its place", e);

@@ -23,8 +23,9 @@ MUST_CHECK enum err_kind idmount_read_only(int mount, bool all, struct err *e);
 
 /* The calling thread goes on in a mount namespace of its own, out of which nothing gets. */
 MUST_CHECK enum err_kind idmount_enter(struct err *e);
-/* It makes files as this owner from now on, and keeps all its rights. */
+/* It makes files as this owner, or as the root of a map, from now on, and keeps all its rights. */
 MUST_CHECK enum err_kind idmount_become(uid_t uid, gid_t gid, struct err *e);
+MUST_CHECK enum err_kind idmount_become_root(const struct idmaps *m, struct err *e);
 /* Puts such a mount, of this namespace from now on, over a file or directory (O_PATH). */
 MUST_CHECK enum err_kind idmount_attach(int mount, int target, struct err *e);
 /* Over the root, which paths of this thread do not lead through: out of everybody's sight. */

@@ -178,8 +178,7 @@ static void *mount_in_namespace(void *arg)
 	if (m->k == ERR_OK && m->o->dir >= 0)
 		m->k = idmount_hide(m->o->dir, m->e);
 	if (m->k == ERR_OK)
-		m->k = idmount_become(m->o->ids->uids.v[0].outside, m->o->ids->gids.v[0].outside,
-				      m->e);
+		m->k = idmount_become_root(m->o->ids, m->e);
 	if (m->k == ERR_OK)
 		m->k = mount_by_kernel(m->o, m->ret, m->e);
 	return NULL;

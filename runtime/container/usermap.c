@@ -404,6 +404,19 @@ static enum err_kind choose_auto(const struct usermap_wish *w, const struct user
 
 /* --- The choice --- */
 
+/* A runtime sets the container up as root of its user namespace. */
+static enum err_kind check_root(const struct idmaps *m, struct err *e)
+{
+	uint64_t ignored;
+
+	if (idmap_out(&m->uids, 0, &ignored) && idmap_out(&m->gids, 0, &ignored))
+		return ERR_OK;
+	return err_set(
+	    e, ERR_INVALID, __func__,
+	    "a user namespace needs a root: ids of user and group 0 (of keep-id they are "
+	    "subordinate ids: see subuid(5))");
+}
+
 enum err_kind usermap_choose(const struct usermap_wish *w, const struct usermap_who *who,
 			     const struct containers *cs, struct idmaps *ret, struct err *e)
 {
@@ -429,6 +442,8 @@ enum err_kind usermap_choose(const struct usermap_wish *w, const struct usermap_
 		*ret = w->maps;
 		break;
 	}
+	if (k == ERR_OK)
+		k = check_root(ret, e);
 	if (k == ERR_OK)
 		k = check_within(&own.uids, &ret->uids, "user", e);
 	return k == ERR_OK ? check_within(&own.gids, &ret->gids, "group", e) : k;

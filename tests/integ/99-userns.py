@@ -3,6 +3,7 @@
 
 Root has the subordinate ids of the user "containers", which the test's own mount namespace gives it.
 """
+import fcntl
 import gzip
 import io
 import json
@@ -146,6 +147,27 @@ def together(w):
     tap.same("what is left fits", f"0 {CONTAINERS + 9000} 1000\n", r.berth("run", "--rm", "--userns", "auto:size=1000", r.box, "sh", "-c", MAP))
 
 
+def is_awaited(path):
+    """Does somebody wait for a lock on the file?"""
+    inode = f":{path.stat().st_ino} "
+    return any("->" in line and inode in line for line in open("/proc/locks"))
+
+
+@tap.case("auto: who chooses waits for who is at it, until that one's container is there or its command was killed")
+def turns(w):
+    r = w.root
+    r.berth("create", "--name", "first", "--userns", "auto", r.box)
+    lock = r.root / "containers/userns"
+    with open(lock) as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        p = subprocess.Popen(r.command("create", "--name", "second", "--userns", "auto", r.box), stdout=subprocess.DEVNULL)
+        registry.wait_until("it waits", lambda: is_awaited(lock) or p.poll() is not None)
+        tap.same("it has not ended", None, p.poll())
+        r.berth("rm", "first")
+    tap.same("status", 0, p.wait(timeout=runner.WAIT_S))
+    tap.same("what is free by then", CONTAINERS, ids_first(r, "second"))
+
+
 @tap.case("auto: as many ids as the image's users and the one asked for need; pieces of one's own beside them")
 def sizes(w):
     r = w.root
@@ -196,6 +218,8 @@ def hostile(w):
                            ("not understood", "--userns", "auto:nosuch=1"), ("host, keep-id", "--userns", "nosuch"), ("not for", "--userns", "auto", "--uidmap", "0:1:1"),
                            ("--uidmap", "--userns", "private"), ("host, keep-id", "--userns", "auto:"), ("no id", "--userns", "keep-id:uid=4294967295")):
         refused(r, 2, text, "run", "--rm", *options, r.box, "true")
+    refused(r, 2, "needs a root", "run", "--rm", "--uidmap", "33:70000:1", r.box, "true")
+    refused(r, 2, "needs a root", "run", "--rm", "--uidmap", "0:70000:1", "--gidmap", "5:70000:1", r.box, "true")
     refused(r, 125, "are free", "run", "--rm", "--userns", f"auto:size={CONTAINERS_N + 1}", r.box, "true")
     tap.same("containers", "", r.berth("ps", "-aq"))
 

@@ -193,7 +193,7 @@ static void test_keep(void **state)
 	assert_int_equal(m.uids.v[0].outside, 1);
 }
 
-static void test_not_ours(void **state)
+static void test_last(void **state)
 {
 	static const char *const uids[LISTED_MAX] = { "0:4294967294:1" };
 	AUTO_HERE h = { .cs = { .dir = -1 } };
@@ -213,12 +213,33 @@ static void test_not_ours(void **state)
 	assert_ok(usermap_choose(&w, &who, &h.cs, &m, &e), &e);
 }
 
+static void test_rootless(void **state)
+{
+	static const char *const given[LISTED_MAX] = { "1:1:5" }, *const all[LISTED_MAX] = {
+		"0:0:5"
+	};
+	const struct text_list without = list_of(given), with = list_of(all);
+	const struct usermap_who who = { .is_ordinary = true };
+	AUTO_HERE h = { .cs = { .dir = -1 } };
+	struct usermap_wish w;
+	struct idmaps m;
+	struct err e;
+
+	(void)state;
+	open_here(&h);
+	assert_ok(usermap_parse(NULL, &without, &with, &w, &e), &e);
+	assert_err(usermap_choose(&w, &who, &h.cs, &m, &e), ERR_INVALID, &e, "root");
+	assert_ok(usermap_parse(NULL, &with, &without, &w, &e), &e);
+	assert_err(usermap_choose(&w, &who, &h.cs, &m, &e), ERR_INVALID, &e, "root");
+}
+
 int main(void)
 {
 	UNIT_TABLE("parse", test_parse, rows);
 	unit_case("auto: the first ids that no other container claims", test_auto);
 	unit_case("auto around given pieces", test_auto_with_maps);
 	unit_case("keep-id, nomap", test_keep);
-	unit_case("the last id", test_not_ours);
+	unit_case("the last id", test_last);
+	unit_case("without root", test_rootless);
 	return unit_run();
 }
