@@ -1,6 +1,6 @@
 /* Volumes of a container that is made, and what becomes of those that nobody but it had. */
-#include <limits.h>
 #include <linux/openat2.h>
+#include <stdlib.h>
 
 #include "runtime/cli/ctl.h"
 #include "runtime/container/volumes.h"
@@ -83,18 +83,14 @@ static enum err_kind make_volumes(int dir, const struct bundle *b, int root,
 }
 
 /* What a machine cannot do without is nobody's to give, whoever mistyped a path. */
-static enum err_kind check_givable(int dir, const char *path, struct err *e)
+static enum err_kind check_givable(const char *path, struct err *e)
 {
 	static const char *const also[] = { "/var/lib", "/var/log", "/usr/bin", "/usr/lib" };
-	char self[64], real[PATH_MAX];
-	ssize_t n;
+	AUTO_FREE char *real = realpath(path, NULL);
 	bool bad;
 
-	(void)snprintf(self, sizeof(self), "/proc/self/fd/%d", dir);
-	n = readlink(self, real, sizeof(real) - 1);
-	if (n < 0)
+	if (!real)
 		return err_sys(e, __func__, "%s", path);
-	real[n] = '\0';
 	bad = strchr(real + 1, '/') == NULL;
 	for (size_t i = 0; i < ARRAY_LEN(also); i++)
 		bad = bad || strcmp(real, also[i]) == 0;
@@ -106,7 +102,7 @@ static enum err_kind check_givable(int dir, const char *path, struct err *e)
 /* -v ..:U: from now on the files are the process's. */
 static enum err_kind give_volumes(const struct bundle *b, const struct idmaps *ids, struct err *e)
 {
-	const struct text_list *paths = &b->volumes.given;
+	const struct text_list *paths = &b->volumes.owned;
 	uid_t uid = (uid_t)b->uid;
 	gid_t gid = (gid_t)b->gid;
 	enum err_kind k = ERR_OK;
@@ -114,15 +110,9 @@ static enum err_kind give_volumes(const struct bundle *b, const struct idmaps *i
 	if (!idmaps_owner_out(ids, &uid, &gid))
 		return err_set(e, ERR_BUG, __func__, "a process that the map does not have");
 	for (size_t i = 0; k == ERR_OK && i < paths->n; i++) {
-		AUTO_CLOSE dir =
-		    sys_openat(AT_FDCWD, paths->v[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-
-		k = dir < 0 ? err_sys(e, __func__, "open %s", paths->v[i])
-			    : check_givable(dir, paths->v[i], e);
+		k = check_givable(paths->v[i], e);
 		if (k == ERR_OK)
-			k = tree_give(dir, uid, gid, e);
-		if (k != ERR_OK)
-			return err_wrap(e, "volume %s", paths->v[i]);
+			k = volume_give(paths->v[i], uid, gid, e);
 	}
 	return k;
 }

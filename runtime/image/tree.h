@@ -60,7 +60,5 @@ MUST_CHECK enum err_kind tree_file_end(struct tree *t, const struct member *m, i
 /* Gives directories their times; nothing may be put afterwards. */
 MUST_CHECK enum err_kind tree_finish(struct tree *t, struct tree_stats *ret, struct err *e);
 
-/* Makes a directory, and all that is below it, somebody's; links are given, not followed. */
-MUST_CHECK enum err_kind tree_give(int dir, uid_t uid, gid_t gid, struct err *e);
 /* Removes name and what is below it; a missing one is no failure. */
 MUST_CHECK enum err_kind tree_remove(int dir, const char *name, struct err *e);

@@ -46,11 +46,20 @@ def networks(r):
     def interfaces(*options):
         return r.berth("run", "--rm", *options, r.box, "ls", "/sys/class/net").split()
 
-    tap.same("none", ["lo"], interfaces())
+    tap.same("none", ["lo"], interfaces("--network", "none"))
     tap.same("host", sorted(os.listdir("/sys/class/net")), sorted(interfaces("--network", "host")))
     if not shutil.which("pasta"):
         raise tap.Skip("pasta is not installed: none and host are right")
     tap.same("pasta", 2, len(interfaces("--network", "pasta")))
+    r.network = ""
+    try:
+        tap.same("what is preset", 2, len(interfaces()))
+        no_tun = f"mount --bind {r.top}/nosubid /dev/net/tun && exec \"$@\""
+        p = subprocess.run(["unshare", "-m", "sh", "-c", no_tun, "sh", *r.command("run", "--rm", r.box, "ls", "/sys/class/net")],
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        tap.same(f"where it cannot be: {p.stderr}", (0, ["lo"], True), (p.returncode, p.stdout.split(), "/dev/net/tun" in p.stderr))
+    finally:
+        r.network = "none"
     nothing_runs()
     # Through a port of the host's.
     port = nginx.free_port()

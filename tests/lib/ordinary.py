@@ -52,6 +52,7 @@ class User(runner.Runner):
             d.mkdir()
             os.chown(d, UID, UID)
         os.chmod(self.run_dir, 0o700)
+        self.network = "none"
         self.root = self.home / "data/berth"
         self.state = self.run_dir / "berth"
 
@@ -61,7 +62,7 @@ class User(runner.Runner):
         return self
 
     def as_user(self, *args):
-        env = [f"HOME={self.home}", f"XDG_DATA_HOME={self.home}/data", f"XDG_RUNTIME_DIR={self.run_dir}",
+        env = [f"HOME={self.home}", f"XDG_DATA_HOME={self.home}/data", f"XDG_RUNTIME_DIR={self.run_dir}", f"BERTH_NETWORK={self.network}",
                f"PATH={self.top}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"]
         return ["setpriv", "--reuid", str(UID), "--regid", str(UID), "--clear-groups", "--inh-caps=-all",
                 "env", "-i", *env, *args]
