@@ -113,6 +113,8 @@ def each_step(r, killer, command, script):
     """Kills it before each of its calls, the last one included."""
     if not os.path.exists(KILLAT):
         raise tap.Skip(f"no {KILLAT}")
+    if "BERTH" in os.environ:
+        raise tap.Skip("another build than the released one, whose steps are meant")
     n = total = 0
     while n <= total:
         killer.arm(n)
