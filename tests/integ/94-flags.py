@@ -577,6 +577,16 @@ def same_profile(r):
         tap.same(f"rules with {options}", flat(theirs), flat(ours))
 
 
+@tap.case("sockets of virtual machines are refused, also by a number that the kernel cuts to theirs")
+def vsock(r):
+    helper = registry.TOP / "build/release/tests/lib/syscall"
+    if os.uname().machine != "x86_64" or not helper.exists():
+        raise tap.Skip(f"no {helper}, or its numbers are others")
+    out = r.berth("run", "--rm", "-v", f"{helper}:/syscall:ro", r.box, "/syscall", "41,2", "41,16", "41,44", "41,40", f"41,{40 | 1 << 32}", f"41,{40 | 1 << 63}")
+    refused = [line.split()[0] for line in out.splitlines() if line.endswith(" EPERM")]
+    tap.same("refused", ["41,40", f"41,{40 | 1 << 32}", f"41,{40 | 1 << 63}"], refused)
+
+
 @tap.case("docker: the same masked paths, and no system call that its profile refuses")
 def dockers(r):
     work = r.work / "dockerd"
