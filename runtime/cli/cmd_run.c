@@ -56,7 +56,7 @@ struct run_args {
 	{ "pids-limit", 0, OPT_TEXT, B(pids_limit), "NUMBER", "how many processes; -1: no limit" }, \
 	{ "sysctl", 0, OPT_TEXTS, B(sysctls), "NAME=VALUE", "parameter of the kernel, for the container" }, \
 	/* namespaces */ \
-	{ "network", 0, OPT_TEXTS, N(networks), "NAME|none|host|pasta|container:ID|ns:PATH", "network (none)" }, \
+	{ "network", 0, OPT_TEXTS, N(networks), "NAME|none|host|pasta|container:ID|ns:PATH", "network (berth; of an ordinary user pasta)" }, \
 	{ "net", 0, OPT_TEXTS, N(networks), "NAME|...", "the same" }, \
 	{ "pid", 0, OPT_TEXT, B(pid), "host|ns:PATH", "processes" }, \
 	{ "ipc", 0, OPT_TEXT, B(ipc), "host|ns:PATH", "shared memory and queues" }, \

@@ -30,7 +30,7 @@ def commands(r, ref):
     conf.write_text("[containers]\ndefault_ulimits = []\n[engine]\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n")
     os.environ["CONTAINERS_CONF"] = str(conf)
     return {
-        "berth": r.command("run", "--rm", ref, "true"),
+        "berth": r.command("run", "--rm", "--network", "none", ref, "true"),
         "podman": ["podman", "--root", str(r.work / "podman"), "--runroot", str(r.work / "podman-run"), "--storage-driver",
                    "overlay", "--runtime", "runc", "run", "--rm", "--network", "none", "--tls-verify=false", ref, "true"],
         "docker": ["docker", "run", "--rm", "--network", "none", ref, "true"],
@@ -82,7 +82,7 @@ def field(pid, name):
 def many(r, ref, count):
     began = time.monotonic()
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        list(pool.map(lambda n: r.berth("run", "-d", "--name", f"many{n}", ref, "sleep", "1000"), range(count)))
+        list(pool.map(lambda n: r.berth("run", "-d", "--network", "none", "--name", f"many{n}", ref, "sleep", "1000"), range(count)))
     started = time.monotonic() - began
     states = [c["status"] for c in json.loads(r.berth("ps", "--json"))]
     assert states == ["running"] * count, states

@@ -172,8 +172,9 @@ def run(lab):
     user = User(lab)
     with runner.Runner() as r:
         b = UserBerth(user, r)
-        same("without a network", "1", b.berth("run", "--rm", b.box, "sh", "-c", "ip -o link | wc -l").strip())
-        same("with one", True, f"{WIRE}/24" in b.berth("run", "--rm", "--network", "pasta", b.box, "ip", "addr"))
+        same("without a network", "1", b.berth("run", "--rm", "--network", "none", b.box, "sh", "-c", "ip -o link | wc -l").strip())
+        for options in ((), ("--network", "pasta")):
+            same(f"with one: {options}", True, f"{WIRE}/24" in b.berth("run", "--rm", *options, b.box, "ip", "addr"))
         netlab.wait_until("pasta's end", lambda: not speakers())
         state = b.up("one", "-p", "8080:80", "-p", "80", "--dns", "10.1.1.1", "--add-host", "other:10.2.2.2")
         same("networks", ["pasta"], [x["network"] for x in state["networks"]])

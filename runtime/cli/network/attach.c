@@ -6,6 +6,8 @@
 #include "runtime/net/keep.h"
 #include "runtime/net/network.h"
 #include "runtime/net/ports.h"
+#include "runtime/net/sender.h"
+#include "runtime/net/user_mode.h"
 #include "runtime/net/wants.h"
 
 enum { OPT_NETNS = 256, OPT_IP, OPT_MAC, OPT_ALIAS };
@@ -288,9 +290,13 @@ static int sweep(const struct network_cli *c)
 {
 	AUTO_CNI cni;
 	struct err e;
+	enum err_kind k;
 
 	cni_init(&cni, &c->cni);
-	return attach_sweep(&cni, &e) == ERR_OK ? STATUS_OK : network_cli_fail(c, &cni, &e);
+	k = attach_sweep(&cni, &e);
+	if (k == ERR_OK && !user_mode_is_needed())
+		k = sender_sweep(&e);
+	return k == ERR_OK ? STATUS_OK : network_cli_fail(c, &cni, &e);
 }
 
 int network_cli_gc(const struct network_cli *c, int argc, char **argv)
