@@ -251,6 +251,26 @@ def kill_process(r):
     forget_nothing(r, "p", "q")
 
 
+@tap.case("kill -9 of the process, of the shim, of both, while the container is paused: stop and rm -f leave nothing")
+def kill_paused(r):
+    for who in ("process", "shim", "both"):
+        for how in (("stop", "-t", "1"), ("rm", "-f")):
+            c = up(r, "z")
+            r.ids.add(c["id"])
+            r.berth("pause", "z")
+            shim = shim_of(c)
+            if who != "shim":
+                os.kill(c["pid"], signal.SIGKILL)
+            if who != "process":
+                os.kill(shim, signal.SIGKILL)
+                registry.wait_until("the shim is gone", lambda: not one(r, "z")["supervised"])
+            r.berth(*how, "z")
+            if how[0] == "stop":
+                tap.same(f"{who}, after stop", "exited", one(r, "z")["status"])
+                r.berth("rm", "z")
+            gone(r)
+
+
 @tap.case("kill -9 of the shim while it starts a container")
 def kill_shim_starting(r):
     for n in range(30):
