@@ -271,6 +271,56 @@ def kill_paused(r):
             gone(r)
 
 
+def shims(r):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{pid}/exe").endswith("/berth-shim") and str(r.work) in open(f"/proc/{pid}/cmdline").read():
+                found.append(int(pid))
+        except OSError:
+            continue
+    return found
+
+
+@tap.case("kill -9 of the shim while the container waits to be started again: it is over, and can be started and removed")
+def kill_shim_waiting(r):
+    r.berth("run", "-d", "--name", "w", "--restart", "always", r.box, "sh", "-c", "echo up; exit 4")
+    registry.wait_until("it has run twice, and waits", lambda: one(r, "w")["restarts"] >= 2 and one(r, "w")["status"] == "restarting")
+    r.ids.add(one(r, "w")["id"])
+    for pid in shims(r):
+        os.kill(pid, signal.SIGKILL)
+    registry.wait_until("the shim is gone", lambda: not one(r, "w")["supervised"])
+    tap.one_of("status", ("exited", "running"), one(r, "w")["status"])
+    r.berth("stop", "w")
+    tap.same("stopped", "exited", one(r, "w")["status"])
+    r.berth("start", "w")
+    registry.wait_until("it waits again", lambda: one(r, "w")["status"] == "restarting")
+    forget_nothing(r, "w")
+
+
+@tap.case("kill -9 of the shim with execs and health checks under way: they end with the container")
+def kill_shim_exec(r):
+    c = up(r, "e", "--health-cmd", "sleep 1000", "--health-interval", "20ms")
+    child = subprocess.Popen(r.command("exec", "e", "sh", "-c", "echo in; exec sleep 1000"), stdout=subprocess.PIPE, text=True)
+    tap.same("exec", "in\n", child.stdout.readline())
+    registry.wait_until("a check", lambda: "sleep 1000" in r.berth("top", "e"))
+    os.kill(shim_of(c), signal.SIGKILL)
+    tap.same("exec fails", 1, child.wait(timeout=runner.WAIT_S))
+    forget_nothing(r, "e")
+
+
+@tap.case("kill -9 of the shim while it stops a container")
+def kill_shim_stopping(r):
+    c = up(r, "d", command="trap 'echo asked' TERM; echo up; while :; do sleep 0.05; done")
+    stopping = subprocess.Popen(r.command("stop", "-t", "30", "d"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    registry.wait_until("it is asked to end", lambda: "asked" in r.berth("logs", "d"))
+    os.kill(shim_of(c), signal.SIGKILL)
+    stopping.kill()
+    stopping.wait()
+    tap.same("it runs", ("running", False), (one(r, "d")["status"], one(r, "d")["supervised"]))
+    forget_nothing(r, "d")
+
+
 @tap.case("kill -9 of the shim while it starts a container")
 def kill_shim_starting(r):
     for n in range(30):
