@@ -1,5 +1,21 @@
 #include "auth/auth_impl.h"
 
+struct auth_times auth_times_of(struct auth *a)
+{
+	struct auth_times t;
+
+	lock_get(&a->mu);
+	t = a->o.times;
+	lock_put(&a->mu);
+	return t;
+}
+
+/* How long something may count that a key signs. */
+static uint64_t longest(const struct auth_times *t)
+{
+	return MIN(t->refresh_ms + t->token_ms, UINT64_MAX / 4);
+}
+
 struct rules *auth_rules(struct auth *a)
 {
 	struct rules *r;
@@ -30,6 +46,17 @@ struct apikeys *auth_keys(struct auth *a)
 	return k;
 }
 
+void auth_set_times(struct auth *a, const struct auth_times *t)
+{
+	lock_get(&a->mu);
+	a->o.times = *t;
+	lock_put(&a->mu);
+	idcache_set_ttl(a->cache, t->password_cache_ms);
+	throttle_set(a->throttle, &t->throttle);
+	if (a->keyring)
+		keyring_set(a->keyring, t->replace_ms, longest(t));
+}
+
 void auth_take_rules(struct auth *a, struct rules **take)
 {
 	struct rules *new = TAKE(*take), *old;
@@ -45,7 +72,7 @@ enum err_kind auth_set_rules(struct auth *a, const struct jv *access, const stru
 			     struct err *e)
 {
 	AUTO_RULES *new = NULL;
-	enum err_kind k = rules_parse(access, groups, &new, e);
+	enum err_kind k = rules_parse(access, groups, NULL, &new, e);
 
 	if (k == ERR_OK)
 		auth_take_rules(a, &new);
@@ -119,11 +146,9 @@ static void note_keys(const struct apikeys *in, const struct apikeys *not_in, co
 
 static enum err_kind open_keyring(struct auth *a, struct err *e)
 {
-	const struct keyring_options o = {
-		.path = a->o.tokens.keyring,
-		.replace_ms = a->o.tokens.replace_ms,
-		.keep_ms = MIN(a->o.tokens.refresh_ms + a->o.tokens.lifetime_ms, UINT64_MAX / 4)
-	};
+	const struct keyring_options o = { .path = a->o.tokens.keyring,
+					   .replace_ms = a->o.times.replace_ms,
+					   .keep_ms = longest(&a->o.times) };
 
 	return keyring_open(&o, &a->keyring, e);
 }
@@ -131,10 +156,11 @@ static enum err_kind open_keyring(struct auth *a, struct err *e)
 static enum err_kind open_parts(struct auth *a, struct err *e)
 {
 	const struct identity nobody = { .kind = IDENTITY_ANONYMOUS, .name = { "", 0 } };
-	enum err_kind k = idcache_new(IDENTITIES_CACHED, a->o.password_cache_ms, &a->cache, e);
+	enum err_kind k =
+	    idcache_new(IDENTITIES_CACHED, a->o.times.password_cache_ms, &a->cache, e);
 
 	if (k == ERR_OK)
-		k = throttle_new(&a->o.throttle, &a->throttle, e);
+		k = throttle_new(&a->o.times.throttle, &a->throttle, e);
 	if (k == ERR_OK)
 		k = identity_new(&nobody, &a->anonymous, e);
 	if (k == ERR_OK)

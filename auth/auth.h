@@ -17,6 +17,14 @@
 
 struct auth;
 
+/* What can change while it runs. */
+struct auth_times {
+	uint64_t password_cache_ms;
+	uint64_t token_ms, refresh_ms,
+	    replace_ms;                   /* of access, of renewal, of the keys that sign */
+	struct throttle_options throttle; /* but for entries_max */
+};
+
 struct auth_options {
 	const struct jv *access, *groups;     /* lists of the configuration */
 	const char *htpasswd;                 /* file; NULL: none */
@@ -24,20 +32,18 @@ struct auth_options {
 	const struct jv *issuers;             /* list: other token servers */
 	const struct jv *oidc;                /* list: OpenID providers of workloads */
 	const struct directory_options *ldap; /* NULL: none */
-	uint64_t password_cache_ms;
-	struct throttle_options throttle;
+	struct auth_times times;
 	struct auth_token_options {
 		const char *keyring; /* file of the keys that sign; NULL: no tokens of ours */
 		const char *service; /* the name that clients ask tokens for */
-		uint64_t lifetime_ms, refresh_ms, replace_ms; /* of access, of renewal, of keys */
 	} tokens;
 };
 
 MUST_CHECK enum err_kind auth_open(const struct auth_options *o, struct auth **ret, struct err *e);
 void auth_close(struct auth **take);
-/* Are these lists good?  NULL is; files: what they name is read as well. */
+/* Are these lists good?  NULL is; files: what they name is read as well; all: NULL, or who hears of each fault. */
 MUST_CHECK enum err_kind auth_check_outsiders(const struct jv *issuers, const struct jv *oidc,
-					      bool files, struct err *e);
+					      bool files, struct faults *all, struct err *e);
 
 /* --- who --- */
 
@@ -114,6 +120,8 @@ bool auth_tag_is_fixed(struct auth *a, const struct identity *id, struct str rep
 typedef void auth_note_fn(void *arg, bool bad, const char *event, const char *text);
 /* at_once: whatever the files look like. */
 void auth_tend(struct auth *a, bool at_once, auth_note_fn *note, void *arg);
+/* Other times from now on; a token that was issued keeps its own. */
+void auth_set_times(struct auth *a, const struct auth_times *t);
 /* Other rules from now on; they are consumed. */
 void auth_take_rules(struct auth *a, struct rules **take);
 /* The same from lists. */

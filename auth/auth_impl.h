@@ -25,7 +25,7 @@ struct outsider {
 };
 
 struct auth {
-	struct auth_options o;
+	struct auth_options o; /* its times are under mu */
 	struct idcache *cache;
 	struct throttle *throttle;
 	struct identity *anonymous;
@@ -40,6 +40,7 @@ struct auth {
 	struct outsider outsiders[OUTSIDERS_MAX];
 };
 
+struct auth_times auth_times_of(struct auth *a);
 struct rules *auth_rules(struct auth *a);       /* a reference */
 struct htpasswd *auth_htpasswd(struct auth *a); /* a reference, or NULL */
 struct apikeys *auth_keys(struct auth *a);      /* a reference, or NULL */

@@ -75,7 +75,7 @@ static enum err_kind refused_too(struct auth *a, enum err_kind k, struct auth_fa
 				 struct err *e)
 {
 	if (k == ERR_TOO_MANY) /* or longer, which the other one was told */
-		ret_failure->wait_ms = a->o.throttle.wait_ms_min;
+		ret_failure->wait_ms = auth_times_of(a).throttle.wait_ms_min;
 	return err_set(e, k, __func__, "the same name and password were refused just now");
 }
 

@@ -7,20 +7,25 @@
 /* --- configuration --- */
 
 static enum err_kind read_outsider(const char *what, const struct jv *v, bool maps,
-				   struct outsider *ret, struct err *e)
+				   struct faults *all, struct outsider *ret, struct err *e)
 {
 	struct form f;
+	struct err whole;
 	enum err_kind k;
 
-	form_open(&f, what, v);
+	form_open(&f, what, v, all);
 	k = issuer_read(&f, &ret->issuer, e);
 	if (k == ERR_OK && maps)
 		k = claimmap_read(&f, &ret->map, e);
-	return k == ERR_OK ? form_close(&f, e) : k;
+	if (form_close(&f, &whole) != ERR_OK && k == ERR_OK) {
+		*e = whole;
+		k = whole.kind;
+	}
+	return k;
 }
 
 static enum err_kind read_list(struct auth *a, const char *what, const struct jv *list, bool maps,
-			       struct err *e)
+			       struct faults *all, struct err *e)
 {
 	enum err_kind k = ERR_OK;
 
@@ -28,18 +33,19 @@ static enum err_kind read_list(struct auth *a, const char *what, const struct jv
 		if (a->n_outsiders == OUTSIDERS_MAX)
 			return err_set(e, ERR_INVALID, __func__, "%s: more than %d entries", what,
 				       OUTSIDERS_MAX);
-		k = read_outsider(what, jv_at(list, i), maps, &a->outsiders[a->n_outsiders++], e);
+		k = read_outsider(what, jv_at(list, i), maps, all, &a->outsiders[a->n_outsiders++],
+				  e);
 	}
 	return k;
 }
 
-static enum err_kind read_outsiders(struct auth *a, bool files, struct err *e)
+static enum err_kind read_outsiders(struct auth *a, bool files, struct faults *all, struct err *e)
 {
 	bool changed;
-	enum err_kind k = read_list(a, "auth.issuers", a->o.issuers, false, e);
+	enum err_kind k = read_list(a, "auth.issuers", a->o.issuers, false, all, e);
 
 	if (k == ERR_OK)
-		k = read_list(a, "auth.oidc", a->o.oidc, true, e);
+		k = read_list(a, "auth.oidc", a->o.oidc, true, all, e);
 	for (size_t i = 0; i < a->n_outsiders && k == ERR_OK && files; i++) {
 		k = issuer_file(a->outsiders[i].issuer)
 			? issuer_tend(a->outsiders[i].issuer, true, &changed, e)
@@ -50,7 +56,7 @@ static enum err_kind read_outsiders(struct auth *a, bool files, struct err *e)
 
 enum err_kind auth_open_outsiders(struct auth *a, struct err *e)
 {
-	return read_outsiders(a, true, e);
+	return read_outsiders(a, true, NULL, e);
 }
 
 void auth_close_outsiders(struct auth *a)
@@ -62,7 +68,7 @@ void auth_close_outsiders(struct auth *a)
 }
 
 enum err_kind auth_check_outsiders(const struct jv *issuers, const struct jv *oidc, bool files,
-				   struct err *e)
+				   struct faults *all, struct err *e)
 {
 	AUTO_FREE struct auth *a = calloc(1, sizeof(*a));
 	enum err_kind k;
@@ -71,7 +77,7 @@ enum err_kind auth_check_outsiders(const struct jv *issuers, const struct jv *oi
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for options");
 	a->o.issuers = issuers;
 	a->o.oidc = oidc;
-	k = read_outsiders(a, files, e);
+	k = read_outsiders(a, files, all, e);
 	auth_close_outsiders(a);
 	return k;
 }

@@ -50,9 +50,10 @@ enum err_kind auth_issue(struct auth *a, const struct identity *id, const struct
 					   .key = id->key,
 					   .n_groups = id->n_groups,
 					   .groups = id->groups };
+	const struct auth_times times = auth_times_of(a);
 	struct token_terms terms = { .use = TOKEN_ACCESS,
 				     .service = a->o.tokens.service,
-				     .lifetime_ms = a->o.tokens.lifetime_ms };
+				     .lifetime_ms = times.token_ms };
 	uint64_t now = wall_ms();
 	enum err_kind k;
 
@@ -75,7 +76,7 @@ enum err_kind auth_issue(struct auth *a, const struct identity *id, const struct
 		return k;
 	terms = (struct token_terms){ .use = TOKEN_REFRESH,
 				      .service = a->o.tokens.service,
-				      .lifetime_ms = a->o.tokens.refresh_ms };
+				      .lifetime_ms = times.refresh_ms };
 	return token_issue(a->keyring, &owner, &terms, ret->issued_wall_ms, &ret->refresh, e);
 }
 

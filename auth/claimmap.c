@@ -28,7 +28,7 @@ static void check_patterns(struct form *f, const char *claim, const struct jv *v
 
 	if (n == 0 || n > PATTERNS_MAX)
 		form_fail(f, ERR_INVALID, "when: %.60s has no pattern, or too many", claim);
-	for (size_t i = 0; i < n && f->failed == ERR_OK; i++) {
+	for (size_t i = 0; i < MIN(n, (size_t)PATTERNS_MAX); i++) {
 		const char *why = "is no text";
 		struct str pattern = { "", 0 };
 
@@ -46,7 +46,7 @@ static void check_when(struct form *f, const struct jv *when)
 	void *iter = NULL;
 
 	while (jv_next(when, &iter, &key, &value)) {
-		if (strcmp(key, FORM_LINE) != 0)
+		if (form_is_member(key))
 			check_patterns(f, key, value);
 	}
 }
@@ -63,18 +63,21 @@ static void check_template(struct form *f, const char *name, struct str text)
 	}
 }
 
-static enum err_kind read_rule(const struct jv *v, struct rule *ret, struct err *e)
+static enum err_kind read_rule(const struct jv *v, struct faults *all, struct rule *ret,
+			       struct err *e)
 {
 	struct form f;
 	size_t n;
 
-	form_open(&f, "auth.oidc: map", v);
+	form_open(&f, "auth.oidc: map", v, all);
 	ret->when = form_object(&f, "when");
 	check_when(&f, ret->when);
-	ret->name = form_has(&f, "name") ? form_text(&f, "name", true) : STR("${sub}");
+	ret->name = form_text(&f, "name", false);
 	check_template(&f, "name", ret->name);
+	if (ret->name.n == 0)
+		ret->name = STR("${sub}");
 	n = form_count(&f, "groups", false);
-	for (size_t i = 0; i < n && f.failed == ERR_OK; i++)
+	for (size_t i = 0; i < n; i++)
 		check_template(&f, "groups", form_item(&f, "groups", i));
 	ret->groups = jv_member(v, "groups");
 	return form_close(&f, e);
@@ -95,8 +98,15 @@ enum err_kind claimmap_read(struct form *f, struct claimmap **ret, struct err *e
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a map of claims");
 	m->n = n ? n : 1;
 	m->items[0].name = STR("${sub}");
-	for (size_t i = 0; i < n && k == ERR_OK && f->failed == ERR_OK; i++)
-		k = read_rule(jv_at(list, i), &m->items[i], e);
+	for (size_t i = 0; i < MIN(n, (size_t)RULES_MAX); i++) {
+		struct err of_this;
+
+		if (read_rule(jv_at(list, i), f->all, &m->items[i], &of_this) != ERR_OK &&
+		    k == ERR_OK) {
+			k = of_this.kind;
+			*e = of_this;
+		}
+	}
 	if (k == ERR_OK)
 		*ret = TAKE(m);
 	claimmap_free(&m);
@@ -163,7 +173,7 @@ static bool rule_matches(const struct rule *r, const struct jv *claims)
 	void *iter = NULL;
 
 	while (r->when && jv_next(r->when, &iter, &key, &patterns)) {
-		if (strcmp(key, FORM_LINE) != 0 &&
+		if (form_is_member(key) &&
 		    !claim_matches(find_claim(claims, str_of(key)), patterns))
 			return false;
 	}

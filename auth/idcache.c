@@ -21,11 +21,10 @@ struct check {
 
 struct idcache {
 	struct mac *mac;
-	uint64_t ttl_ms;
 	size_t n_sets;
 	struct lock mu;
 	pthread_cond_t checked;
-	uint64_t age;                    /* under mu */
+	uint64_t age, ttl_ms;            /* under mu */
 	struct check checks[CHECKS_MAX]; /* under mu */
 	struct entry entries[];          /* under mu */
 };
@@ -133,6 +132,18 @@ void idcache_forget(struct idcache *c)
 	for (size_t i = 0; i < c->n_sets * WAYS; i++)
 		identity_put(&c->entries[i].id);
 	lock_put(&c->mu);
+}
+
+void idcache_set_ttl(struct idcache *c, uint64_t ttl_ms)
+{
+	bool is_shorter;
+
+	lock_get(&c->mu);
+	is_shorter = ttl_ms < c->ttl_ms;
+	c->ttl_ms = ttl_ms;
+	lock_put(&c->mu);
+	if (is_shorter)
+		idcache_forget(c);
 }
 
 /* The check of these credentials that is going on, or with NULL a free place; NULL if there is none. */

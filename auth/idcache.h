@@ -32,6 +32,8 @@ struct identity *idcache_find(struct idcache *c, const struct idcache_key *key);
 /* Until the identity ends, or for the cache's time if that is shorter. */
 void idcache_add(struct idcache *c, const struct idcache_key *key, struct identity *id);
 void idcache_forget(struct idcache *c);
+/* Another time from now on; everything is forgotten if it is shorter. */
+void idcache_set_ttl(struct idcache *c, uint64_t ttl_ms);
 
 /*
  * One check of the same credentials at a time: true if the caller is to make it, and then to call idcache_checked; false

@@ -30,27 +30,33 @@ struct issuer {
 
 /* --- configuration --- */
 
-static void check(struct form *f, const struct issuer *i)
+static void read_name(struct form *f, struct issuer *i)
 {
-	if (f->failed != ERR_OK)
-		return;
+	i->name = form_z(f, "name", true);
 	if (!name_is_valid(str_of(i->name)) || strchr(i->name, ':'))
 		form_fail(f, ERR_INVALID, "\"%.80s\" cannot be an issuer's name", i->name);
+}
+
+static void read_keys(struct form *f, struct issuer *i)
+{
+	i->file = form_optional(f, "keys");
+	i->keys_url = form_optional(f, "keys_url");
 	if (i->file && i->keys_url)
 		form_fail(f, ERR_INVALID, "one of keys and keys_url is enough");
 	if (i->keys_url && !fetch_may(i->keys_url))
 		form_fail(f, ERR_INVALID, "keys_url must be https, or http of this machine");
+}
+
+/* After its keys: without them it is asked itself. */
+static void read_url(struct form *f, struct issuer *i)
+{
+	i->url = form_z(f, "issuer", true);
 	if (!i->file && !i->keys_url && !fetch_may(i->url))
 		form_fail(f, ERR_INVALID,
 			  "issuer must be https, or http of this machine, unless keys or keys_url "
 			  "says where its keys are");
 	if (strlen(i->url) > URL_MAX)
 		form_fail(f, ERR_INVALID, "issuer is too long");
-}
-
-static const char *optional(struct form *f, const char *name)
-{
-	return form_has(f, name) ? form_z(f, name, true) : NULL;
 }
 
 enum err_kind issuer_read(struct form *f, struct issuer **ret, struct err *e)
@@ -60,15 +66,13 @@ enum err_kind issuer_read(struct form *f, struct issuer **ret, struct err *e)
 	*ret = NULL;
 	if (!i)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for an issuer");
-	i->name = form_z(f, "name", true);
-	i->url = form_z(f, "issuer", true);
+	read_name(f, i);
+	read_keys(f, i);
+	read_url(f, i);
 	i->audience = form_z(f, "audience", true);
-	i->file = optional(f, "keys");
-	i->keys_url = optional(f, "keys_url");
-	i->fetch = (struct fetch){ .ca = optional(f, "ca"),
+	i->fetch = (struct fetch){ .ca = form_optional(f, "ca"),
 				   .timeout_ms = FETCH_TIMEOUT_MS,
 				   .bytes_max = DOCUMENT_MAX };
-	check(f, i);
 	lock_init(&i->mu, LOCK_AUTH);
 	cond_init(&i->fetched);
 	filewatch_init(&i->watch, i->file);

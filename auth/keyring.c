@@ -25,7 +25,8 @@ struct ring {
 };
 
 struct keyring {
-	struct keyring_options o;
+	const char *path;
+	_Atomic uint64_t replace_ms, keep_ms;
 	struct filewatch watch;
 	struct lock mu;
 	struct ring *ring; /* under mu */
@@ -71,7 +72,7 @@ static void ring_set(struct keyring *k, struct ring *take)
 
 static enum err_kind not_ours(const struct keyring *k, struct err *e)
 {
-	return err_set(e, ERR_CORRUPT, __func__, "%.150s is not a file of keys of ours", k->o.path);
+	return err_set(e, ERR_CORRUPT, __func__, "%.150s is not a file of keys of ours", k->path);
 }
 
 static enum err_kind read_signer(const struct keyring *k, const struct jv *v, struct signer *ret,
@@ -157,19 +158,19 @@ static enum err_kind finish_ring(struct ring *r, struct err *e)
 
 static bool is_due(const struct keyring *k, const struct ring *r, uint64_t now)
 {
-	return r->n == 0 || now >= r->signers[r->n - 1].made_ms + k->o.replace_ms;
+	return r->n == 0 || now >= r->signers[r->n - 1].made_ms + k->replace_ms;
 }
 
-/* Everything that it signed has ended: it signed until it was replaced. */
-static bool is_spent(const struct keyring *k, const struct signer *s, uint64_t now)
+/* Everything that the oldest signed has ended: it signed until the next one took its place, everywhere. */
+static bool is_spent(const struct keyring *k, const struct ring *r, uint64_t now)
 {
-	return now >= s->made_ms + 2 * k->o.replace_ms + LEAD_MS_MAX + k->o.keep_ms;
+	return now >= r->signers[1].made_ms + 2 * LEAD_MS_MAX + k->keep_ms;
 }
 
 /* The newest that has been published long enough, or the oldest. */
 static const struct signer *signer_of(const struct keyring *k, const struct ring *r)
 {
-	uint64_t now = wall_ms(), lead = MIN(k->o.replace_ms / 8, (uint64_t)LEAD_MS_MAX);
+	uint64_t now = wall_ms(), lead = MIN(k->replace_ms / 8, (uint64_t)LEAD_MS_MAX);
 
 	for (size_t i = r->n; i-- > 1;) {
 		if (now >= r->signers[i].made_ms + lead)
@@ -182,7 +183,7 @@ static enum err_kind renew(const struct keyring *k, struct ring *r, struct err *
 {
 	uint64_t now = wall_ms();
 
-	while (r->n > 1 && (is_spent(k, &r->signers[0], now) || r->n == KEYS_MAX)) {
+	while (r->n > 1 && (is_spent(k, r, now) || r->n == KEYS_MAX)) {
 		jose_key_free(&r->signers[0].key);
 		memmove(&r->signers[0], &r->signers[1], --r->n * sizeof(r->signers[0]));
 		r->signers[r->n].key = NULL;
@@ -197,7 +198,7 @@ static enum err_kind make_key(struct keyring *k, bool *ret_made, struct err *e)
 {
 	AUTO_EDIT ed = EDIT_INIT;
 	AUTO_RING *r = NULL;
-	enum err_kind kind = edit_open(&ed, k->o.path, FILE_MAX, 0600, e);
+	enum err_kind kind = edit_open(&ed, k->path, FILE_MAX, 0600, e);
 
 	if (kind == ERR_OK)
 		kind = read_ring(k, (struct str){ ed.old.p, ed.old.n }, &r, e);
@@ -230,7 +231,8 @@ enum err_kind keyring_open(const struct keyring_options *o, struct keyring **ret
 	*ret = NULL;
 	if (!k)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for keys");
-	k->o = *o;
+	k->path = o->path;
+	keyring_set(k, o->replace_ms, o->keep_ms);
 	lock_init(&k->mu, LOCK_AUTH);
 	filewatch_init(&k->watch, o->path);
 	kind = make_key(k, &made, e);
@@ -249,6 +251,13 @@ void keyring_close(struct keyring **take)
 	ring_put(&k->ring);
 	lock_clear(&k->mu);
 	free(k);
+}
+
+void keyring_set(struct keyring *k, uint64_t replace_ms, uint64_t keep_ms)
+{
+	k->replace_ms = replace_ms;
+	if (k->keep_ms < keep_ms)
+		k->keep_ms = keep_ms;
 }
 
 enum err_kind keyring_sign(struct keyring *k, const struct jv *payload, struct sbuf *b,

@@ -25,6 +25,8 @@ void keyring_close(struct keyring **take);
 
 MUST_CHECK enum err_kind keyring_sign(struct keyring *k, const struct jv *payload, struct sbuf *b,
 				      struct err *e);
+/* Other times from now on; what may have been signed for longer is kept for so long. */
+void keyring_set(struct keyring *k, uint64_t replace_ms, uint64_t keep_ms);
 struct jose_keys *keyring_keys(struct keyring *k); /* a reference */
 /* The JWK set to publish, as JSON. */
 MUST_CHECK enum err_kind keyring_publish(struct keyring *k, struct sbuf *b, struct err *e);

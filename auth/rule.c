@@ -61,7 +61,7 @@ static size_t count_items(struct form *f, const char *name, bool required)
 
 	if (n > ITEMS_MAX)
 		form_fail(f, ERR_INVALID, "%s has more than %d entries", name, ITEMS_MAX);
-	return f->failed == ERR_OK ? n : 0;
+	return n > ITEMS_MAX ? 0 : n;
 }
 
 static bool parse_subject(struct str text, bool group_is_one, struct subject *ret)
@@ -144,7 +144,7 @@ static struct texts read_patterns(struct form *f, const char *name, bool require
 		const char *why;
 
 		t.items[i] = form_item(f, name, i);
-		if (f->failed == ERR_OK && !pattern_is_valid(t.items[i], &why))
+		if (!pattern_is_valid(t.items[i], &why))
 			form_fail(f, ERR_INVALID, "%s: \"%.80s\" %s", name, t.items[i].p, why);
 	}
 	return t;
@@ -152,7 +152,7 @@ static struct texts read_patterns(struct form *f, const char *name, bool require
 
 static unsigned read_actions(struct form *f, const char *name)
 {
-	size_t n = count_items(f, name, true);
+	size_t n = count_items(f, name, false);
 	unsigned actions = 0;
 
 	for (size_t i = 0; i < n; i++) {
@@ -168,40 +168,49 @@ static unsigned read_actions(struct form *f, const char *name)
 	return actions;
 }
 
-static enum err_kind read_rule(const struct jv *v, struct rule *ret, struct err *e)
+static void read_effect(struct form *f, struct rule *ret)
+{
+	unsigned allowed = read_actions(f, "allow"), denied = read_actions(f, "deny");
+	bool allows = form_has(f, "allow");
+
+	ret->deny = form_has(f, "deny");
+	ret->actions = ret->deny ? denied : allowed;
+	if (ret->deny == allows)
+		form_miss(f, "one of allow, deny and immutable must be there");
+}
+
+static enum err_kind read_rule(const struct jv *v, struct faults *all, struct rule *ret,
+			       struct err *e)
 {
 	struct form f;
 
-	form_open(&f, "access", v);
+	form_open(&f, "access", v, all);
 	ret->line = f.line;
 	ret->repositories = read_patterns(&f, "repositories", true);
-	if (form_has(&f, "immutable")) {
-		ret->immutable = read_patterns(&f, "immutable", true);
+	ret->immutable = read_patterns(&f, "immutable", false);
+	if (form_has(&f, "immutable"))
 		return form_close(&f, e);
-	}
 	ret->subjects = read_subjects(&f, "who", true, &ret->n_subjects);
-	ret->deny = form_has(&f, "deny");
-	if (ret->deny == form_has(&f, "allow"))
-		form_fail(&f, ERR_INVALID, "one of allow, deny and immutable must be there");
-	ret->actions = read_actions(&f, ret->deny ? "deny" : "allow");
+	read_effect(&f, ret);
 	if (!ret->deny && ret->actions & ACTION_ADMIN)
 		ret->actions = ACTIONS_ALL;
 	return form_close(&f, e);
 }
 
-static enum err_kind read_group(const struct jv *v, struct group *ret, struct err *e)
+static enum err_kind read_group(const struct jv *v, struct faults *all, struct group *ret,
+				struct err *e)
 {
 	struct form f;
 
-	form_open(&f, "auth.groups", v);
+	form_open(&f, "auth.groups", v, all);
 	ret->name = form_text(&f, "name", true);
-	if (f.failed == ERR_OK && !name_is_valid(ret->name))
+	if (!name_is_valid(ret->name))
 		form_fail(&f, ERR_INVALID, "\"%.80s\" cannot be a group's name", ret->name.p);
 	ret->members = read_subjects(&f, "members", false, &ret->n_members);
 	return form_close(&f, e);
 }
 
-static enum err_kind read_lists(struct rules *r, struct err *e)
+static enum err_kind read_lists(struct rules *r, struct faults *all, struct err *e)
 {
 	size_t n = jv_count(r->access), n_groups = jv_count(r->groups_list);
 	enum err_kind k = ERR_OK;
@@ -211,16 +220,16 @@ static enum err_kind read_lists(struct rules *r, struct err *e)
 	if (!r->items || !r->groups)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for rules");
 	for (; r->n < n && k == ERR_OK; r->n++) {
-		k = read_rule(jv_at(r->access, r->n), &r->items[r->n], e);
+		k = read_rule(jv_at(r->access, r->n), all, &r->items[r->n], e);
 		r->n_deciding += r->items[r->n].n_subjects > 0;
 	}
 	for (; r->n_groups < n_groups && k == ERR_OK; r->n_groups++)
-		k = read_group(jv_at(r->groups_list, r->n_groups), &r->groups[r->n_groups], e);
+		k = read_group(jv_at(r->groups_list, r->n_groups), all, &r->groups[r->n_groups], e);
 	return k;
 }
 
-enum err_kind rules_parse(const struct jv *access, const struct jv *groups, struct rules **ret,
-			  struct err *e)
+enum err_kind rules_parse(const struct jv *access, const struct jv *groups, struct faults *all,
+			  struct rules **ret, struct err *e)
 {
 	struct rules *r = calloc(1, sizeof(*r));
 	enum err_kind k;
@@ -230,7 +239,7 @@ enum err_kind rules_parse(const struct jv *access, const struct jv *groups, stru
 	r->refs = 1;
 	r->access = access ? jv_share(access) : NULL;
 	r->groups_list = groups ? jv_share(groups) : NULL;
-	k = read_lists(r, e);
+	k = read_lists(r, all, e);
 	if (k == ERR_OK)
 		*ret = TAKE(r);
 	rules_put(&r);

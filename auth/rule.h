@@ -19,13 +19,14 @@
 #pragma once
 
 #include "auth/identity.h"
+#include "base/faults.h"
 #include "base/jv.h"
 
 struct rules;
 
-/* Lists of the configuration, NULL for none.  ERR_INVALID names the line. */
+/* Lists of the configuration, NULL for none.  ERR_INVALID names the line.  all: NULL, or who hears of each fault. */
 MUST_CHECK enum err_kind rules_parse(const struct jv *access, const struct jv *groups,
-				     struct rules **ret, struct err *e);
+				     struct faults *all, struct rules **ret, struct err *e);
 struct rules *rules_get(struct rules *r);
 void rules_put(struct rules **take);
 #define AUTO_RULES CLEANUP(rules_put) struct rules

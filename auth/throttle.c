@@ -14,11 +14,11 @@ struct entry {
 };
 
 struct throttle {
-	struct throttle_options o;
 	uint64_t seed;
 	size_t n_sets;
 	struct lock mu;
-	struct entry entries[]; /* under mu */
+	struct throttle_options o; /* under mu */
+	struct entry entries[];    /* under mu */
 };
 
 enum err_kind throttle_new(const struct throttle_options *o, struct throttle **ret, struct err *e)
@@ -44,6 +44,13 @@ void throttle_free(struct throttle **take)
 		return;
 	lock_clear(&t->mu);
 	free(t);
+}
+
+void throttle_set(struct throttle *t, const struct throttle_options *o)
+{
+	lock_get(&t->mu);
+	t->o = *o;
+	lock_put(&t->mu);
 }
 
 /* A collision would let two share their failures: the hash is a good one, and seeded. */

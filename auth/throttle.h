@@ -27,6 +27,8 @@ struct throttle_options {
 MUST_CHECK enum err_kind throttle_new(const struct throttle_options *o, struct throttle **ret,
 				      struct err *e);
 void throttle_free(struct throttle **t);
+/* Others from now on, but for entries_max; waits that have begun stay as they are. */
+void throttle_set(struct throttle *t, const struct throttle_options *o);
 
 /* Before a try.  ERR_TOO_MANY: it may not be made before *ret_wait_ms; otherwise throttle_end is to be called. */
 MUST_CHECK enum err_kind throttle_begin(struct throttle *t, struct str account, struct str address,

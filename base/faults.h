@@ -6,11 +6,14 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 #include "base/err.h"
 
 struct faults {
 	void (*tell)(void *arg, const struct err *e); /* may be NULL */
 	void *arg;
+	uint64_t line; /* for tell: where the one that it hears of stands; 0: not known */
 	unsigned n;
 	struct err first;
 };

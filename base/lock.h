@@ -28,6 +28,7 @@
 	X(WORK, 50)                                                                                \
 	X(PULLS, 55)                                                                               \
 	X(READERS, 60)                                                                             \
+	X(QUOTAS, 62)                                                                              \
 	X(LIMITS, 65)                                                                              \
 	X(AUTH, 70) /* each lock of auth/ and of TLS: none is held while another is taken */       \
 	X(LAYERS, 72)                                                                              \

@@ -97,11 +97,12 @@ static void read_last(struct form *f, uint64_t *ret)
 			  KEEP_LAST_MAX);
 }
 
-static enum err_kind read_rule(const struct jv *v, struct retention_rule *ret, struct err *e)
+static enum err_kind read_rule(const struct jv *v, struct faults *all, struct retention_rule *ret,
+			       struct err *e)
 {
 	struct form f;
 
-	form_open(&f, "retention", v);
+	form_open(&f, "retention", v, all);
 	read_patterns(&f, "repositories", true, &ret->repositories);
 	read_patterns(&f, "keep_tags", false, &ret->tags);
 	read_last(&f, &ret->last);
@@ -111,7 +112,8 @@ static enum err_kind read_rule(const struct jv *v, struct retention_rule *ret, s
 	return form_close(&f, e);
 }
 
-enum err_kind retention_new(const struct jv *rules, struct retention **ret, struct err *e)
+enum err_kind retention_new(const struct jv *rules, struct faults *all, struct retention **ret,
+			    struct err *e)
 {
 	struct retention *r = calloc(1, sizeof(*r));
 	size_t n = jv_count(rules);
@@ -126,7 +128,7 @@ enum err_kind retention_new(const struct jv *rules, struct retention **ret, stru
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for retention");
 	}
 	for (; r->n < n && k == ERR_OK; r->n++)
-		k = read_rule(jv_at(rules, r->n), &r->rules[r->n], e);
+		k = read_rule(jv_at(rules, r->n), all, &r->rules[r->n], e);
 	if (k != ERR_OK) {
 		retention_put(&r);
 		return k;

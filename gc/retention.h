@@ -14,15 +14,16 @@
  */
 #pragma once
 
+#include "base/faults.h"
 #include "base/jv.h"
 #include "storage/store.h"
 
 struct retention;
 struct retention_rule;
 
-/* rules is the option's value; ERR_INVALID names the line. */
-MUST_CHECK enum err_kind retention_new(const struct jv *rules, struct retention **ret,
-				       struct err *e);
+/* rules is the option's value; ERR_INVALID names the line.  all: NULL, or who hears of each fault. */
+MUST_CHECK enum err_kind retention_new(const struct jv *rules, struct faults *all,
+				       struct retention **ret, struct err *e);
 struct retention *retention_get(struct retention *r);
 void retention_put(struct retention **take);
 

@@ -62,13 +62,14 @@ static void session_headers(struct request *rq, const struct upload_id *id, uint
 static enum err_kind check_room(struct request *rq, const struct digest *d, struct err *e)
 {
 	struct store *st = rq->server->store;
+	AUTO_QUOTAS *quotas = store_quotas(st);
 	struct blob_info there;
 
 	rq->about = RES_UPLOAD;
-	if (!store_quotas(st) || !rq->has_length ||
+	if (!quotas || !rq->has_length ||
 	    (d && index_blob_find(store_index(st), &rq->path.repo, d, &there, e) == ERR_OK))
 		return ERR_OK;
-	return quota_has_room(store_quotas(st), &rq->path.repo, rq->length, e);
+	return quota_has_room(quotas, &rq->path.repo, rq->length, e);
 }
 
 /* What a quota refuses is not kept for another try: its bytes would fill the disk all the same. */

@@ -53,7 +53,7 @@ static enum err_kind check_access(struct op_call *c, struct err *e)
 	enum err_kind k = parse(c, &q, e);
 
 	if (k == ERR_OK)
-		k = rules_parse(c->ops->conf->access, c->ops->conf->auth_groups, &r, e);
+		k = rules_parse(c->ops->conf->access, c->ops->conf->auth_groups, NULL, &r, e);
 	if (k != ERR_OK)
 		return k;
 	d = rules_decide(r, &q.who, repo_name_str(&q.repository), q.action);

@@ -80,8 +80,8 @@ struct conf {
 };
 
 /*
- * The value of a list option is an array of objects, lists and texts.  Each object has its line as member CONF_LINE; no
- * other name has an @.
+ * The value of a list option is an array of objects, lists and texts.  Each object has its line as member CONF_LINE, and those
+ * of its members (form.h); no other name has an @.
  */
 #define CONF_LINE FORM_LINE
 

@@ -20,14 +20,12 @@ struct check {
 	enum check_depth depth;
 };
 
-/* In a file, an entry of a list has a line of its own; what nobody gave stands nowhere. */
-static void wrong(struct check *ch, const char *key, const struct jv *entry, struct err *e)
+/* In a file, what is in a list has a line of its own (0: it has none); what nobody gave stands nowhere. */
+static void wrong(struct check *ch, const char *key, uint64_t line, struct err *e)
 {
 	const char *place = conf_place(ch->c, key), *file = ch->c->file.p;
-	uint64_t line;
 
-	if (file && str_starts(str_of(place), str_of(file)) && place[ch->c->file.n] == ':' &&
-	    jv_uint(jv_member(entry, CONF_LINE), &line))
+	if (line && file && str_starts(str_of(place), str_of(file)) && place[ch->c->file.n] == ':')
 		(void)err_wrap(e, "%s:%llu", file, (unsigned long long)line);
 	else if (strcmp(place, CONF_PRESET) != 0)
 		(void)err_wrap(e, "%s", place);
@@ -37,7 +35,7 @@ static void wrong(struct check *ch, const char *key, const struct jv *entry, str
 static void judge(struct check *ch, const char *key, enum err_kind k, struct err *e)
 {
 	if (k != ERR_OK)
-		wrong(ch, key, NULL, e);
+		wrong(ch, key, 0, e);
 }
 
 #define CONFLICT(ch, key, ...)                                                                     \
@@ -48,15 +46,40 @@ static void judge(struct check *ch, const char *key, enum err_kind k, struct err
 
 /* --- lists: each entry by itself, so that one does not hide another, then all together --- */
 
-typedef enum err_kind list_fn(struct check *ch, const struct jv *list, struct err *e);
+typedef enum err_kind list_fn(struct check *ch, const struct jv *list, struct faults *all,
+			      struct err *e);
 
-static enum err_kind one_entry(struct check *ch, const struct jv *entry, list_fn *fn, struct err *e)
+/* What an entry has faults of: its members, each with its line, or itself. */
+struct entry {
+	struct check *check;
+	const char *key;
+	struct faults faults;
+};
+
+static void tell_member(void *arg, const struct err *e)
+{
+	struct entry *en = arg;
+	struct err copy = *e;
+
+	wrong(en->check, en->key, en->faults.line, &copy);
+}
+
+static void check_entry(struct check *ch, const char *key, const struct jv *v, list_fn *fn)
 {
 	AUTO_JV *list = jv_new_array();
+	struct entry en = { .check = ch, .key = key };
+	uint64_t line = 0;
+	struct err e;
 
-	if (!list || !jv_append(list, jv_share(entry)))
-		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for options");
-	return fn(ch, list, e);
+	en.faults = (struct faults){ .tell = tell_member, .arg = &en };
+	if (!list || !jv_append(list, jv_share(v))) {
+		judge(ch, key, err_set(&e, ERR_NO_MEMORY, __func__, "no memory for options"), &e);
+		return;
+	}
+	if (fn(ch, list, &en.faults, &e) == ERR_OK || en.faults.n)
+		return;
+	(void)jv_uint(jv_member(v, CONF_LINE), &line);
+	wrong(ch, key, line, &e);
 }
 
 static void check_list(struct check *ch, const char *key, const struct jv *list, list_fn *fn)
@@ -64,75 +87,82 @@ static void check_list(struct check *ch, const char *key, const struct jv *list,
 	unsigned before = ch->faults->n;
 	struct err e;
 
-	for (size_t i = 0; i < jv_count(list); i++) {
-		if (one_entry(ch, jv_at(list, i), fn, &e) != ERR_OK)
-			wrong(ch, key, jv_at(list, i), &e);
-	}
+	for (size_t i = 0; i < jv_count(list); i++)
+		check_entry(ch, key, jv_at(list, i), fn);
 	if (ch->faults->n == before)
-		judge(ch, key, fn(ch, list, &e), &e);
+		judge(ch, key, fn(ch, list, NULL, &e), &e);
 }
 
-static enum err_kind check_access(struct check *ch, const struct jv *list, struct err *e)
+static enum err_kind check_access(struct check *ch, const struct jv *list, struct faults *all,
+				  struct err *e)
 {
 	AUTO_RULES *r = NULL;
 
 	(void)ch;
-	return rules_parse(list, NULL, &r, e);
+	return rules_parse(list, NULL, all, &r, e);
 }
 
-static enum err_kind check_groups(struct check *ch, const struct jv *list, struct err *e)
+static enum err_kind check_groups(struct check *ch, const struct jv *list, struct faults *all,
+				  struct err *e)
 {
 	AUTO_RULES *r = NULL;
 
 	(void)ch;
-	return rules_parse(NULL, list, &r, e);
+	return rules_parse(NULL, list, all, &r, e);
 }
 
-static enum err_kind check_retention(struct check *ch, const struct jv *list, struct err *e)
+static enum err_kind check_retention(struct check *ch, const struct jv *list, struct faults *all,
+				     struct err *e)
 {
 	struct retention *r = NULL;
-	enum err_kind k = retention_new(list, &r, e);
+	enum err_kind k = retention_new(list, all, &r, e);
 
 	(void)ch;
 	retention_put(&r);
 	return k;
 }
 
-static enum err_kind check_quotas(struct check *ch, const struct jv *list, struct err *e)
+static enum err_kind check_quotas(struct check *ch, const struct jv *list, struct faults *all,
+				  struct err *e)
 {
 	struct quotas *q = NULL;
-	enum err_kind k = quotas_new(list, &q, e);
+	enum err_kind k = quotas_new(list, all, &q, e);
 
 	(void)ch;
-	quotas_free(&q);
+	quotas_put(&q);
 	return k;
 }
 
-static enum err_kind check_issuers(struct check *ch, const struct jv *list, struct err *e)
+static enum err_kind check_issuers(struct check *ch, const struct jv *list, struct faults *all,
+				   struct err *e)
 {
-	return auth_check_outsiders(list, NULL, ch->depth == CHECK_FILES, e);
+	return auth_check_outsiders(list, NULL, ch->depth == CHECK_FILES, all, e);
 }
 
-static enum err_kind check_oidc(struct check *ch, const struct jv *list, struct err *e)
+static enum err_kind check_oidc(struct check *ch, const struct jv *list, struct faults *all,
+				struct err *e)
 {
-	return auth_check_outsiders(NULL, list, ch->depth == CHECK_FILES, e);
+	return auth_check_outsiders(NULL, list, ch->depth == CHECK_FILES, all, e);
 }
 
-static enum err_kind check_certificates(struct check *ch, const struct jv *list, struct err *e)
+static enum err_kind check_certificates(struct check *ch, const struct jv *list, struct faults *all,
+					struct err *e)
 {
 	const struct tls_options o = { .certificates = list };
 
-	return tls_check(&o, ch->depth == CHECK_FILES && jv_count(list) > 0, e);
+	return tls_check(&o, ch->depth == CHECK_FILES && jv_count(list) > 0, all, e);
 }
 
-static enum err_kind check_endpoints(struct check *ch, const struct jv *list, struct err *e)
+static enum err_kind check_endpoints(struct check *ch, const struct jv *list, struct faults *all,
+				     struct err *e)
 {
-	return ch->depth == CHECK_FILES ? events_check(list, e) : ERR_OK;
+	return events_check(list, ch->depth == CHECK_FILES, all, e);
 }
 
-static enum err_kind check_writable(struct check *ch, const struct jv *list, struct err *e)
+static enum err_kind check_writable(struct check *ch, const struct jv *list, struct faults *all,
+				    struct err *e)
 {
-	(void)ch;
+	(void)ch, (void)all;
 	for (size_t i = 0; i < jv_count(list); i++) {
 		struct str path;
 
@@ -222,7 +252,7 @@ static void check_client_authorities(struct check *ch)
 	o.certificates = NULL;
 	if (o.client_ca)
 		judge(ch, o.client_crl ? "tls.client_crl" : "tls.client_ca",
-		      tls_check(&o, true, &e), &e);
+		      tls_check(&o, true, NULL, &e), &e);
 }
 
 static void check_files(struct check *ch)
@@ -253,7 +283,7 @@ enum err_kind conf_check_rules(const struct conf *c, struct err *e)
 	AUTO_RULES *r = NULL;
 
 	if (!guard_has_names(c) || jv_count(c->access) > 0)
-		return rules_parse(c->access, c->auth_groups, &r, e);
+		return rules_parse(c->access, c->auth_groups, NULL, &r, e);
 	return err_set(
 	    e, ERR_INVALID, __func__,
 	    "there are accounts, but no rule of access lets them do anything; for example "

@@ -121,6 +121,14 @@ static enum err_kind read_items(struct reader *r, unsigned depth, struct jv **re
 	return k;
 }
 
+static bool set_line(struct jv *object, const char *name, const yaml_mark_t *at)
+{
+	char key[1 + FORM_NAME_MAX];
+
+	return snprintf(key, sizeof(key), "@%s", name) >= (int)sizeof(key) ||
+	       jv_set(object, key, jv_pack("I", (long long)at->line + 1));
+}
+
 /* inside: r->depth between members. */
 static enum err_kind read_member(struct reader *r, const yaml_event_t *key, unsigned depth,
 				 unsigned inside, struct jv *object, struct err *e)
@@ -142,7 +150,8 @@ static enum err_kind read_member(struct reader *r, const yaml_event_t *key, unsi
 		return k;
 	k = read_node(r, &value, depth + 1, &v, e);
 	yaml_event_delete(&value);
-	if (k == ERR_OK && !jv_set(object, name.p, v))
+	if (k == ERR_OK &&
+	    !(jv_set(object, name.p, v) && set_line(object, name.p, &key->start_mark)))
 		k = no_memory(e);
 	return k;
 }

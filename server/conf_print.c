@@ -76,7 +76,7 @@ static void dump_node(const struct jv *v, bool mask, struct sbuf *b)
 	} else {
 		sbuf_add(b, "{", 1);
 		while (jv_next(v, &iter, &key, &member)) {
-			if (strcmp(key, CONF_LINE) == 0)
+			if (!form_is_member(key))
 				continue;
 			sbuf_addf(b, "%s", comma);
 			dump_text(str_of(key), b);
@@ -174,14 +174,33 @@ void option_show(const struct option *o, const struct conf *c, struct sbuf *b)
 	dump_value(c, o, true, b);
 }
 
+static bool same_text(const struct sbuf *a, const struct sbuf *b)
+{
+	return !a->failed && !b->failed &&
+	       str_eq((struct str){ a->p, a->n }, (struct str){ b->p, b->n });
+}
+
 bool option_same(const struct option *o, const struct conf *a, const struct conf *b)
 {
 	AUTO_SBUF of_a = { .max = SBUF_MAX }, of_b = { .max = SBUF_MAX };
 
 	dump_value(a, o, false, &of_a);
 	dump_value(b, o, false, &of_b);
-	return !of_a.failed && !of_b.failed &&
-	       str_eq((struct str){ of_a.p, of_a.n }, (struct str){ of_b.p, of_b.n });
+	return same_text(&of_a, &of_b);
+}
+
+bool conf_same(const char *key, const struct conf *a, const struct conf *b)
+{
+	return option_same(option_find(str_of(key)), a, b);
+}
+
+bool conf_same_value(const struct jv *a, const struct jv *b)
+{
+	AUTO_SBUF of_a = { .max = SBUF_MAX }, of_b = { .max = SBUF_MAX };
+
+	dump_node(a, false, &of_a);
+	dump_node(b, false, &of_b);
+	return same_text(&of_a, &of_b);
 }
 
 void conf_show(const struct conf *c, struct sbuf *b)

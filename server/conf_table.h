@@ -46,6 +46,10 @@ MUST_CHECK enum err_kind option_set(const struct option *o, struct conf *c, stru
 				    const char *where, struct err *e);
 /* Has it the same value in both?  Where that comes from does not matter. */
 bool option_same(const struct option *o, const struct conf *a, const struct conf *b);
+/* The same of the option of this name. */
+bool conf_same(const char *key, const struct conf *a, const struct conf *b);
+/* Of two values in lists, wherever they stand. */
+bool conf_same_value(const struct jv *a, const struct jv *b);
 /* The value of from, and its place, in the place of to's. */
 MUST_CHECK enum err_kind option_copy(const struct option *o, const struct conf *from,
 				     struct conf *to, struct err *e);

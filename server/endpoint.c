@@ -34,10 +34,12 @@ static enum err_kind parse_secret(const char *path, const struct sbuf *in, struc
 
 static enum err_kind read_secret(struct endpoint_secret *s, struct err *e)
 {
-	AUTO_FREE char *real = realpath(s->path, NULL); /* it may be a link */
+	AUTO_FREE char *real = s->path ? realpath(s->path, NULL) : NULL; /* it may be a link */
 	AUTO_SBUF text = { .max = SECRET_MAX };
 	enum err_kind k;
 
+	if (!s->path)
+		return ERR_OK;
 	filewatch_mark(&s->watch);
 	k = fd_read_file(AT_FDCWD, real ? real : s->path, &text, e);
 	if (k == ERR_OK)
@@ -45,6 +47,13 @@ static enum err_kind read_secret(struct endpoint_secret *s, struct err *e)
 	if (text.p)
 		secret_wipe(text.p, text.cap);
 	return k;
+}
+
+enum err_kind endpoint_read(struct endpoint *ep, struct err *e)
+{
+	enum err_kind k = read_secret(&ep->secret, e);
+
+	return k == ERR_OK ? read_secret(&ep->authorization, e) : k;
 }
 
 static enum err_kind tend_secret(struct endpoint_secret *s, struct err *e)
@@ -126,17 +135,10 @@ static void parse_format(struct form *f, struct endpoint *ret)
 		form_fail(f, ERR_INVALID, "format is distribution or cloudevents");
 }
 
-static const char *optional(struct form *f, const char *name)
-{
-	const char *text = form_z(f, name, false);
-
-	return *text ? text : NULL;
-}
-
 static void parse_url(struct form *f, struct endpoint *ret)
 {
-	ret->url = form_z(f, "url", true);
 	ret->insecure = form_flag(f, "insecure");
+	ret->url = form_z(f, "url", true);
 	if (!(ret->insecure ? fetch_may_plain(ret->url) : fetch_may(ret->url)))
 		form_fail(f, ERR_INVALID,
 			  "url must be https://HOST/.., without a user in it; http:// is for this "
@@ -145,19 +147,19 @@ static void parse_url(struct form *f, struct endpoint *ret)
 
 static void init_secret(struct form *f, const char *name, struct endpoint_secret *s)
 {
-	s->path = optional(f, name);
+	s->path = form_optional(f, name);
 	if (s->path)
 		filewatch_init(&s->watch, s->path);
 }
 
-enum err_kind endpoint_parse(const struct jv *entry, struct endpoint *ret, struct err *e)
+enum err_kind endpoint_parse(const struct jv *entry, struct faults *all, struct endpoint *ret,
+			     struct err *e)
 {
 	struct form f;
 	struct str name;
-	enum err_kind k;
 
 	*ret = (struct endpoint){ .name = "" };
-	form_open(&f, "events.endpoints", entry);
+	form_open(&f, "events.endpoints", entry, all);
 	name = form_text(&f, "name", true);
 	if (name.n &&
 	    (!follow_name_is_valid(name) || !str_copy(name, ret->name, sizeof(ret->name))))
@@ -165,19 +167,14 @@ enum err_kind endpoint_parse(const struct jv *entry, struct endpoint *ret, struc
 			  "a name has letters a to z, digits and hyphens, %d at most",
 			  FOLLOW_NAME_MAX);
 	parse_url(&f, ret);
-	ret->ca = optional(&f, "ca");
+	ret->ca = form_optional(&f, "ca");
 	parse_format(&f, ret);
 	parse_actions(&f, ret);
 	parse_patterns(&f, "repositories", &ret->repositories);
 	parse_patterns(&f, "media_types", &ret->media_types);
 	init_secret(&f, "secret", &ret->secret);
 	init_secret(&f, "authorization", &ret->authorization);
-	k = form_close(&f, e);
-	if (k == ERR_OK && ret->secret.path)
-		k = read_secret(&ret->secret, e);
-	if (k == ERR_OK && ret->authorization.path)
-		k = read_secret(&ret->authorization, e);
-	return k;
+	return form_close(&f, e);
 }
 
 /* --- events --- */

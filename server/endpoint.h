@@ -4,10 +4,12 @@
  * Y1  A request with a secret is signed anew for each try, with its time: X-Berth-Signature-256 is "sha256=" and the HMAC of the
  *     value of X-Berth-Timestamp (seconds since 1970), a full stop, and the body.  Who refuses old times refuses replays.
  * Ownership  an endpoint borrows the entry that it was made of.
- * Threads    const after endpoint_parse, but for endpoint_tend: all by one thread.
+ * Lifecycle  endpoint_parse -> endpoint_read, without which it cannot sign -> endpoint_tend, now and then -> endpoint_clear.
+ * Threads    const after endpoint_read, but for endpoint_tend: all by one thread.
  */
 #pragma once
 
+#include "base/faults.h"
 #include "base/filewatch.h"
 #include "base/secret.h"
 #include "server/event.h"
@@ -38,10 +40,12 @@ struct endpoint {
 	struct endpoint_secret secret, authorization;
 };
 
-/* ERR_INVALID says what is wrong, with the line.  Reads the secrets. */
-MUST_CHECK enum err_kind endpoint_parse(const struct jv *entry, struct endpoint *ret,
-					struct err *e);
+/* ERR_INVALID says what is wrong, with the line; all: NULL, or who hears of each fault. */
+MUST_CHECK enum err_kind endpoint_parse(const struct jv *entry, struct faults *all,
+					struct endpoint *ret, struct err *e);
 void endpoint_clear(struct endpoint *ep);
+/* Reads the secrets. */
+MUST_CHECK enum err_kind endpoint_read(struct endpoint *ep, struct err *e);
 /* Reads secrets that have changed.  After a failure the old ones stay. */
 MUST_CHECK enum err_kind endpoint_tend(struct endpoint *ep, struct err *e);
 

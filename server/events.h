@@ -6,14 +6,15 @@
  * E2  How far an endpoint got outlasts restarts (follow.h); after a crash it may hear again of the last second.
  * E3  Events wait in the reflog, not in memory; nobody who pushes waits, and no endpoint waits for another: each has a thread.
  * E4  Requests go to addresses of the configuration only; no redirect is followed, and of an answer the status counts.
+ * E5  A reload leaves alone what it does not change; an endpoint that it changes goes on from where it got to, by its name.
  * Lifecycle  events_open, while files that only root can read can be read -> events_start -> events_stop, which ends requests
  *            under way -> events_close.
- * Threads    open, start, stop and close by one thread; status by any.
+ * Threads    events_status: any.  The rest: one thread.
  */
 #pragma once
 
 #include "server/conf.h"
-#include "storage/store.h"
+#include "storage/follow.h"
 
 struct events;
 
@@ -21,15 +22,26 @@ struct events;
 
 /* *ret works without endpoints too.  ERR_INVALID for an entry that is wrong. */
 MUST_CHECK enum err_kind events_open(const struct conf *c, struct events **ret, struct err *e);
-/* Could it be opened with these endpoints?  Reads their secrets. */
-MUST_CHECK enum err_kind events_check(const struct jv *endpoints, struct err *e);
+/* Could it be opened with these endpoints?  files: their secrets are read as well; all: NULL, or who hears of each fault. */
+MUST_CHECK enum err_kind events_check(const struct jv *endpoints, bool files, struct faults *all,
+				      struct err *e);
 MUST_CHECK enum err_kind events_start(struct events *ev, struct store *st, struct err *e);
 void events_stop(struct events *ev);
 void events_close(struct events **take);
 
+/* --- other options --- */
+
+/* What is made ready before a reload is certain.  Reads secrets, as whom berthd is by then. */
+struct events_change;
+MUST_CHECK enum err_kind events_prepare(struct events *ev, const struct conf *c,
+					struct events_change **ret, struct err *e);
+/* Ends waits for another try as well. */
+void events_commit(struct events *ev, struct events_change *change);
+void events_change_free(struct events_change **take);
+
 /* Of one endpoint. */
 struct events_status {
-	const char *name;
+	char name[FOLLOW_NAME_MAX + 1];
 	uint64_t delivered, failures, dropped; /* events, tries, events */
 	uint64_t waiting; /* records that it has still to be told of, or to pass by */
 	uint64_t
@@ -37,4 +49,4 @@ struct events_status {
 	uint64_t last_ms;     /* wall clock: of the last delivery; 0: none */
 };
 /* False beyond the last endpoint.  last_seq: of the last record that counts. */
-bool events_status(const struct events *ev, size_t i, uint64_t last_seq, struct events_status *ret);
+bool events_status(struct events *ev, size_t i, uint64_t last_seq, struct events_status *ret);

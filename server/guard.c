@@ -2,7 +2,6 @@
 
 #include <poll.h>
 
-#include "auth/auth.h"
 #include "base/fd.h"
 #include "server/audit.h"
 #include "server/conf_check.h"
@@ -106,19 +105,15 @@ struct tls_options guard_tls_options(const struct conf *c)
 				     .client_name = (enum tls_name)c->tls_client_name };
 }
 
-static struct auth_options options_of(struct guard *g)
+static struct auth_times times_of(const struct conf *c)
 {
-	const struct conf *c = g->conf;
 	unsigned failures = (unsigned)c->auth_throttle_failures;
-	struct auth_options o = {
-		.access = c->access,
-		.groups = c->auth_groups,
-		.htpasswd = or_null(&c->auth_htpasswd),
-		.keys = guard_path(c, GUARD_KEYS, g->keys),
-		.issuers = c->auth_issuers,
-		.oidc = c->auth_oidc,
-		.ldap = guard_ldap_options(c, &g->ldap) ? &g->ldap : NULL,
+
+	return (struct auth_times){
 		.password_cache_ms = c->auth_password_cache_ms,
+		.token_ms = c->auth_tokens_lifetime_ms,
+		.refresh_ms = c->auth_tokens_refresh_ms,
+		.replace_ms = c->auth_tokens_replace_keys_ms,
 		.throttle = { .entries_max = FAILURES_REMEMBERED,
 			      .free_account = failures,
 			      .free_address = 4 * failures,
@@ -127,14 +122,26 @@ static struct auth_options options_of(struct guard *g)
 			      .wait_ms_max = c->auth_throttle_wait_max_ms,
 			      .window_ms = c->auth_throttle_window_ms },
 	};
+}
+
+static struct auth_options options_of(struct guard *g)
+{
+	const struct conf *c = g->conf;
+	struct auth_options o = {
+		.access = c->access,
+		.groups = c->auth_groups,
+		.htpasswd = or_null(&c->auth_htpasswd),
+		.keys = guard_path(c, GUARD_KEYS, g->keys),
+		.issuers = c->auth_issuers,
+		.oidc = c->auth_oidc,
+		.ldap = guard_ldap_options(c, &g->ldap) ? &g->ldap : NULL,
+		.times = times_of(c),
+	};
 
 	if (c->auth_tokens_enabled)
 		o.tokens = (struct auth_token_options){
 			.keyring = guard_path(c, GUARD_KEYRING, g->keyring),
 			.service = c->auth_tokens_service.p,
-			.lifetime_ms = c->auth_tokens_lifetime_ms,
-			.refresh_ms = c->auth_tokens_refresh_ms,
-			.replace_ms = c->auth_tokens_replace_keys_ms,
 		};
 	return o;
 }
@@ -278,11 +285,6 @@ bool guard_can_take(const struct guard *g, const char *key, const struct conf *c
 	return true;
 }
 
-static bool same_list(const char *key, const struct conf *a, const struct conf *b)
-{
-	return option_same(option_find(str_of(key)), a, b);
-}
-
 static enum err_kind prepare_tls(const struct guard *g, const struct conf *new, struct tls **ret,
 				 struct err *e)
 {
@@ -298,12 +300,13 @@ enum err_kind guard_prepare(const struct guard *g, const struct conf *old, const
 	enum err_kind k = ERR_OK;
 
 	ret->limits = limits_of(new);
-	if (g->auth && !(same_list("access", old, new) && same_list("auth.groups", old, new))) {
+	ret->times = times_of(new);
+	if (g->auth && !(conf_same("access", old, new) && conf_same("auth.groups", old, new))) {
 		k = conf_check_rules(new, e);
 		if (k == ERR_OK)
-			k = rules_parse(new->access, new->auth_groups, &ret->rules, e);
+			k = rules_parse(new->access, new->auth_groups, NULL, &ret->rules, e);
 	}
-	if (k == ERR_OK && g->tls && !same_list("tls.certificates", old, new))
+	if (k == ERR_OK && g->tls && !conf_same("tls.certificates", old, new))
 		k = prepare_tls(g, new, &ret->tls, e);
 	return k;
 }
@@ -331,6 +334,8 @@ void guard_commit(struct guard *g, struct guard_change *change)
 		take_over_tls(g, &change->tls);
 	if (g->limits)
 		limits_set(g->limits, &change->limits);
+	if (g->auth)
+		auth_set_times(g->auth, &change->times);
 }
 
 void guard_change_clear(struct guard_change *change)

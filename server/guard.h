@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "auth/directory.h"
+#include "auth/auth.h"
 #include "server/request.h"
 #include "server/tls.h"
 
@@ -29,6 +29,7 @@ struct guard_change {
 	struct rules *rules;
 	struct tls *tls;
 	struct limit_options limits;
+	struct auth_times times;
 };
 /* Can it go on with the option's value in c, or does that need a restart? */
 bool guard_can_take(const struct guard *g, const char *key, const struct conf *c);

@@ -218,7 +218,9 @@ static void take_over(struct live *l, struct reload *r)
 	enum err_kind k = guard_prepare(r->parts->guard, r->old, &r->new->conf, &guard, &e);
 
 	if (k == ERR_OK)
-		k = ops_prepare(&r->new->conf, &ops, &e);
+		k = ops_prepare(r->parts->ops, &r->new->conf, &ops, &e);
+	if (k == ERR_OK)
+		k = ops_take_quotas(r->parts->ops, r->old, &r->new->conf, &e);
 	if (k == ERR_OK)
 		commit(l, r, &guard, &ops);
 	else

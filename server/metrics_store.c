@@ -171,7 +171,7 @@ static uint64_t last_ms(const struct events_status *s)
 }
 
 /* Endpoints are few, and named by the configuration. */
-static void tell_events(struct expo *x, const struct events *ev, uint64_t last_seq)
+static void tell_events(struct expo *x, struct events *ev, uint64_t last_seq)
 {
 	static const struct {
 		const char *name, *help;
@@ -210,6 +210,7 @@ static void tell_events(struct expo *x, const struct events *ev, uint64_t last_s
 enum err_kind metrics_tell_store(const struct ops *ops, struct expo *x, struct err *e)
 {
 	struct commit_stats commits = store_commit_stats(ops->store);
+	AUTO_QUOTAS *quotas = store_quotas(ops->store);
 	struct scrubber_status scrub;
 	struct gc_status gc;
 	struct totals totals;
@@ -229,8 +230,8 @@ enum err_kind metrics_tell_store(const struct ops *ops, struct expo *x, struct e
 	tell_commits(x, &commits);
 	gc_status(ops->gc, &gc);
 	tell_gc(x, &gc);
-	if (ops->quotas && store_quotas(ops->store))
-		tell_quotas(x, ops->quotas);
+	if (quotas)
+		tell_quotas(x, quotas);
 	scrubber_status(ops->scrubber, &scrub);
 	tell_scrub(x, &scrub);
 	if (ops->events)

@@ -3,6 +3,8 @@
 #include "base/clock.h"
 #include "base/glob.h"
 #include "base/hash.h"
+#include "server/conf_table.h"
+#include "server/events.h"
 #include "storage/quota.h"
 
 struct store_options ops_store_options(const struct conf *c, bool must_exist)
@@ -21,15 +23,22 @@ struct store_options ops_store_options(const struct conf *c, bool must_exist)
 	};
 }
 
+/* NULL without a rule: then nothing is counted. */
+static enum err_kind make_quotas(const struct conf *c, struct quotas **ret, struct err *e)
+{
+	return jv_count(c->quotas) ? quotas_new(c->quotas, NULL, ret, e) : ERR_OK;
+}
+
 static enum err_kind open_store(struct ops *o, bool must_exist, struct err *e)
 {
 	const struct conf *c = o->conf;
 	struct store_options options = ops_store_options(c, must_exist);
 	struct store_recovery found;
+	AUTO_QUOTAS *quotas = NULL;
 	uint64_t start = mono_ms();
-	enum err_kind k = quotas_new(c->quotas, &o->quotas, e);
+	enum err_kind k = make_quotas(c, &quotas, e);
 
-	options.quotas = jv_count(c->quotas) ? o->quotas : NULL;
+	options.quotas = quotas;
 	if (k == ERR_OK)
 		k = store_open(&options, &o->store, &found, e);
 
@@ -60,9 +69,9 @@ static enum err_kind number_of_rules(const struct conf *c, uint64_t *ret, struct
 	return k;
 }
 
-enum err_kind ops_prepare(const struct conf *c, struct ops_change *ret, struct err *e)
+static enum err_kind prepare_upkeep(const struct conf *c, struct ops_change *ret, struct err *e)
 {
-	enum err_kind k = retention_new(c->retention, &ret->retention, e);
+	enum err_kind k = retention_new(c->retention, NULL, &ret->retention, e);
 
 	ret->gc = (struct gc_options){
 		.interval_ms = c->gc_interval_ms,
@@ -77,15 +86,37 @@ enum err_kind ops_prepare(const struct conf *c, struct ops_change *ret, struct e
 	return k == ERR_OK ? number_of_rules(c, &ret->gc.rules, e) : k;
 }
 
+enum err_kind ops_prepare(struct ops *o, const struct conf *c, struct ops_change *ret,
+			  struct err *e)
+{
+	enum err_kind k = prepare_upkeep(c, ret, e);
+
+	return k == ERR_OK ? events_prepare(o->events, c, &ret->events, e) : k;
+}
+
+enum err_kind ops_take_quotas(struct ops *o, const struct conf *old, const struct conf *new,
+			      struct err *e)
+{
+	AUTO_QUOTAS *q = NULL;
+	enum err_kind k;
+
+	if (conf_same("quotas", old, new))
+		return ERR_OK;
+	k = make_quotas(new, &q, e);
+	return k == ERR_OK ? store_set_quotas(o->store, q, e) : k;
+}
+
 void ops_commit(struct ops *o, struct ops_change *change)
 {
 	gc_set_options(o->gc, &change->gc);
 	scrubber_set_options(o->scrubber, &change->scrub);
+	events_commit(o->events, change->events);
 }
 
 void ops_change_clear(struct ops_change *change)
 {
 	retention_put(&change->retention);
+	events_change_free(&change->events);
 }
 
 bool ops_can_take(const struct ops *o, const char *key, const struct conf *c)
@@ -98,7 +129,7 @@ bool ops_can_take(const struct ops *o, const char *key, const struct conf *c)
 enum err_kind ops_open(struct ops *o, bool must_exist, struct err *e)
 {
 	struct ops_change options = { 0 };
-	enum err_kind k = ops_prepare(o->conf, &options, e);
+	enum err_kind k = prepare_upkeep(o->conf, &options, e);
 
 	if (k == ERR_OK)
 		k = open_store(o, must_exist, e);
@@ -124,7 +155,6 @@ void ops_close(struct ops *o)
 	scrubber_free(&o->scrubber);
 	gc_free(&o->gc);
 	store_close(&o->store);
-	quotas_free(&o->quotas);
 }
 
 static const struct op ops[] = {

@@ -18,7 +18,6 @@ struct ops {
 	struct live *live;       /* NULL: no daemon, and conf does not change */
 	struct store *store;
 	struct gc *gc;
-	struct quotas *quotas; /* the store's */
 	struct scrubber *scrubber;
 	struct events *events;       /* NULL: this process serves nobody */
 	_Atomic unsigned *followers; /* calls that wait for events; with events */
@@ -39,10 +38,15 @@ struct ops_change {
 	struct retention *retention;
 	struct gc_options gc;
 	struct scrubber_options scrub;
+	struct events_change *events;
 };
 /* Can it go on with the option's value in c, or does that need a restart? */
 bool ops_can_take(const struct ops *o, const char *key, const struct conf *c);
-MUST_CHECK enum err_kind ops_prepare(const struct conf *c, struct ops_change *ret, struct err *e);
+MUST_CHECK enum err_kind ops_prepare(struct ops *o, const struct conf *c, struct ops_change *ret,
+				     struct err *e);
+/* Counts at once, so it comes last of all that can fail. */
+MUST_CHECK enum err_kind ops_take_quotas(struct ops *o, const struct conf *old,
+					 const struct conf *new, struct err *e);
 void ops_commit(struct ops *o, struct ops_change *change);
 void ops_change_clear(struct ops_change *change);
 

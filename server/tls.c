@@ -315,7 +315,7 @@ static void add_file(struct tls *t, const char *path)
 		filewatch_init(&t->files[t->n_files++], path);
 }
 
-static enum err_kind read_pairs(struct tls *t, struct err *e)
+static enum err_kind read_pairs(struct tls *t, struct faults *all, struct err *e)
 {
 	size_t n = jv_count(t->o.certificates);
 	enum err_kind k = ERR_OK;
@@ -331,7 +331,7 @@ static enum err_kind read_pairs(struct tls *t, struct err *e)
 		struct pair *p = &t->pairs[t->n_pairs];
 		struct form f;
 
-		form_open(&f, "tls.certificates", jv_at(t->o.certificates, t->n_pairs));
+		form_open(&f, "tls.certificates", jv_at(t->o.certificates, t->n_pairs), all);
 		p->certificate = form_z(&f, "certificate", true);
 		p->key = form_z(&f, "key", true);
 		k = form_close(&f, e);
@@ -346,7 +346,8 @@ static enum err_kind read_pairs(struct tls *t, struct err *e)
 	return k;
 }
 
-static enum err_kind make(const struct tls_options *o, bool files, struct tls **ret, struct err *e)
+static enum err_kind make(const struct tls_options *o, bool files, struct faults *all,
+			  struct tls **ret, struct err *e)
 {
 	struct tls *t = calloc(1, sizeof(*t));
 	enum err_kind k;
@@ -358,7 +359,7 @@ static enum err_kind make(const struct tls_options *o, bool files, struct tls **
 	if (o->certificates)
 		t->o.certificates = t->certificates = jv_share(o->certificates);
 	lock_init(&t->mu, LOCK_AUTH);
-	k = read_pairs(t, e);
+	k = read_pairs(t, all, e);
 	if (k == ERR_OK && files)
 		k = load(t, e);
 	if (k == ERR_OK)
@@ -369,13 +370,13 @@ static enum err_kind make(const struct tls_options *o, bool files, struct tls **
 
 enum err_kind tls_open(const struct tls_options *o, struct tls **ret, struct err *e)
 {
-	return make(o, true, ret, e);
+	return make(o, true, NULL, ret, e);
 }
 
-enum err_kind tls_check(const struct tls_options *o, bool files, struct err *e)
+enum err_kind tls_check(const struct tls_options *o, bool files, struct faults *all, struct err *e)
 {
 	struct tls *t;
-	enum err_kind k = make(o, files, &t, e);
+	enum err_kind k = make(o, files, all, &t, e);
 
 	tls_close(&t);
 	return k;

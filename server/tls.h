@@ -26,8 +26,9 @@ struct tls_options {
 };
 
 MUST_CHECK enum err_kind tls_open(const struct tls_options *o, struct tls **ret, struct err *e);
-/* Could it be opened?  files: they are read as well. */
-MUST_CHECK enum err_kind tls_check(const struct tls_options *o, bool files, struct err *e);
+/* Could it be opened?  files: they are read as well; all: NULL, or who hears of each fault. */
+MUST_CHECK enum err_kind tls_check(const struct tls_options *o, bool files, struct faults *all,
+				   struct err *e);
 /* t goes on with what *take has, which is consumed; client_ca and client_crl must be the same. */
 void tls_take_over(struct tls *t, struct tls **take);
 void tls_close(struct tls **t);

@@ -44,6 +44,7 @@ enum err_kind index_open(const char *dir, uint64_t map_bytes, struct index **ret
 
 	if (!ix)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the index");
+	lock_init(&ix->quotas_mu, LOCK_QUOTAS);
 	k = kv_open(dir, map_bytes, READERS_MAX, &ix->kv, e);
 	if (k == ERR_OK)
 		k = check_version(ix->kv, e);
@@ -62,6 +63,8 @@ void index_close(struct index **ix)
 	if (!p)
 		return;
 	kv_close(&p->kv);
+	quotas_put(&p->quotas);
+	lock_clear(&p->quotas_mu);
 	free(p);
 }
 
@@ -627,5 +630,5 @@ enum err_kind index_recover(struct index *ix, struct err *e)
 {
 	enum err_kind k = kv_reopen(ix->kv, e);
 
-	return k == ERR_OK ? index_set_quotas(ix, ix->quotas, e) : k;
+	return k == ERR_OK ? index_count_quotas(ix, e) : k;
 }

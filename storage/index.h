@@ -26,9 +26,13 @@ MUST_CHECK enum err_kind index_open(const char *dir, uint64_t map_bytes, struct 
 void index_close(struct index **ix);
 MUST_CHECK enum err_kind index_stat(struct index *ix, struct kv_stat *ret, struct err *e);
 
-/* From now on changes are refused that would exceed q, which is borrowed; NULL: none.  While no transaction is open. */
+/*
+ * From now on changes are refused that would exceed q; NULL: none.  Who changes something waits while it is counted what
+ * counts towards q: about a microsecond for each repository.
+ */
 struct quotas;
 MUST_CHECK enum err_kind index_set_quotas(struct index *ix, struct quotas *q, struct err *e);
+struct quotas *index_quotas(struct index *ix); /* a reference, or NULL */
 
 /* Writes the index as of one moment to fd, an empty data.mdb of an index to be. */
 MUST_CHECK enum err_kind index_copy(struct index *ix, int fd, struct err *e);

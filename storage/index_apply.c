@@ -552,8 +552,8 @@ enum err_kind index_begin(struct index *ix, struct index_txn **ret, struct err *
 
 	if (!t)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a transaction");
-	t->quotas = ix->quotas;
 	k = kv_write_begin(ix->kv, &t->kv, e);
+	t->quotas = index_quotas(ix); /* now that nobody changes them */
 	if (k == ERR_OK)
 		k = index_get_totals(t->kv, &t->totals, e);
 	if (k != ERR_OK) {
@@ -601,6 +601,7 @@ void index_abort(struct index_txn **t)
 		return;
 	if (p->quotas)
 		quota_drop(p->quotas);
+	quotas_put(&p->quotas);
 	kv_end(&p->kv);
 	free(p->usage);
 	free(p);

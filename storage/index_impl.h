@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/lock.h"
 #include "storage/index.h"
 #include "storage/quota.h"
 
@@ -21,14 +22,15 @@ enum place_bit { PLACE_LINK = 1, PLACE_MANIFEST = 2 };
 
 struct index {
 	struct kv *kv;
-	struct quotas *quotas; /* NULL: none */
+	struct lock quotas_mu;
+	struct quotas *quotas; /* under quotas_mu: a reference; NULL: none */
 };
 
 struct index_txn {
 	struct kv_txn *kv;
 	struct totals totals; /* as of this transaction */
 	bool totals_changed;
-	struct quotas *quotas;
+	struct quotas *quotas;      /* a reference */
 	struct usage_change *usage; /* index_usage.c: of repositories that it changed */
 	size_t n_usage, usage_room;
 };
@@ -145,6 +147,8 @@ MUST_CHECK enum err_kind index_count_usage(struct kv_txn *t, uint64_t repo, stru
 					   struct err *e);
 MUST_CHECK enum err_kind usage_add(struct index_txn *t, const struct repo_name *name, uint64_t repo,
 				   const struct quota_use *u, int64_t objects, struct err *e);
+/* What counts towards those there are, anew. */
+MUST_CHECK enum err_kind index_count_quotas(struct index *ix, struct err *e);
 /* Before a push changes anything: ERR_DENIED if a quota is in the way.  repo 0: it is not there yet. */
 MUST_CHECK enum err_kind usage_check(struct index_txn *t, const struct change *c, uint64_t repo,
 				     uint64_t size_bytes, struct err *e);

@@ -93,17 +93,13 @@ enum err_kind usage_flush(struct index_txn *t, struct err *e)
 
 /* --- quotas --- */
 
-enum err_kind index_set_quotas(struct index *ix, struct quotas *q, struct err *e)
+static enum err_kind count_use(struct kv_txn *t, struct quotas *q, struct err *e)
 {
-	AUTO_KV_TXN *t = NULL;
 	AUTO_KV_CURSOR *c = NULL;
 	struct str key, value;
-	enum err_kind k = kv_read_begin(ix->kv, &t, e);
+	enum err_kind k = kv_cursor_open(t, KV_REPO, &c, e);
 
-	ix->quotas = q;
-	if (k == ERR_OK)
-		k = kv_cursor_open(t, KV_REPO, &c, e);
-	if (k != ERR_OK || !q)
+	if (k != ERR_OK)
 		return k;
 	quota_reset(q);
 	for (k = kv_seek(c, STR(""), &key, &value, e); k == ERR_OK;
@@ -126,6 +122,47 @@ enum err_kind index_set_quotas(struct index *ix, struct quotas *q, struct err *e
 			      .bytes = (int64_t)row.bytes, .tags = (int64_t)row.tags, .repos = 1 });
 	}
 	return k == ERR_NOT_FOUND ? ERR_OK : k;
+}
+
+struct quotas *index_quotas(struct index *ix)
+{
+	struct quotas *q;
+
+	lock_get(&ix->quotas_mu);
+	q = quotas_get(ix->quotas);
+	lock_put(&ix->quotas_mu);
+	return q;
+}
+
+enum err_kind index_count_quotas(struct index *ix, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	AUTO_QUOTAS *q = NULL;
+	enum err_kind k = kv_write_begin(ix->kv, &t, e);
+
+	if (k != ERR_OK)
+		return k;
+	q = index_quotas(ix);
+	return q ? count_use(t, q, e) : ERR_OK;
+}
+
+/* A write, though nothing is written: between counting and taking over nobody else may change what counts. */
+enum err_kind index_set_quotas(struct index *ix, struct quotas *q, struct err *e)
+{
+	AUTO_KV_TXN *t = NULL;
+	struct quotas *old;
+	enum err_kind k = kv_write_begin(ix->kv, &t, e);
+
+	if (k == ERR_OK && q)
+		k = count_use(t, q, e);
+	if (k != ERR_OK)
+		return k;
+	lock_get(&ix->quotas_mu);
+	old = ix->quotas;
+	ix->quotas = quotas_get(q);
+	lock_put(&ix->quotas_mu);
+	quotas_put(&old);
+	return ERR_OK;
 }
 
 /* Has the repository, which may not be there yet, the content in any way? */

@@ -21,6 +21,7 @@ struct rule {
 };
 
 struct quotas {
+	_Atomic unsigned refs;
 	size_t n;
 	struct rule rules[QUOTA_RULES_MAX];
 };
@@ -82,11 +83,12 @@ static void read_warn(struct form *f, struct rule *r)
 	r->warn_percent = (unsigned)v;
 }
 
-static enum err_kind read_rule(const struct jv *v, struct rule *r, struct err *e)
+static enum err_kind read_rule(const struct jv *v, struct faults *all, struct rule *r,
+			       struct err *e)
 {
 	struct form f;
 
-	form_open(&f, "quotas", v);
+	form_open(&f, "quotas", v, all);
 	read_patterns(&f, r);
 	r->limit.bytes = read_limit(&f, "bytes", size_parse);
 	r->limit.tags = read_limit(&f, "tags", is_count);
@@ -95,7 +97,8 @@ static enum err_kind read_rule(const struct jv *v, struct rule *r, struct err *e
 	return form_close(&f, e);
 }
 
-enum err_kind quotas_new(const struct jv *rules, struct quotas **ret, struct err *e)
+enum err_kind quotas_new(const struct jv *rules, struct faults *all, struct quotas **ret,
+			 struct err *e)
 {
 	struct quotas *q = calloc(1, sizeof(*q));
 	size_t n = jv_count(rules);
@@ -103,24 +106,30 @@ enum err_kind quotas_new(const struct jv *rules, struct quotas **ret, struct err
 
 	if (!q)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for quotas");
+	q->refs = 1;
 	if (n > QUOTA_RULES_MAX)
 		k = err_set(e, ERR_INVALID, __func__, "quotas: more than %d rules",
 			    QUOTA_RULES_MAX);
 	for (; k == ERR_OK && q->n < n; q->n++)
-		k = read_rule(jv_at(rules, q->n), &q->rules[q->n], e);
-	if (k != ERR_OK) {
-		quotas_free(&q);
-		return k;
-	}
-	*ret = q;
-	return ERR_OK;
+		k = read_rule(jv_at(rules, q->n), all, &q->rules[q->n], e);
+	if (k == ERR_OK)
+		*ret = TAKE(q);
+	quotas_put(&q);
+	return k;
 }
 
-void quotas_free(struct quotas **take)
+struct quotas *quotas_get(struct quotas *q)
+{
+	if (q)
+		q->refs++;
+	return q;
+}
+
+void quotas_put(struct quotas **take)
 {
 	struct quotas *q = TAKE(*take);
 
-	if (!q)
+	if (!q || --q->refs)
 		return;
 	for (size_t i = 0; i < q->n; i++) {
 		for (size_t j = 0; j < q->rules[i].n_patterns; j++)

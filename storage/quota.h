@@ -11,10 +11,12 @@
  * J1  Limits hold exactly, whatever happens at once: the committer asks and counts, change by change.
  * J2  Counting costs a push no disk of its own: figures are rows of the index (usage), summed up at the start.
  * J3  What lessens the use is never refused, nor what an administrator brings back.
- * Threads  quota_note and what follows it: the committer's only.  quota_has_room and quota_status: any.
+ * Ownership  by reference: a reload may bring others while somebody looks at these.
+ * Threads  quota_note and what follows it: the committer's only.  quotas_get, quotas_put, quota_has_room and quota_status: any.
  */
 #pragma once
 
+#include "base/faults.h"
 #include "base/jv.h"
 #include "base/refname.h"
 
@@ -22,9 +24,12 @@ struct quotas;
 
 #define QUOTA_RULES_MAX 64
 
-/* rules is the option's value; ERR_INVALID names the line. */
-MUST_CHECK enum err_kind quotas_new(const struct jv *rules, struct quotas **ret, struct err *e);
-void quotas_free(struct quotas **q);
+/* rules is the option's value; ERR_INVALID names the line.  all: NULL, or who hears of each fault. */
+MUST_CHECK enum err_kind quotas_new(const struct jv *rules, struct faults *all, struct quotas **ret,
+				    struct err *e);
+struct quotas *quotas_get(struct quotas *q); /* NULL is let be */
+void quotas_put(struct quotas **take);
+#define AUTO_QUOTAS CLEANUP(quotas_put) struct quotas
 
 /* The rules for a repository, as bits; 0: none. */
 uint64_t quota_rules_of(const struct quotas *q, const struct repo_name *repo);

@@ -199,7 +199,7 @@ static enum err_kind open_index(struct store *st, struct err *e)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a path");
 	k = index_open(dir, st->options.map_bytes, &st->index, e);
 	if (k == ERR_OK)
-		k = index_set_quotas(st->index, st->options.quotas, e);
+		k = index_set_quotas(st->index, TAKE(st->options.quotas), e);
 	if (k == ERR_OK)
 		k = index_mark_read(st->index, &mark, e);
 	if (k == ERR_OK)
@@ -431,5 +431,10 @@ enum err_kind store_free_bytes(struct store *st, uint64_t *ret, struct err *e)
 
 struct quotas *store_quotas(struct store *st)
 {
-	return st->options.quotas;
+	return index_quotas(st->index);
+}
+
+enum err_kind store_set_quotas(struct store *st, struct quotas *q, struct err *e)
+{
+	return index_set_quotas(st->index, q, e);
 }

@@ -26,7 +26,7 @@ struct store_options {
 	uint64_t uploads_max;     /* open upload sessions */
 	uint64_t uploads_idle_ms; /* after which a session is given up */
 	uint64_t lease_ms;        /* how long unreferenced content is safe from gc */
-	struct quotas *quotas;    /* borrowed; NULL: none */
+	struct quotas *quotas;    /* borrowed for store_open; NULL: none */
 	uint64_t trash_keep_ms;   /* how long what was removed can be restored; 0: not at all */
 	unsigned json_depth_max;
 	enum sparse sparse; /* which manifests may name what is absent */
@@ -60,8 +60,10 @@ uint64_t store_leases(struct store *st);
 /* Bytes that the file system has left for us. */
 MUST_CHECK enum err_kind store_free_bytes(struct store *st, uint64_t *ret, struct err *e);
 
-/* NULL: none. */
+/* A reference, or NULL: none. */
 struct quotas *store_quotas(struct store *st);
+/* Others from now on, which are counted first; NULL: none. */
+MUST_CHECK enum err_kind store_set_quotas(struct store *st, struct quotas *q, struct err *e);
 
 /* Grows with each look-up and change for a client: background work gives way while it does. */
 uint64_t store_client_work(struct store *st);

@@ -23,9 +23,9 @@ static void decide(const struct jv *doc, struct str who, struct str repository)
 	struct err e;
 
 	if (!identity_parse(who, &id.kind, &id.name) ||
-	    rules_parse(jv_member(doc, "access"), jv_member(doc, "groups"), &r, &e) != ERR_OK)
+	    rules_parse(jv_member(doc, "access"), jv_member(doc, "groups"), NULL, &r, &e) != ERR_OK)
 		return;
-	if (rules_parse(list, jv_member(doc, "groups"), &back, &e) != ERR_OK)
+	if (rules_parse(list, jv_member(doc, "groups"), NULL, &back, &e) != ERR_OK)
 		abort();
 	for (unsigned bit = ACTION_PULL; bit <= ACTION_ADMIN; bit <<= 1) {
 		if (rules_decide(r, &id, repository, (enum action)bit).allowed !=

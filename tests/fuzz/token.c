@@ -40,7 +40,7 @@ static void map_claims(const struct jv *payload)
 	struct form f;
 	struct err e;
 
-	form_open(&f, "map", doc);
+	form_open(&f, "map", doc, NULL);
 	if (claimmap_read(&f, &map, &e) != ERR_OK)
 		abort();
 	if (claimmap_identify(map, payload, "p", 0, &id, &e) == ERR_OK && !name_is_valid(id->name))

@@ -5,7 +5,6 @@ import os
 import pathlib
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ import threading
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import pki  # noqa: E402
 import registry as r  # noqa: E402
+from reloading import Reloading, events  # noqa: E402
 import tap  # noqa: E402
 from tap import case, same  # noqa: E402
 
@@ -58,6 +58,22 @@ WRONG = (
     ("auth:\n  issuers:\n    - {name: a, issuer: b, audience: c, keys: /nowhere}\n", 3, "/nowhere"),
     ("auth:\n  oidc:\n    - {name: a, issuer: \"http://example.org\", audience: c}\n", 3, ""),
     ("tls:\n  certificates:\n\n    - {certificate: /nowhere, key: /nowhere}\n", 4, "/nowhere"),
+    ("tls:\n  certificates:\n    - certificate: /a\n      kye: /b\n", 4, 'did you mean "key"?'),
+    ("auth:\n  groups:\n    - name: g\n      member: a\n", 4, 'did you mean "members"?'),
+    ("auth:\n  issuers:\n    - name: a\n      issuer: https://b\n      audience: c\n      key_url: https://x\n", 6, 'did you mean "keys_url"?'),
+    ("auth:\n  oidc:\n    - name: a\n      issuer: https://b\n      audience: c\n      map:\n        - {group: x}\n", 7, 'did you mean "groups"?'),
+    ("access:\n  - who: alice\n    repositories: a\n", 2, "one of allow, deny and immutable must be there"),
+    ("retention:\n  - repositories: a\n    keep_lst: 3\n", 3, 'did you mean "keep_last"?'),
+    ("quotas:\n  - repositories: a\n    warn: 200%\n", 3, "warn must be a percentage"),
+    ("quotas:\n  - repositories: a\n    bytes: 1G\n    bytes: 2G\n", 4, "this name was given before"),
+    ("events:\n  endpoints:\n    - name: ci\n      url: https://x\n      secrt: /a\n", 5, 'there is no "secrt" here; did you mean "secret"?'),
+    ("events:\n  endpoints:\n    - url: https://x\n", 3, "name must be a text"),
+    ("events:\n  endpoints:\n    - url: https://x\n      name: A\n", 4, "a name has letters"),
+    ("events:\n  endpoints:\n    - {name: a, url: \"http://x\"}\n", 3, "http:// is for this machine"),
+    ("events:\n  endpoints:\n    - {name: a, url: \"https://x\", secret: /nowhere}\n", 3, "/nowhere"),
+    ("events:\n  endpoints:\n    - {name: a, url: \"https://x\"}\n    - {name: a, url: \"https://y\"}\n", 3, "two have the name a"),
+    ("events:\n  endpoints:\n    - a\n", 3, "must be a structure"),
+    ("events:\n  retry: 1h\n", 2, "longer than events.retry_max"),
     ("process: {writable: [here]}\n", 1, "absolute path"),
     ("process: {user: no-such-user}\n", 1, "there is no user no-such-user"),
     ("auth: {htpasswd: /nowhere}\n", 1, "/nowhere"),
@@ -100,6 +116,16 @@ def all_at_once(w):
     same("nothing was made", False, (w / "root").exists())
 
 
+@case("all that is wrong in one entry is told, each with its line; what is missing is not, where it was misspelt")
+def all_in_one(w):
+    p = check(w, "events:\n  endpoints:\n    - name: A B\n      ulr: https://x\n      format: xml\n      colour: red\n"
+              "    - {name: b, url: \"https://b\", actions: pull}\nauth:\n  oidc:\n    - name: a:b\n      issuer: https://b\n      audience: c\n"
+              "      map:\n        - nmae: x\n          groups: \"$x\"\n        - {when: {a: \"\"}}\n      adience: d\n")
+    same("status", 2, p.returncode)
+    same(f"lines: {p.stderr}", [3, 4, 5, 6, 7, 10, 14, 15, 16, 17], sorted(told(w, p)))
+    same("no more", 10, len(p.stderr.splitlines()))
+
+
 @case("a good one is printed as a file that means the same")
 def good(w):
     p = check(w, "http: {drain: 7s}\nretention:\n  - {repositories: \"a/**\", keep_last: 3}\n", "--threads=3")
@@ -138,43 +164,6 @@ def credentials(w):
     same("the path", True, f'"key": "{secrets}/key"' in p.stdout)
     p = berthd("check-config", "--config", w / "conf", CREDENTIALS_DIRECTORY=str(w))
     same("not there", (2, True), (p.returncode, f"{w}/key" in p.stderr))
-
-
-class Reloading:
-    """A daemon with a file of its own; set() writes it, says so, and waits until it was read."""
-
-    def __init__(self, text, *options):
-        self.work = pathlib.Path(tempfile.mkdtemp(prefix="berth-conf-"))
-        self.conf = self.work / "conf"
-        self.conf.write_text(text)
-        self.d = r.Daemon("--config", str(self.conf), *options)
-
-    def __enter__(self):
-        self.d.__enter__()
-        return self
-
-    def __exit__(self, *failure):
-        try:
-            self.d.__exit__(*failure)
-        finally:
-            shutil.rmtree(self.work)
-
-    def read(self):
-        before = self.d.log_text().count("ev=config.reload")
-        self.d.process.send_signal(signal.SIGHUP)
-        r.wait_until("the reload", lambda: self.d.log_text().count("ev=config.reload") > before)
-
-    def set(self, text):
-        tmp = self.work / "tmp"
-        tmp.write_text(text)
-        os.replace(tmp, self.conf)
-        at = len(self.d.log_text())
-        self.read()
-        return [line for line in self.d.log_text()[at:].splitlines() if " ev=config." in line]
-
-
-def events(lines, event):
-    return [line for line in lines if f" ev=config.{event} " in line]
 
 
 @case("SIGHUP takes over what it can, with a line for each change, and names what needs a restart")

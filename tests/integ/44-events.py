@@ -265,6 +265,44 @@ def killed():
                 x.close()
 
 
+@case("a stop in order loses nothing, be it between two tries or while an answer is awaited, and brings nothing twice")
+def stopped():
+    mode, gate = {"status": 200}, threading.Event()
+
+    def answer(n, request):
+        status = mode["status"]
+        if status == "hang":
+            gate.wait(r.WAIT_S)
+            status = 503
+        return status
+
+    with receiver.Receiver(answer) as a:
+        s = daemon({"name": "a", "url": a.url}, options=["--events.retry=1h", "--events.retry_max=1d", f"--events.timeout={r.WAIT_S}s"])
+        try:
+            s.start()
+            push(s, "m", "v0", 0)
+            r.wait_until("what comes before", lambda: len(accepted(a)) == 2)
+            mode["status"] = 503
+            push(s, "m", "v1", 1)
+            r.wait_until("the wait for another try", lambda: "ev=events.failed" in s.log_text())
+            same("stopped between two tries", 0, s.stop())
+            mode["status"] = "hang"
+            tried = len(a.requests)
+            s.start()
+            r.wait_until("a request under way", lambda: len(a.requests) > tried)
+            same("stopped while it waits for an answer", 0, s.stop())
+            mode["status"] = 200
+            gate.set()
+            s.start()
+            r.wait_until("all events", lambda: len(accepted(a)) >= 4)
+            same("each once, in order", [(None, 0), ("v0", 0), (None, 1), ("v1", 1)],
+                 [(e[3], n // 2) for n, e in enumerate(accepted(a))])
+            same("different ones", 4, len({e[4] for e in accepted(a)}))
+            same("exit status", 0, s.stop())
+        finally:
+            s.close()
+
+
 @case("after a stop in order nothing comes twice; a name that is new hears of what happens next; a rebuild changes nothing")
 def positions():
     with receiver.Receiver() as a, receiver.Receiver() as b:

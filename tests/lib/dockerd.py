@@ -8,14 +8,14 @@ import registry as r
 
 
 @contextlib.contextmanager
-def dockerd(work):
-    """A docker of one's own for the programs below; yields None, or why there is none."""
+def dockerd(work, under=()):
+    """A docker of one's own for the programs below, started by the command `under`; yields None, or why there is none."""
     if not (shutil.which("dockerd") and shutil.which("docker")):
         yield "docker is not installed"
         return
     socket = f"unix://{work}/docker.sock"
     with open(work / "dockerd.log", "wb") as log:
-        process = subprocess.Popen(["dockerd", "--data-root", str(work / "data"), "--exec-root", str(work / "exec"), "-H", socket, "--pidfile",
+        process = subprocess.Popen([*under, "dockerd", "--data-root", str(work / "data"), "--exec-root", str(work / "exec"), "-H", socket, "--pidfile",
                                     str(work / "dockerd.pid"), "--bridge=none", "--iptables=false", "--exec-opt", "native.cgroupdriver=cgroupfs"],
                                    stdout=log, stderr=log)
         os.environ["DOCKER_HOST"] = socket

@@ -54,7 +54,7 @@ static enum err_kind read_entry(const char *text, struct jv **doc, struct issuer
 
 	if (k != ERR_OK)
 		return k;
-	form_open(&f, "auth.oidc", *doc);
+	form_open(&f, "auth.oidc", *doc, NULL);
 	k = issuer_read(&f, issuer, e);
 	if (k == ERR_OK)
 		k = claimmap_read(&f, map, e);

@@ -23,6 +23,7 @@ import tarfile
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+import dockerd  # noqa: E402
 import layout  # noqa: E402
 import registry as r  # noqa: E402
 import tap  # noqa: E402
@@ -277,6 +278,27 @@ def serves(state):
         root.inside("berth", "pull", "--tls-verify=false", IMAGE, net=True)
         same("berth has it", True, "team/app" in root.inside("berth", "images", net=True).stdout)
     same("closed to others", 0o700, (root.dir / "var/lib/berthd").stat().st_mode & 0o777)
+
+
+@case("a real docker pushes to the packaged service and pulls from it")
+def docker(state):
+    root = need(state)
+    work = WORK / "docker"
+    work.mkdir()
+    with Service(root, "berthd.service"), dockerd.dockerd(work, under=["nsenter", "-t", str(root.holder.pid), "-n"]) as why:
+        if why:
+            raise tap.Skip(why)
+        print(f"# {run('dockerd', '--version').stdout.strip()}")
+        tagged = "127.0.0.1:5000/team/docker:v1"
+        run("skopeo", "copy", "--insecure-policy", f"oci:{WORK}/layout:v1", f"docker-archive:{work}/image.tar:{tagged}")
+        run("docker", "load", "-i", work / "image.tar")
+        image = run("docker", "image", "inspect", "-f", "{{.Id}}", tagged).stdout
+        pushed = re.search(r"digest: (sha256:[0-9a-f]{64})", run("docker", "push", tagged).stdout).group(1)
+        run("docker", "rmi", tagged)
+        same("digest", True, pushed in run("docker", "pull", tagged).stdout)
+        same("the same image", image, run("docker", "image", "inspect", "-f", "{{.Id}}", tagged).stdout)
+        same("an administrator sees it", pushed, json.loads(root.inside(
+            "berthd", "inspect", "team/docker:v1", "--json", "--config", "/etc/berthd/berthd.conf", net=True).stdout.splitlines()[0])["digest"])
 
 
 def newer(name):

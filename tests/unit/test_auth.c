@@ -16,17 +16,19 @@ struct fixture {
 	struct auth *auth;
 };
 
+static const struct auth_times times = { .password_cache_ms = 60000,
+					 .throttle = { .entries_max = 1024,
+						       .free_account = 3,
+						       .free_everywhere = 100,
+						       .free_address = 20,
+						       .wait_ms_min = 60000,
+						       .wait_ms_max = 60000,
+						       .window_ms = 3600000 } };
+
 static void start(struct fixture *f)
 {
 	AUTO_JV *whole = NULL;
-	struct auth_options o = { .password_cache_ms = 60000,
-				  .throttle = { .entries_max = 1024,
-						.free_account = 3,
-						.free_everywhere = 100,
-						.free_address = 20,
-						.wait_ms_min = 60000,
-						.wait_ms_max = 60000,
-						.window_ms = 3600000 } };
+	struct auth_options o = { .times = times };
 	struct err e;
 
 	f->dir = unit_dir();
@@ -247,7 +249,8 @@ static void test_rules(void **state)
 
 static void test_open_fails(void **state)
 {
-	struct auth_options o = { .htpasswd = "/nowhere/h", .throttle = { .entries_max = 8 } };
+	struct auth_options o = { .htpasswd = "/nowhere/h",
+				  .times.throttle = { .entries_max = 8 } };
 	struct auth *a = NULL;
 	struct err e;
 

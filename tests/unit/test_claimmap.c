@@ -58,7 +58,7 @@ static enum err_kind read_map(const char *map, struct jv **doc, struct claimmap 
 	sbuf_init(&text, 4096);
 	sbuf_addf(&text, map ? "{\"map\":%s}" : "{}", map);
 	assert_ok(jv_parse_object((struct str){ text.p, text.n }, 16, doc, e), e);
-	form_open(&f, "auth.oidc", *doc);
+	form_open(&f, "auth.oidc", *doc, NULL);
 	k = claimmap_read(&f, ret, e);
 	return k == ERR_OK ? form_close(&f, e) : k;
 }

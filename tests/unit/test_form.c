@@ -21,7 +21,7 @@ static void test_members(void **state)
 	struct err e;
 
 	(void)state;
-	form_open(&f, "things", v);
+	form_open(&f, "things", v, NULL);
 	assert_str(form_text(&f, "a", true), "x");
 	assert_string_equal(form_z(&f, "a", true), "x");
 	assert_true(form_flag(&f, "f"));
@@ -75,7 +75,7 @@ static void test_bad(void **state)
 	struct form f;
 	struct err e;
 
-	form_open(&f, "things", v);
+	form_open(&f, "things", v, NULL);
 	read_all(&f);
 	assert_err(form_close(&f, &e), ERR_INVALID, &e, b->message);
 }
@@ -87,7 +87,7 @@ static void test_no_object(void **state)
 	struct err e;
 
 	(void)state;
-	form_open(&f, "things", v);
+	form_open(&f, "things", v, NULL);
 	read_all(&f);
 	assert_err(form_close(&f, &e), ERR_INVALID, &e, "things: each entry must be a structure");
 }
@@ -99,11 +99,56 @@ static void test_own_failure(void **state)
 	struct err e;
 
 	(void)state;
-	form_open(&f, "things", v);
+	form_open(&f, "things", v, NULL);
 	(void)form_text(&f, "need", true);
 	form_fail(&f, ERR_UNSUPPORTED, "%s is not known", "x");
 	form_fail(&f, ERR_INVALID, "second");
 	assert_err(form_close(&f, &e), ERR_UNSUPPORTED, &e, "things, line 9: x is not known");
+}
+
+struct told {
+	struct faults faults;
+	struct sbuf text;
+};
+
+static void on_fault(void *arg, const struct err *e)
+{
+	struct told *t = arg;
+
+	sbuf_addf(&t->text, "%llu %s|", (unsigned long long)t->faults.line,
+		  strchr(e->msg, ':') + 2);
+}
+
+static const struct {
+	const char *name, *text, *told;
+} all_cases[] = {
+	{ "nothing", "{\"@line\":1,\"need\":\"x\"}", "" },
+	{ "lines of members",
+	  "{\"@line\":1,\"need\":\"\",\"@need\":2,\"flag\":\"1\",\"@flag\":3,\"x\":\"\",\"@x\":4}",
+	  "2 need must be a text|3 flag must be true or false|4 there is no \"x\" here|" },
+	{ "missing", "{\"@line\":1}", "1 need must be a text|" },
+	{ "misspelt", "{\"@line\":1,\"nede\":\"x\",\"@nede\":2,\"flga\":\"x\"}",
+	  "2 there is no \"nede\" here; did you mean \"need\"?|"
+	  "1 there is no \"flga\" here; did you mean \"flag\"?|" },
+	{ "one of a member", "{\"@line\":1,\"need\":\"x\",\"list\":[\"\",\"\"]}",
+	  "1 list must be a text or a list of texts|" },
+};
+
+static void test_all(void **state)
+{
+	__typeof__(&all_cases[0]) c = *state;
+	AUTO_JV *v = parse(c->text);
+	struct told told = { .faults = { .tell = on_fault, .arg = &told },
+			     .text = { .max = SBUF_MAX } };
+	struct form f;
+	struct err e;
+
+	form_open(&f, "things", v, &told.faults);
+	read_all(&f);
+	assert_int_equal(form_close(&f, &e) != ERR_OK, *c->told != '\0');
+	sbuf_add(&told.text, "", 1);
+	assert_string_equal(told.text.p, c->told);
+	sbuf_clear(&told.text);
 }
 
 /* More members than are counted: the ones beyond are unknown, whatever they are. */
@@ -119,7 +164,7 @@ static void test_many(void **state)
 		(void)snprintf(name, sizeof(name), "m%u", i);
 		MUST(jv_set(v, name, jv_pack("s", "x")));
 	}
-	form_open(&f, "things", v);
+	form_open(&f, "things", v, NULL);
 	(void)form_text(&f, "need", true);
 	for (unsigned i = 0; i < 2 * FORM_MEMBERS_MAX; i++) {
 		(void)snprintf(name, sizeof(name), "m%u", i);
@@ -132,6 +177,7 @@ int main(void)
 {
 	unit_case("members", test_members);
 	UNIT_TABLE("refused", test_bad, bad);
+	UNIT_TABLE("all that is wrong", test_all, all_cases);
 	unit_case("no structure", test_no_object);
 	unit_case("a failure of the reader's", test_own_failure);
 	unit_case("too many members", test_many);

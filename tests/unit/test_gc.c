@@ -82,7 +82,7 @@ static struct retention *retention_of(const char *json)
 	struct err e;
 
 	assert_ok(jv_parse_object(str_of(json), 8, &v, &e), &e);
-	assert_ok(retention_new(jv_member(v, "rules"), &r, &e), &e);
+	assert_ok(retention_new(jv_member(v, "rules"), NULL, &r, &e), &e);
 	return r;
 }
 

@@ -37,7 +37,7 @@ static enum err_kind read_entry(const char *entry, struct jv **doc, struct issue
 	enum err_kind k;
 
 	assert_ok(jv_parse_object(str_of(entry), 8, doc, e), e);
-	form_open(&f, "auth.issuers", *doc);
+	form_open(&f, "auth.issuers", *doc, NULL);
 	k = issuer_read(&f, ret, e);
 	return k == ERR_OK ? form_close(&f, e) : k;
 }

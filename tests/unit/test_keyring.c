@@ -159,6 +159,34 @@ static void test_replaced(void **state)
 	keyring_close(&k);
 }
 
+/* What was signed while tokens lived longer counts to its end. */
+static void test_kept(void **state)
+{
+	struct ring_file f;
+	struct keyring *k;
+	struct sbuf old;
+	bool made;
+	struct err e;
+
+	(void)state;
+	prepare(&f, 8 * 3600000);
+	k = open_ring(&f);
+	keyring_set(k, 8 * 3600000, 24 * 3600000);
+	old = sign(k);
+	keyring_set(k, 8 * 3600000, 1000);
+	for (unsigned i = 0; i < 4; i++) {
+		age(&f, 8 * 3600000);
+		assert_ok(keyring_tend(k, true, &made, &e), &e);
+		assert_true(made);
+		assert_true(checks(k, &old));
+	}
+	age(&f, 8 * 3600000);
+	assert_ok(keyring_tend(k, true, &made, &e), &e);
+	assert_false(checks(k, &old));
+	sbuf_clear(&old);
+	keyring_close(&k);
+}
+
 /* Changes by others count once they rest. */
 static void test_taken(void **state)
 {
@@ -228,6 +256,7 @@ int main(void)
 {
 	unit_case("the first key", test_first);
 	unit_case("keys are replaced", test_replaced);
+	unit_case("keys are kept for what they signed", test_kept);
 	unit_case("keys of others are taken", test_taken);
 	UNIT_TABLE("bad file", test_bad, bad);
 	return unit_run();

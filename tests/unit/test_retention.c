@@ -16,7 +16,7 @@ static enum err_kind parse(const char *rules, struct retention **ret, struct err
 
 	sbuf_addf(&text, "{\"rules\":%s}", rules);
 	MUST(jv_parse_object(text_of(&text), 8, &v, e) == ERR_OK);
-	return retention_new(jv_member(v, "rules"), ret, e);
+	return retention_new(jv_member(v, "rules"), NULL, ret, e);
 }
 
 static struct retention *rules_of(const char *rules)

@@ -21,7 +21,7 @@ static enum err_kind parse(const char *access, const char *groups, struct rules 
 {
 	AUTO_JV *a = list_of(access), *g = groups ? list_of(groups) : NULL;
 
-	return rules_parse(a, g, ret, e);
+	return rules_parse(a, g, NULL, ret, e);
 }
 
 static struct rules *rules_of(const char *access, const char *groups)
@@ -196,7 +196,7 @@ static void test_nothing(void **state)
 	struct err e;
 
 	(void)state;
-	assert_ok(rules_parse(NULL, NULL, &r, &e), &e);
+	assert_ok(rules_parse(NULL, NULL, NULL, &r, &e), &e);
 	assert_false(rules_decide(r, &id, STR("a"), ACTION_PULL).allowed);
 	assert_int_equal(rules_count(r), 0);
 }

@@ -195,6 +195,23 @@ static void test_many(void **state)
 	throttle_free(&t);
 }
 
+static void test_others(void **state)
+{
+	struct throttle *t = new_throttle();
+	struct throttle_options other = options;
+
+	(void)state;
+	assert_int_equal(WRONG("a", "192.0.2.1", 1), 0);
+	other.free_account = 1;
+	other.wait_ms_min = 500;
+	throttle_set(t, &other);
+	assert_int_equal(WRONG("a", "192.0.2.1", 1), 0);
+	assert_int_equal(WRONG("a", "192.0.2.1", 1), 1000); /* the second over what is free now */
+	assert_int_equal(WRONG("b", "192.0.2.1", 1), 0);
+	assert_int_equal(WRONG("b", "192.0.2.1", 1), 500);
+	throttle_free(&t);
+}
+
 int main(void)
 {
 	unit_case("back-off", test_back_off);
@@ -206,5 +223,6 @@ int main(void)
 	unit_case("forgotten after the window", test_window);
 	unit_case("IPv6", test_ipv6);
 	unit_case("more than there is room for", test_many);
+	unit_case("other options", test_others);
 	return unit_run();
 }
