@@ -31,11 +31,11 @@ LINK_cov := --coverage
 
 PC := PKG_CONFIG_PATH=build/deps/lib/pkgconfig pkg-config
 MHD_CFLAGS = $(shell $(PC) --cflags 'libmicrohttpd >= 1.0.5')
-MHD_LIBS = $(shell $(PC) --libs 'libmicrohttpd >= 1.0.5') -lgnutls
+MHD_LIBS = $(shell $(PC) --libs 'libmicrohttpd >= 1.0.5')
 
 CFLAGS_ALL = $(COMMON) $(FLAGS_$(MODE)) $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now,-z,noexecstack,-z,separate-code,--as-needed $(LINK_$(MODE)) $(LDFLAGS)
-AUTH_LIBS := -lcrypt -lgnutls -lcjose -lldap -llber -lcurl -lseccomp
+AUTH_LIBS := -lcrypt -lcjose -lseccomp
 LIBS := -llmdb -ljansson -lcrypto -lpthread
 
 BASE := $(patsubst %.c,$(O)/%.o,$(wildcard base/*.c))
@@ -78,8 +78,9 @@ deps-test: deps ## provide what the tests need, real clients included
 	@etc/deps/npm-tools.sh build/tools
 	@etc/deps/python-tools.sh build/tools
 
-build/deps/lib/libmicrohttpd.a:
+build/deps/lib/libmicrohttpd.a: etc/deps/microhttpd-pool.patch
 	@etc/deps/microhttpd.sh build/deps
+	@touch $@
 
 $(O)/.flags: FORCE
 	@mkdir -p $(@D); echo '$(CC) $(CFLAGS_ALL)' | cmp -s - $@ || echo '$(CC) $(CFLAGS_ALL)' >$@
@@ -91,6 +92,17 @@ $(O)/%.o: %.c $(O)/.flags
 
 $(O)/server/http.o: build/deps/lib/libmicrohttpd.a
 $(O)/server/http.o: EXTRA = $(MHD_CFLAGS)
+
+# Libraries that berthd loads late (base/late.h), by the names that they are linked by.
+soname = '"$(shell readelf -d "$$($(CC) -print-file-name=lib$(1).so)" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')"'
+$(O)/auth/late_curl.o: EXTRA = -DLATE_FILE=$(call soname,curl)
+$(O)/auth/late_ldap.o: EXTRA = -DLATE_FILE=$(call soname,ldap)
+$(O)/server/late_gnutls.o: EXTRA = -DLATE_FILE=$(call soname,gnutls)
+
+# Never run: it has them as other programs have their libraries, for tools that ask a program what it needs.
+build/release/berthd-needs: $(patsubst %,build/release/%.o,auth/directory auth/fetch server/tls)
+	$(if $(V),,@echo "  LINK $@")
+	$(Q)$(CC) -pie -nostartfiles -Wl,--as-needed,--unresolved-symbols=ignore-all,--no-warnings,-z,notext -o $@ $^ -lgnutls -lldap -llber -lcurl
 
 $(BIN)/berthd: $(SERVER) $(AUTH) $(GC) $(STORAGE) $(BASE)
 	@mkdir -p $(@D)

@@ -47,8 +47,9 @@ static enum err_kind read_outsiders(struct auth *a, bool files, struct faults *a
 	if (k == ERR_OK)
 		k = read_list(a, "auth.oidc", a->o.oidc, true, all, e);
 	for (size_t i = 0; i < a->n_outsiders && k == ERR_OK && files; i++) {
-		if (issuer_file(a->outsiders[i].issuer))
-			k = issuer_tend(a->outsiders[i].issuer, true, &changed, e);
+		k = issuer_file(a->outsiders[i].issuer)
+			? issuer_tend(a->outsiders[i].issuer, true, &changed, e)
+			: fetch_open(e);
 	}
 	return k;
 }

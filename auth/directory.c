@@ -8,6 +8,7 @@
 #include <sys/time.h>
 
 #include "auth/identity.h"
+#include "auth/late_libraries.h"
 #include "base/fd.h"
 #include "base/lock.h"
 #include "base/secret.h"
@@ -217,9 +218,11 @@ enum err_kind directory_open(const struct directory_options *o, struct directory
 			     struct err *e)
 {
 	struct directory *d = calloc(1, sizeof(*d));
-	enum err_kind k = check_options(o, e);
+	enum err_kind k = late_load(&late_ldap, e);
 
 	*ret = NULL;
+	if (k == ERR_OK)
+		k = check_options(o, e);
 	if (!d)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a directory");
 	d->o = *o;

@@ -3,6 +3,7 @@
 #include <curl/curl.h>
 #include <pthread.h>
 
+#include "auth/late_libraries.h"
 #include "base/trace.h"
 
 #define URL_MAX 2048
@@ -12,6 +13,15 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void init(void)
 {
 	(void)curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
+enum err_kind fetch_open(struct err *e)
+{
+	enum err_kind k = late_load(&late_curl, e);
+
+	if (k == ERR_OK)
+		(void)pthread_once(&once, init);
+	return k;
 }
 
 /* http://localhost, http://127.x, http://[::1], with a port or a path or nothing behind it. */
@@ -131,7 +141,8 @@ static enum err_kind ask(const struct fetch *f, const char *url, struct str form
 	if (!fetch_may(url))
 		return err_set(e, ERR_AWAY, __func__, "%.120s: must be https, or of this machine",
 			       url);
-	(void)pthread_once(&once, init);
+	if (fetch_open(e) != ERR_OK)
+		return e->kind;
 	sbuf_init(ret, f->bytes_max);
 	c = curl_easy_init();
 	if (!c || !set_up(c, f, url, ret) || (form.p && !set_form(c, form, authorization)) ||
@@ -155,9 +166,11 @@ struct fetch_line {
 
 enum err_kind fetch_line_new(struct fetch_line **ret, struct err *e)
 {
-	struct fetch_line *l = calloc(1, sizeof(*l));
+	struct fetch_line *l;
 
-	(void)pthread_once(&once, init);
+	if (fetch_open(e) != ERR_OK)
+		return e->kind;
+	l = calloc(1, sizeof(*l));
 	if (l)
 		l->curl = curl_easy_init();
 	if (!l || !l->curl) {

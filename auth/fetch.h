@@ -20,6 +20,8 @@ struct fetch {
 	const _Atomic bool *cancel;
 };
 
+/* Loads libcurl, which whatever asks first would do: so that a start without it fails. */
+MUST_CHECK enum err_kind fetch_open(struct err *e);
 /* Is it an address that H1 lets pass?  Nothing is looked up. */
 bool fetch_may(const char *url);
 /* The body of a 200; ERR_AWAY for anything else. */

@@ -1,7 +1,8 @@
 #include "base/hash.h"
 
+#include <errno.h>
 #include <openssl/evp.h>
-#include <openssl/rand.h>
+#include <sys/random.h>
 
 struct hash {
 	EVP_MD_CTX *ctx;
@@ -74,8 +75,19 @@ enum err_kind hash_bytes(enum digest_alg alg, const void *p, size_t n, struct di
 	return ERR_OK;
 }
 
+/* The kernel's: OpenSSL would make a generator of its own, and with it every cipher that it knows. */
 void random_bytes(void *buf, size_t n)
 {
-	if (RAND_bytes(buf, (int)n) != 1)
-		abort(); /* predictable session ids and keys would be worse than stopping */
+	uint8_t *p = buf;
+
+	while (n) {
+		ssize_t got = getrandom(p, n, 0);
+
+		if (got < 0 && errno != EINTR)
+			abort(); /* predictable session ids and keys would be worse than stopping */
+		if (got > 0) {
+			p += got;
+			n -= (size_t)got;
+		}
+	}
 }

@@ -52,5 +52,5 @@ check-deb: deps-test ## the packages: lintian, sizes, a second build alike, thei
 
 IMAGE ?= localhost/berthd:$(VERSION)
 .PHONY: image
-image: all ## a container image of berthd, into build/image/berthd.tar
-	@etc/tools/image.sh build/bin build/image/berthd.tar $(IMAGE)
+image: all build/release/berthd-needs ## a container image of berthd, into build/image/berthd.tar
+	@etc/tools/image.sh build/bin build/release/berthd-needs build/image/berthd.tar $(IMAGE)

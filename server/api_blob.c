@@ -39,6 +39,7 @@ static enum err_kind send_part(struct request *rq, int *fd, uint64_t size, struc
 			     (unsigned long long)size);
 		reply_file(&rq->reply, 206, TAKE_FD(*fd), first, last - first + 1);
 	}
+	rq->reply.no_body = rq->method == METHOD_HEAD;
 	reply_header(&rq->reply, "Content-Type", MEDIA_OCTETS);
 	return ERR_OK;
 }
@@ -54,6 +55,16 @@ static enum err_kind damaged(struct request *rq, struct err *e)
 	return err_wrap(e, "the blob is damaged: push it again");
 }
 
+/* HEAD needs no file, but to know that it is there. */
+static enum err_kind open_file(const struct request *rq, uint64_t size_bytes, int *ret_fd,
+			       struct err *e)
+{
+	const struct digest *d = &rq->path.digest;
+
+	return rq->method == METHOD_HEAD ? blob_look(rq->server->store, d, size_bytes, e)
+					 : blob_open(rq->server->store, d, size_bytes, ret_fd, e);
+}
+
 static enum err_kind open_blob(struct request *rq, const struct blob_info *blob, int *ret_fd,
 			       struct err *e)
 {
@@ -64,7 +75,7 @@ static enum err_kind open_blob(struct request *rq, const struct blob_info *blob,
 	if (blob->is_damaged)
 		k = err_set(e, ERR_CORRUPT, __func__, "its file does not hash to its digest");
 	else
-		k = blob_open(st, &rq->path.digest, blob->size_bytes, ret_fd, e);
+		k = open_file(rq, blob->size_bytes, ret_fd, e);
 	if (k != ERR_CORRUPT)
 		return k;
 	STEP("get.missed");
@@ -72,8 +83,7 @@ static enum err_kind open_blob(struct request *rq, const struct blob_info *blob,
 	k = index_blob_find(store_index(st), &rq->path.repo, &rq->path.digest, &again, e);
 	if (k != ERR_OK)
 		return k;
-	if (!again.is_damaged &&
-	    blob_open(st, &rq->path.digest, again.size_bytes, ret_fd, e) == ERR_OK)
+	if (!again.is_damaged && open_file(rq, again.size_bytes, ret_fd, e) == ERR_OK)
 		return ERR_OK;
 	return damaged(rq, e);
 }

@@ -150,7 +150,7 @@ static enum err_kind check_certificates(struct check *ch, const struct jv *list,
 {
 	const struct tls_options o = { .certificates = list };
 
-	return tls_check(&o, ch->depth == CHECK_FILES, all, e);
+	return tls_check(&o, ch->depth == CHECK_FILES && jv_count(list) > 0, all, e);
 }
 
 static enum err_kind check_endpoints(struct check *ch, const struct jv *list, struct faults *all,

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "auth/fetch.h"
 #include "server/channel.h"
 #include "server/conf_table.h"
 
@@ -147,6 +148,8 @@ static enum err_kind open_with(const struct conf *c, bool files, struct faults *
 	k = list_channels(ev, c, all, &change, e);
 	if (k == ERR_OK && files)
 		k = read_secrets(change, e);
+	if (k == ERR_OK && files && change->n)
+		k = fetch_open(e);
 	if (k == ERR_OK) {
 		take_list(ev, change);
 		*ret = TAKE(ev);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdatomic.h>
 #include <sys/resource.h>
@@ -22,7 +23,8 @@
 #define TICK_MS 1000
 #define FDS_RESERVED 128 /* for the store, the index and the libraries */
 #define PEER_MAX 48
-#define TLS_BLOCK 16384 /* the largest record: a read and a send for each */
+#define TLS_BLOCK 16384  /* the largest record: a read and a send for each */
+#define COPIED_MAX 16384 /* files up to here are read, and sent with their head at once */
 
 struct http {
 	const struct server *server;
@@ -47,6 +49,7 @@ struct client {
 	struct MHD_Connection *connection;
 	struct tls_conn *tls; /* NULL: plain HTTP */
 	bool spoke_http;      /* a request-target was read */
+	bool corked;
 	char peer[PEER_MAX], forwarded[PEER_MAX];
 };
 
@@ -168,24 +171,51 @@ static struct MHD_Response *response_of_part(struct reply *r)
 	return m;
 }
 
-static struct MHD_Response *make_response(struct reply *r, bool is_tls)
+static struct MHD_Response *response_of_memory(size_t n, char **take)
 {
-	size_t n = r->body_n;
-	char *body = TAKE(r->body);
-	struct MHD_Response *m;
+	char *body = TAKE(*take);
+	struct MHD_Response *m = MHD_create_response_from_buffer_with_free_callback(n, body, free);
 
-	if (body && !r->no_body) {
-		m = MHD_create_response_from_buffer_with_free_callback(n, body, free);
-		if (!m)
-			free(body);
-		r->length = n;
-		return m;
+	if (!m)
+		free(body);
+	return m;
+}
+
+static struct MHD_Response *response_of_copy(const struct reply *r)
+{
+	AUTO_FREE char *body = malloc(COPIED_MAX);
+	struct err e = { 0 };
+
+	if (!body ||
+	    fd_pread_exact(r->fd, body, r->length, r->fd_at, "a file to send", &e) != ERR_OK)
+		return NULL;
+	return response_of_memory(r->length, &body);
+}
+
+/* The library sends the head of a file alone, which costs both sides another packet, and the client another wake-up. */
+static void cork(struct client *c, bool on)
+{
+	const int value = on;
+
+	if (c->corked != on)
+		(void)setsockopt(c->watched.fd, IPPROTO_TCP, TCP_CORK, &value, sizeof(value));
+	c->corked = on;
+}
+
+static struct MHD_Response *make_response(struct client *c, struct reply *r)
+{
+	if (r->body && !r->no_body) {
+		r->length = r->body_n;
+		return response_of_memory(r->body_n, &r->body);
 	}
-	free(body);
-	if (r->fd >= 0 && is_tls)
+	if (r->fd >= 0 && r->length <= COPIED_MAX)
+		return response_of_copy(r);
+	if (r->fd >= 0 && c->tls)
 		return response_of_part(r);
-	if (r->fd >= 0)
+	if (r->fd >= 0) {
+		cork(c, true);
 		return MHD_create_response_from_fd_at_offset64(r->length, TAKE_FD(r->fd), r->fd_at);
+	}
 	if (r->no_body && r->length)
 		return MHD_create_response_from_callback(r->length, 1, no_bytes, NULL, NULL);
 	return MHD_create_response_empty(MHD_RF_NONE);
@@ -194,7 +224,7 @@ static struct MHD_Response *make_response(struct reply *r, bool is_tls)
 static enum MHD_Result answer(struct client *c, struct request *rq)
 {
 	struct reply *r = &rq->reply;
-	struct MHD_Response *m = make_response(r, c->tls != NULL);
+	struct MHD_Response *m = make_response(c, r);
 	bool ok;
 	enum MHD_Result sent = MHD_NO;
 
@@ -303,8 +333,10 @@ static void on_end(void *cls, struct MHD_Connection *connection, void **request,
 	struct http *h = cls;
 
 	(void)how;
-	if (c)
+	if (c) {
+		cork(c, false);
 		watch_phase(&c->watched, WATCH_HEAD);
+	}
 	if (!rq)
 		return;
 	*request = NULL;

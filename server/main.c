@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -21,6 +22,11 @@
 #define FLUSH_PULLS_MS 10000 /* between writes of pull times */
 #define REAP_MS_MAX 60000    /* between looks for idle upload sessions */
 
+#define HEAPS_MAX 4 /* that all threads share */
+#define MAPPED_BYTES                                                                               \
+	(256 * 1024)             /* from here on memory is mapped, and goes back when it is freed */
+#define KEPT_BYTES (1024 * 1024) /* at the end of a heap, for what comes next */
+
 /* Connections and blobs are descriptors; the soft limit is often far below what we may have. */
 static void raise_descriptor_limit(void)
 {
@@ -30,6 +36,17 @@ static void raise_descriptor_limit(void)
 		return;
 	l.rlim_cur = l.rlim_max;
 	(void)setrlimit(RLIMIT_NOFILE, &l); /* less is served with less */
+}
+
+/*
+ * By itself the C library gives threads up to eight heaps for each processor, and maps less and less: what each of them once had
+ * at most stays.
+ */
+static void bound_heaps(void)
+{
+	(void)mallopt(M_ARENA_MAX, HEAPS_MAX);
+	(void)mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
+	(void)mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
 }
 
 /* How berthd was started. */
@@ -296,6 +313,7 @@ static int serve(int n_args, char *const *args)
 	struct command_line line = { .n_args = n_args, .args = args };
 	enum err_kind k;
 
+	bound_heaps();
 	log_find_journal();
 	manager_find(&manager);
 	if (cli_load_config(n_args, args, &c, &e) != ERR_OK) {
@@ -388,7 +406,7 @@ static const struct command {
 	{ "export", cli_export,
 	  "REPOSITORY[:TAG|@DIGEST] DIRECTORY   write an image layout, or add to one" },
 	{ "version", version, "print the version" },
-	{ "help", help, "[options]   print this, or what each option means" },
+	{ "help", help, "[COMMAND|options]   print this, a part of it, or what each option means" },
 };
 
 /* All options, for people and for what is generated of them. */
@@ -403,10 +421,40 @@ static int help_options(void)
 	return EXIT_FINE;
 }
 
+static const struct command *find_command(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+		if (strcmp(name, commands[i].name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+static int no_command(const char *name)
+{
+	(void)fprintf(stderr, "berthd: %s%s%s: \"berthd help\" lists the commands\n",
+		      *name ? "no command \"" : "a command is needed", name, *name ? "\"" : "");
+	return EXIT_USAGE;
+}
+
+static int help_command(const char *name)
+{
+	const struct command *c = find_command(name);
+
+	if (!c)
+		return no_command(name);
+	(void)printf(
+	    "usage:\n  berthd %s %s\n\n\"berthd help options\" lists the options that all take.\n",
+	    c->name, c->doc);
+	return EXIT_FINE;
+}
+
 static int help(int n_args, char *const *args)
 {
 	if (n_args > 0 && strcmp(args[0], "options") == 0)
 		return help_options();
+	if (n_args > 0)
+		return help_command(args[0]);
 	(void)printf("berthd - a private OCI registry\n\nusage:\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		(void)printf("  berthd %s %s\n", commands[i].name, commands[i].doc);
@@ -415,25 +463,32 @@ static int help(int n_args, char *const *args)
 	return EXIT_FINE;
 }
 
+static bool asks_for_help(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
+	const struct command *command;
 	struct err e = { 0 };
 
 #ifdef BERTH_FAULT
 	fault_from_environment();
 #endif
-	if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+	if (asks_for_help(name))
 		name = "help";
 	if (strcmp(name, "--version") == 0)
 		name = "version";
 	if (confine_memory(&e) != ERR_OK)
 		return cli_complain(EXIT_FAILED, &e);
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
-		if (strcmp(name, commands[i].name) == 0)
-			return commands[i].run(argc - 2, argv + 2);
+	command = find_command(name);
+	if (!command)
+		return no_command(name);
+	for (int i = 2; i < argc; i++) {
+		if (asks_for_help(argv[i]))
+			return help_command(name);
 	}
-	(void)fprintf(stderr, "berthd: %s%s%s: \"berthd help\" lists the commands\n",
-		      *name ? "no command \"" : "a command is needed", name, *name ? "\"" : "");
-	return EXIT_USAGE;
+	return command->run(argc - 2, argv + 2);
 }

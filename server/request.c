@@ -419,9 +419,9 @@ static size_t ring_add(struct request *rq, const uint8_t *p, size_t n)
 {
 	size_t took = 0;
 
-	while (took < n && rq->used < BODY_RING_BYTES) {
-		size_t tail = (rq->head + rq->used) % BODY_RING_BYTES;
-		size_t room = MIN(BODY_RING_BYTES - tail, BODY_RING_BYTES - rq->used);
+	while (took < n && rq->used < rq->ring_bytes) {
+		size_t tail = (rq->head + rq->used) % rq->ring_bytes;
+		size_t room = MIN(rq->ring_bytes - tail, rq->ring_bytes - rq->used);
 		size_t step = MIN(room, n - took);
 
 		memcpy(rq->ring + tail, p + took, step);
@@ -441,14 +441,14 @@ static bool consume_piece(struct request *rq)
 
 	lock_get(&rq->mu);
 	head = rq->head;
-	n = MIN(rq->used, BODY_RING_BYTES - head);
+	n = MIN(rq->used, rq->ring_bytes - head);
 	lock_put(&rq->mu);
 	if (n == 0)
 		return false;
 	if (rq->failed == ERR_OK) /* only this thread changes it */
 		k = rq->route->write(rq, rq->ring + head, n, &e);
 	lock_get(&rq->mu);
-	rq->head = (head + n) % BODY_RING_BYTES;
+	rq->head = (head + n) % rq->ring_bytes;
 	rq->used -= n;
 	if (k != ERR_OK) {
 		rq->failed = k;
@@ -513,11 +513,19 @@ static void park_for_room(struct request *rq)
 
 	rq->host.park(rq->host.arg);
 	lock_get(&rq->mu);
-	room = rq->used < BODY_RING_BYTES;
+	room = rq->used < rq->ring_bytes;
 	rq->parked = !room;
 	lock_put(&rq->mu);
 	if (room)
 		wake(rq);
+}
+
+/* No more than the whole body takes, which is never empty here. */
+static bool make_ring(struct request *rq)
+{
+	rq->ring_bytes = rq->has_length ? MIN(BODY_RING_BYTES, rq->length) : BODY_RING_BYTES;
+	rq->ring = malloc(rq->ring_bytes);
+	return rq->ring != NULL;
 }
 
 static size_t stream(struct request *rq, const void *p, size_t n)
@@ -525,9 +533,7 @@ static size_t stream(struct request *rq, const void *p, size_t n)
 	size_t took;
 	bool idle, bad;
 
-	if (!rq->ring)
-		rq->ring = malloc(BODY_RING_BYTES);
-	if (!rq->ring) {
+	if (!rq->ring && !make_ring(rq)) {
 		struct err e;
 
 		(void)err_set(&e, ERR_NO_MEMORY, __func__, "no memory for a body");

@@ -142,7 +142,7 @@ struct request {
 	struct job job;
 	struct lock mu;
 	uint8_t *ring; /* under mu, as all below */
-	size_t head, used;
+	size_t ring_bytes, head, used;
 	bool scheduled; /* a job is queued or running, or the handler ran */
 	bool parked, ended, abandoned;
 	struct limit_hold hold;

@@ -11,6 +11,7 @@
 #include "base/form.h"
 #include "base/lock.h"
 #include "base/secret.h"
+#include "server/late_gnutls.h"
 
 #define PEM_MAX (4u * 1024 * 1024)
 #define CHAIN_MAX 16
@@ -290,11 +291,12 @@ static enum err_kind load_set(const struct tls *t, struct set **ret, struct err 
 static enum err_kind load(struct tls *t, struct err *e)
 {
 	struct set *new = NULL, *old;
-	enum err_kind k;
+	enum err_kind k = late_load(&late_gnutls, e);
 
 	for (size_t i = 0; i < t->n_files; i++)
 		filewatch_mark(&t->files[i]);
-	k = load_set(t, &new, e);
+	if (k == ERR_OK)
+		k = load_set(t, &new, e);
 	if (k != ERR_OK)
 		return k;
 	lock_get(&t->mu);

@@ -7,10 +7,11 @@
 struct work {
 	struct lock mu;
 	pthread_cond_t wake;
-	struct job *head, **tail; /* under mu */
-	unsigned idle;            /* under mu: threads that wait */
-	bool stopping;            /* under mu */
-	unsigned n_threads;
+	struct job *head, **tail; /* under mu, as all below */
+	unsigned queued;
+	unsigned idle; /* threads that wait */
+	bool stopping;
+	unsigned n_threads, threads_max;
 	pthread_t threads[];
 };
 
@@ -32,6 +33,7 @@ static void *worker_main(void *arg)
 		w->head = j->next;
 		if (!w->head)
 			w->tail = &w->head;
+		w->queued--;
 		lock_put(&w->mu);
 		j->run(j);
 		lock_get(&w->mu);
@@ -40,25 +42,33 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-enum err_kind work_start(unsigned n_threads, struct work **ret, struct err *e)
+/* Under mu, or before anybody else knows of w. */
+static bool add_thread(struct work *w)
 {
-	struct work *w = calloc(1, sizeof(*w) + n_threads * sizeof(w->threads[0]));
 	pthread_attr_t attr;
+	bool added;
+
+	if (pthread_attr_init(&attr) != 0 || pthread_attr_setstacksize(&attr, STACK_BYTES) != 0)
+		abort();
+	added = pthread_create(&w->threads[w->n_threads], &attr, worker_main, w) == 0;
+	(void)pthread_attr_destroy(&attr);
+	w->n_threads += added;
+	return added;
+}
+
+enum err_kind work_start(unsigned threads_max, struct work **ret, struct err *e)
+{
+	struct work *w = calloc(1, sizeof(*w) + threads_max * sizeof(w->threads[0]));
 
 	if (!w)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for workers");
 	w->tail = &w->head;
+	w->threads_max = threads_max;
 	lock_init(&w->mu, LOCK_WORK);
 	cond_init(&w->wake);
-	if (pthread_attr_init(&attr) != 0 || pthread_attr_setstacksize(&attr, STACK_BYTES) != 0)
-		abort();
-	while (w->n_threads < n_threads &&
-	       pthread_create(&w->threads[w->n_threads], &attr, worker_main, w) == 0)
-		w->n_threads++;
-	(void)pthread_attr_destroy(&attr);
-	if (w->n_threads < n_threads) {
+	if (threads_max && !add_thread(w)) {
 		work_stop(&w);
-		return err_set(e, ERR_NO_MEMORY, __func__, "no thread for %u workers", n_threads);
+		return err_set(e, ERR_NO_MEMORY, __func__, "no thread for workers");
 	}
 	*ret = w;
 	return ERR_OK;
@@ -85,7 +95,7 @@ void work_submit(struct work *w, struct job *j)
 {
 	bool wake;
 
-	if (w->n_threads == 0) {
+	if (w->threads_max == 0) {
 		j->run(j);
 		return;
 	}
@@ -93,7 +103,9 @@ void work_submit(struct work *w, struct job *j)
 	lock_get(&w->mu);
 	*w->tail = j;
 	w->tail = &j->next;
-	wake = w->idle > 0;
+	wake = ++w->queued <= w->idle;
+	if (!wake && w->n_threads < w->threads_max && !w->stopping)
+		(void)add_thread(w); /* without it the job waits for another's end */
 	lock_put(&w->mu);
 	if (wake)
 		(void)pthread_cond_signal(&w->wake);
@@ -101,16 +113,15 @@ void work_submit(struct work *w, struct job *j)
 
 bool work_is_inline(const struct work *w)
 {
-	return w->n_threads == 0;
+	return w->threads_max == 0;
 }
 
 uint64_t work_queued(struct work *w)
 {
-	uint64_t n = 0;
+	uint64_t n;
 
 	lock_get(&w->mu);
-	for (const struct job *j = w->head; j; j = j->next)
-		n++;
+	n = w->queued;
 	lock_put(&w->mu);
 	return n;
 }

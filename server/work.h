@@ -3,7 +3,8 @@
  * served.
  *
  * Lifecycle  start -> submit* -> stop, which runs what is queued and then ends the threads.
- * Threads    submit from any thread.  With no threads submit runs the job itself, before it returns.
+ * Threads    submit from any thread.  One thread is there from the start, others once a job finds none idle.  With no threads
+ *            submit runs the job itself, before it returns.
  */
 #pragma once
 
@@ -20,7 +21,7 @@ struct job {
 	void (*run)(struct job *j);
 };
 
-MUST_CHECK enum err_kind work_start(unsigned n_threads, struct work **ret, struct err *e);
+MUST_CHECK enum err_kind work_start(unsigned threads_max, struct work **ret, struct err *e);
 void work_stop(struct work **w);
 void work_submit(struct work *w, struct job *j);
 uint64_t work_queued(struct work *w); /* jobs that wait for a thread */

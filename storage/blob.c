@@ -344,6 +344,32 @@ enum err_kind blob_rewrite(struct store *st, const struct digest *d, struct str 
 	return k;
 }
 
+static enum err_kind missing(const char *path, struct err *e)
+{
+	return err_set(e, ERR_CORRUPT, __func__, "file of blob %.20s... is missing", path);
+}
+
+static enum err_kind check_size(const char *path, const struct stat *s, uint64_t size_bytes,
+				struct err *e)
+{
+	if (S_ISREG(s->st_mode) && (uint64_t)s->st_size == size_bytes)
+		return ERR_OK;
+	return err_set(e, ERR_CORRUPT, __func__, "file of blob %.20s... has %lld bytes, not %llu",
+		       path, (long long)s->st_size, (unsigned long long)size_bytes);
+}
+
+enum err_kind blob_look(struct store *st, const struct digest *d, uint64_t size_bytes,
+			struct err *e)
+{
+	char path[BLOB_PATH_MAX];
+	struct stat s;
+
+	blob_path(d, path);
+	if (fstatat(st->blobs_fd[d->alg], path, &s, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? missing(path, e) : err_sys(e, __func__, "stat %s", path);
+	return check_size(path, &s, size_bytes, e);
+}
+
 enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_bytes, int *ret_fd,
 			struct err *e)
 {
@@ -355,17 +381,15 @@ enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_
 	blob_path(d, path);
 	k = fd_open_at(st->blobs_fd[d->alg], path, O_RDONLY, 0, &fd, e);
 	if (k == ERR_NOT_FOUND)
-		return err_set(e, ERR_CORRUPT, __func__, "file of blob %.20s... is missing", path);
+		return missing(path, e);
 	if (k != ERR_OK)
 		return k;
 	if (fstat(fd, &s) < 0)
 		return err_sys(e, __func__, "stat %s", path);
-	if (!S_ISREG(s.st_mode) || (uint64_t)s.st_size != size_bytes)
-		return err_set(e, ERR_CORRUPT, __func__,
-			       "file of blob %.20s... has %lld bytes, not %llu", path,
-			       (long long)s.st_size, (unsigned long long)size_bytes);
-	*ret_fd = TAKE_FD(fd);
-	return ERR_OK;
+	k = check_size(path, &s, size_bytes, e);
+	if (k == ERR_OK)
+		*ret_fd = TAKE_FD(fd);
+	return k;
 }
 
 /* --- all files --- */

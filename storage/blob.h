@@ -63,6 +63,8 @@ MUST_CHECK enum err_kind blob_rewrite(struct store *st, const struct digest *d, 
 void blob_settle(struct store *st, struct publisher *p, enum blob_outcome outcome);
 
 /* ERR_CORRUPT if the file is missing or has not size_bytes: the index promised it. */
+MUST_CHECK enum err_kind blob_look(struct store *st, const struct digest *d, uint64_t size_bytes,
+				   struct err *e);
 MUST_CHECK enum err_kind blob_open(struct store *st, const struct digest *d, uint64_t size_bytes,
 				   int *ret_fd, struct err *e);
 

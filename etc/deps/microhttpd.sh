@@ -1,5 +1,6 @@
 #!/bin/sh
-# Provides libmicrohttpd >= 1.0.5 below PREFIX: Debian's newest source package, checked, built, linked statically.
+# Provides libmicrohttpd >= 1.0.5 below PREFIX: Debian's newest source package, checked, built, linked statically, with one
+# change of ours (microhttpd-pool.patch, etc/adr/0027).
 #
 # usage: etc/deps/microhttpd.sh PREFIX               fetches and builds it, unless it is there
 #        etc/deps/microhttpd.sh --source FILE        only fetches it, into a tar archive: FILE ends in .tar.xz
@@ -10,6 +11,7 @@
 set -eu
 
 WANT=1.0.5
+patch=$(cd "$(dirname "$0")" && pwd)/microhttpd-pool.patch
 
 say() { printf 'microhttpd.sh: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -48,6 +50,8 @@ fetch() {
 # Of $work/tree, whose place is in nothing that comes out.
 build() {
 	say "building libmicrohttpd"
+	(cd "$work/tree" && patch -p1 --batch --dry-run <"$patch" && patch -p1 --batch <"$patch") >"$work/log" 2>&1 ||
+		say "microhttpd-pool.patch does not apply to this version: connections will take more memory"
 	(
 		cd "$work/tree"
 		# Debian's patches are newer than what autotools made of the files they patch; their effect there is nil.
@@ -65,7 +69,9 @@ build() {
 	# The .pc file goes last: it is what says that the rest is there.
 	mkdir -p "$prefix/include" "$pc"
 	cp "$work/stage$prefix"/include/*.h "$prefix/include/"
-	cp "$work/stage$prefix/lib/libmicrohttpd.a" "$prefix/lib/"
+	cp "$work/stage$prefix/lib/libmicrohttpd.a" "$prefix/lib/libmicrohttpd.a.new"
+	mv "$prefix/lib/libmicrohttpd.a.new" "$prefix/lib/libmicrohttpd.a"
+	cp "$patch" "$prefix/lib/"
 	cp "$work/stage$prefix/lib/pkgconfig/libmicrohttpd.pc" "$pc/"
 	say "libmicrohttpd is in place"
 }
@@ -80,7 +86,7 @@ if [ -n "$prefix" ]; then
 	prefix=$(mkdir -p "$prefix" && cd "$prefix" && pwd)
 	pc=$prefix/lib/pkgconfig
 	PKG_CONFIG_PATH=$pc pkg-config --atleast-version=$WANT libmicrohttpd 2>/dev/null &&
-		[ -f "$prefix/lib/libmicrohttpd.a" ] && exit 0
+		[ -f "$prefix/lib/libmicrohttpd.a" ] && cmp -s "$patch" "$prefix/lib/microhttpd-pool.patch" && exit 0
 fi
 
 work=$(mktemp -d)

@@ -1,13 +1,15 @@
 #!/bin/sh
-# Makes a container image of berthd: the program, the libraries that it is linked with here, certificates of authorities, and
-# an account; nothing else, no shell either.  berth takes it in, which checks all of it, and writes the archive.
+# Makes a container image of berthd: the program, the libraries that it is linked with or loads here, certificates of
+# authorities, and an account; nothing else, no shell either.  berth takes it in, which checks all of it, and writes the
+# archive.
 #
-# usage: etc/tools/image.sh BIN OUT.tar NAME:TAG     (BIN: the directory of berthd and berth)
+# usage: etc/tools/image.sh BIN NEEDS OUT.tar NAME:TAG
+#        (BIN: the directory of berthd and berth; NEEDS: a program that is linked with what berthd loads)
 #
 # The same programs and libraries give the same bytes.
 set -eu
 
-bin=$1 out=$2 name=$3
+bin=$1 needs=$2 out=$3 name=$4
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 umask 022
@@ -17,7 +19,7 @@ ln -s usr/lib "$files/lib"
 
 strip -o "$files/usr/bin/berthd" "$bin/berthd"
 # "libx.so => /lib/.../libx.so (0x..)", and the loader by its path alone
-ldd "$bin/berthd" | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) (.*/\1/p' | while read -r library; do
+{ ldd "$bin/berthd" && ldd "$needs"; } | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*\) (.*/\1/p' | while read -r library; do
 	case $library in
 	/lib64/*) to=$library ;;
 	*) to=/usr/lib/${library#*/lib/} ;;

@@ -8,6 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -16,6 +17,7 @@ import registry  # noqa: E402
 TOP = registry.TOP
 TOOLS = TOP / "build/tools/bin"
 LOAD = TOP / "build/release/tests/bench/load"
+MEMORY_SAMPLE_S = 0.02
 IDLE_WAIT_S = float(os.environ.get("BENCH_IDLE_WAIT_S", "120"))  # less where the machine never is
 
 
@@ -140,6 +142,30 @@ def cpu_s(server):
 def own_memory(server):
     """Bytes of memory of its own that it has resident."""
     return sum(registry.anonymous_memory(server, pid) for pid in processes(server))
+
+
+class MemoryWatch:
+    """The most memory that a server has of its own while the block runs."""
+
+    def __init__(self, server):
+        self.server, self.peak, self.stop = server, 0, threading.Event()
+
+    def __enter__(self):
+        self.thread = threading.Thread(target=self.watch)
+        self.thread.start()
+        return self
+
+    def watch(self):
+        while not self.stop.is_set():
+            try:
+                self.peak = max(self.peak, own_memory(self.server))
+            except (OSError, AttributeError, AssertionError):
+                return  # it is being started again
+            self.stop.wait(MEMORY_SAMPLE_S)
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join()
 
 
 def output(command):

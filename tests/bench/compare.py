@@ -16,7 +16,6 @@ import platform
 import re
 import subprocess
 import sys
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
@@ -26,7 +25,6 @@ import workloads as w  # noqa: E402
 
 OUT = b.TOP / "build/bench"
 RUNNER_SHARE = 0.15  # of the time
-MEMORY_SAMPLE_S = 0.02
 SETTLE_S = 1.5  # at most, before a row
 SLOW_EVERY = 2  # rounds that the slowest peer has a part in
 DERIVED = (
@@ -61,30 +59,6 @@ class Results:
         self.tell(kind="value", row=row, server=server, round=n, value=value, command=command, **more)
 
 
-class MemoryWatch:
-    """The most memory that a server has of its own while the block runs."""
-
-    def __init__(self, server):
-        self.server, self.peak, self.stop = server, 0, threading.Event()
-
-    def __enter__(self):
-        self.thread = threading.Thread(target=self.watch)
-        self.thread.start()
-        return self
-
-    def watch(self):
-        while not self.stop.is_set():
-            try:
-                self.peak = max(self.peak, b.own_memory(self.server))
-            except (OSError, AttributeError, AssertionError):
-                return  # it is being started again
-            self.stop.wait(MEMORY_SAMPLE_S)
-
-    def __exit__(self, *_):
-        self.stop.set()
-        self.thread.join()
-
-
 def one(results, row, stage, name, n):
     server = stage.servers.get(name)
     if not server:  # a limit that is no server
@@ -92,7 +66,7 @@ def one(results, row, stage, name, n):
         results.value(row.name, name, n, sample.value, sample.command)
         return sample.value
     used = b.cpu_s(server)
-    with MemoryWatch(server) as memory:
+    with b.MemoryWatch(server) as memory:
         sample = row.run(stage, name)
     used = b.cpu_s(server) - used
     results.value(row.name, name, n, sample.value, sample.command, cpu_s=used, bytes=sample.bytes, items=sample.items, p99_us=sample.p99_us,
@@ -143,7 +117,7 @@ def derive(results, whole):
     for (row, server), used in results.cpu.items():
         values[row] += [(server, n, v, "utime and stime of /proc/PID/stat, of the processes of a server") for n, v in enumerate(used)]
     if whole:
-        command = f"RssAnon of /proc/PID/status every {MEMORY_SAMPLE_S * 1000:.0f} ms"
+        command = f"RssAnon of /proc/PID/status every {b.MEMORY_SAMPLE_S * 1000:.0f} ms"
         values["memory-load"] = [(server, 0, peak / w.MIB, command) for server, peak in results.peak.items() if server in w.READERS]
     for row in DERIVED:
         if values[row.name]:

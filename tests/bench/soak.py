@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Mixed load for a long time: does berthd's memory stay as it is, and does every answer come?
 
-usage: soak.py [SECONDS]
+usage: soak.py [SECONDS [RATE]]     (3600; rounds a second of all clients together, as many as there can be without)
 
 Clients push images, move and delete tags, pull, list, upload in chunks, give up, log in and are refused, while collection runs all the time, an
 endpoint is told of events and a scraper reads metrics.  The store has bounds: each client deletes what it pushed before.  Memory is the
@@ -24,6 +24,7 @@ import registry as r  # noqa: E402
 
 SECONDS = float(sys.argv[1]) if len(sys.argv) > 1 else 3600
 CLIENTS = 8
+ROUND_S = CLIENTS / float(sys.argv[2]) if len(sys.argv) > 2 else 0  # of one client, at least
 KEEP = 20  # tags of a client
 SAMPLES = 240
 OPTIONS = ("--log.access=false", "--gc.interval=1s", "--gc.lease=5s", "--gc.untagged_keep=0s", "--gc.max_share=100", "--trash.keep=5s",
@@ -79,8 +80,10 @@ class Client(threading.Thread):
             while time.monotonic() < self.end:
                 c = self.s.connect()
                 for _ in range(10):
+                    began = time.monotonic()
                     self.one_round(c, n)
                     n += 1
+                    time.sleep(max(0, began + ROUND_S - time.monotonic()))
                 c.close()
         except Exception as why:  # noqa: BLE001 - whatever it is, the soak has failed
             self.failure = repr(why)

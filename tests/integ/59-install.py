@@ -292,6 +292,16 @@ def commands_of(program):
     return {n: helped("berth-runtime", n, "--help") for n in re.findall(r"^   ([a-z]+) ", part, re.M)}
 
 
+@case("each command of berthd says how it is called, by --help, -h and help; of one that is not there none do")
+def helps():
+    for command, line in commands_of("berthd").items():
+        for words in ((command, "--help"), (command, "-h"), (command, "ls", "-h"), ("help", command)):
+            same(words, line, helped("berthd", *words).splitlines()[1])
+    for words in (("nothing", "--help"), ("help", "nothing")):
+        got = run(BIN / "berthd", *words, want=None)
+        same(words, (2, 'berthd: no command "nothing": "berthd help" lists the commands\n'), (got.returncode, got.stderr))
+
+
 def sections(name):
     """Command -> its part of the page's COMMANDS, as plain text."""
     part = plain(page(name)).split(".Sh COMMANDS\n")[1].split("\n.Sh ")[0]
