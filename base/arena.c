@@ -1,6 +1,8 @@
 #include "base/arena.h"
 
+#include <limits.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 #define BLOCK_BYTES (16u * 1024)
 #define ALIGN 16u
@@ -94,6 +96,15 @@ char *arena_printf(struct arena *a, const char *fmt, ...)
 		(void)vsnprintf(z, (size_t)n + 1, fmt, again);
 	va_end(again);
 	return z;
+}
+
+const char *arena_absolute(struct arena *a, const char *path)
+{
+	char here[PATH_MAX];
+
+	if (path[0] == '/' || !getcwd(here, sizeof(here)))
+		return path;
+	return arena_printf(a, "%s/%s", here, path);
 }
 
 bool arena_list_add(struct arena *a, struct text_list *l, const char *text)

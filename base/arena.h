@@ -25,6 +25,8 @@ void *arena_get(struct arena *a, size_t n);
 void *arena_array(struct arena *a, size_t n, size_t each);
 char *arena_text(struct arena *a, struct str s); /* NUL-terminated copy */
 char *arena_printf(struct arena *a, const char *fmt, ...) PRINTF(2, 3);
+/* The same path from the root on; as it is where the working directory has no name. */
+const char *arena_absolute(struct arena *a, const char *path);
 
 /* Texts in order; v has a NULL after the last, or is NULL without any. */
 struct text_list {

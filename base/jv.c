@@ -61,7 +61,7 @@ static bool depth_is_within(struct str in, unsigned depth_max)
 	return true;
 }
 
-enum err_kind jv_parse_object(struct str in, unsigned depth_max, struct jv **ret, struct err *e)
+static enum err_kind parse(struct str in, unsigned depth_max, json_t **ret, struct err *e)
 {
 	json_error_t why;
 	json_t *j;
@@ -78,9 +78,35 @@ enum err_kind jv_parse_object(struct str in, unsigned depth_max, struct jv **ret
 	if (!j)
 		return err_set(e, ERR_INVALID, __func__, "not valid JSON at byte %d: %.100s",
 			       why.position, why.text);
+	*ret = j;
+	return ERR_OK;
+}
+
+enum err_kind jv_parse_object(struct str in, unsigned depth_max, struct jv **ret, struct err *e)
+{
+	json_t *j = NULL;
+	enum err_kind k = parse(in, depth_max, &j, e);
+
+	if (k != ERR_OK)
+		return k;
 	if (!json_is_object(j)) {
 		json_decref(j);
 		return err_set(e, ERR_INVALID, __func__, "JSON is not an object");
+	}
+	*ret = own(j);
+	return ERR_OK;
+}
+
+enum err_kind jv_parse_array(struct str in, unsigned depth_max, struct jv **ret, struct err *e)
+{
+	json_t *j = NULL;
+	enum err_kind k = parse(in, depth_max, &j, e);
+
+	if (k != ERR_OK)
+		return k;
+	if (!json_is_array(j)) {
+		json_decref(j);
+		return err_set(e, ERR_INVALID, __func__, "JSON is not an array");
 	}
 	*ret = own(j);
 	return ERR_OK;
@@ -313,6 +339,16 @@ struct jv *jv_new_array(void)
 	return own(json_array());
 }
 
+struct jv *jv_new_u64(uint64_t v)
+{
+	char text[WIDE_BYTES + 24];
+
+	if (v <= INT64_MAX)
+		return own(json_integer((json_int_t)v));
+	(void)snprintf(text, sizeof(text), WIDE "%llu", (unsigned long long)v);
+	return own(json_string(text));
+}
+
 struct jv *jv_new_texts(const char *const *texts, size_t n)
 {
 	AUTO_JV *array = jv_new_array();
@@ -345,10 +381,38 @@ static int add_chunk(const char *p, size_t n, void *b)
 	return ((struct sbuf *)b)->failed ? -1 : 0;
 }
 
+/* What widen() has made, or jv_new_u64, becomes a number again. */
+static void narrow(char *text, size_t *n)
+{
+	char *from = text, *to, *end = text + *n;
+
+	while ((from = memmem(from, (size_t)(end - from), "\"" WIDE, 1 + WIDE_BYTES))) {
+		char *digits = from + 1 + WIDE_BYTES;
+		size_t count = strspn(digits, "0123456789");
+
+		to = from;
+		from = digits + count;
+		if (count < INT64_DIGITS || *from != '"')
+			continue;
+		memmove(to, digits, count);
+		memmove(to + count, from + 1, (size_t)(end - from)); /* and the NUL */
+		end -= WIDE_BYTES + 2;
+		from = to + count;
+	}
+	*n = (size_t)(end - text);
+}
+
 static void dump(const struct jv *v, size_t flags, struct sbuf *b)
 {
+	size_t before = b->n, n;
+
 	if (!v || json_dump_callback(raw(v), add_chunk, b, flags) != 0)
 		b->failed = true;
+	if (b->failed)
+		return;
+	n = b->n - before;
+	narrow(b->p + before, &n);
+	b->n = before + n;
 }
 
 void jv_dump(const struct jv *v, struct sbuf *b)

@@ -16,7 +16,10 @@ struct jv;
 /* ERR_INVALID with the position for anything that is not exactly one object. */
 MUST_CHECK enum err_kind jv_parse_object(struct str in, unsigned depth_max, struct jv **ret,
 					 struct err *e);
-/* The same for documents of Go's encoder, whose integers go up to 2^64-1: jv_u64 reads all of them. */
+/* The same for exactly one array. */
+MUST_CHECK enum err_kind jv_parse_array(struct str in, unsigned depth_max, struct jv **ret,
+					struct err *e);
+/* As jv_parse_object for documents of Go's encoder, whose integers go up to 2^64-1: jv_u64 reads all of them. */
 MUST_CHECK enum err_kind jv_parse_object_u64(struct str in, unsigned depth_max, struct jv **ret,
 					     struct err *e);
 void jv_free(struct jv **take);
@@ -48,6 +51,8 @@ bool jv_next(const struct jv *object, void **iter, const char **key, const struc
  */
 struct jv *jv_pack(const char *fmt, ...);
 struct jv *jv_new_array(void);
+/* An integer of any size; for readers that take such: jv_parse_object_u64. */
+struct jv *jv_new_u64(uint64_t v);
 struct jv *jv_new_texts(const char *const *texts, size_t n); /* NULL if one is no UTF-8 */
 /* A second owner of the same value: neither may be changed afterwards. */
 struct jv *jv_share(const struct jv *v);

@@ -22,7 +22,8 @@ install-shared: $(PAGES)
 		$(INSTALL_DATA) build/man/$$page $(SHARE)/man/man$${page##*.}/$$page || exit 1; done
 	for name in berthd berth; do \
 		$(INSTALL_DATA) etc/completions/$$name.bash $(SHARE)/bash-completion/completions/$$name && \
-		$(INSTALL_DATA) etc/completions/$$name.fish $(SHARE)/fish/vendor_completions.d/$$name.fish || exit 1; done
+		$(INSTALL_DATA) etc/completions/$$name.fish $(SHARE)/fish/vendor_completions.d/$$name.fish && \
+		$(INSTALL_DATA) etc/completions/$$name.zsh $(SHARE)/zsh/site-functions/_$$name || exit 1; done
 	for unit in etc/systemd/*.service.in; do install -d $(DESTDIR)$(UNITDIR) && \
 		sed 's|@BINDIR@|$(PREFIX)/bin|; s|@SYSCONFDIR@|$(SYSCONFDIR)|' $$unit >$(DESTDIR)$(UNITDIR)/$$(basename $$unit .in) || exit 1; done
 	for unit in etc/systemd/*.socket; do $(INSTALL_DATA) $$unit $(DESTDIR)$(UNITDIR)/$$(basename $$unit) || exit 1; done

@@ -57,7 +57,7 @@ install-runtime: all
 RUNTIME_INTEG := $(sort $(wildcard tests/integ/*-runtime-*.bats tests/integ/*-runtime-*.py))
 # Waits more than it works, so it goes first.
 RUNTIME_SUITE := conformance/runtime/run.sh
-RUNTIME_TEST_TOOLS := $(patsubst %,$(O)/tests/lib/%,attack syscall without)
+RUNTIME_TEST_TOOLS := $(patsubst %,$(O)/tests/lib/%,attack syscall without killat)
 UNIT += $(RUNTIME_UNIT)
 INTEG := $(filter-out $(RUNTIME_INTEG),$(INTEG))
 

@@ -122,10 +122,10 @@ static void take_list(struct events *ev, struct events_change *change)
 	change->n = 0;
 }
 
-/* Of those that are new. */
-static enum err_kind read_secrets(const struct events_change *change, struct err *e)
+/* What those that are new need: the library that speaks to them, and their secrets. */
+static enum err_kind provide(const struct events_change *change, struct err *e)
 {
-	enum err_kind k = ERR_OK;
+	enum err_kind k = change->n ? fetch_open(e) : ERR_OK;
 
 	for (size_t i = 0; i < change->n && k == ERR_OK; i++) {
 		if (!channel_has_begun(change->channels[i]))
@@ -147,9 +147,7 @@ static enum err_kind open_with(const struct conf *c, bool files, struct faults *
 	cond_init(&ev->all.wake);
 	k = list_channels(ev, c, all, &change, e);
 	if (k == ERR_OK && files)
-		k = read_secrets(change, e);
-	if (k == ERR_OK && files && change->n)
-		k = fetch_open(e);
+		k = provide(change, e);
 	if (k == ERR_OK) {
 		take_list(ev, change);
 		*ret = TAKE(ev);
@@ -225,7 +223,7 @@ enum err_kind events_prepare(struct events *ev, const struct conf *c, struct eve
 	enum err_kind k = list_channels(ev, c, NULL, &change, e);
 
 	if (k == ERR_OK)
-		k = read_secrets(change, e);
+		k = provide(change, e);
 	for (size_t i = 0; k == ERR_OK && i < change->n; i++) {
 		struct channel *ch = change->channels[i];
 

@@ -1,6 +1,6 @@
 # Completion of berth for bash.  The program itself is asked for its commands and options, so they are those of its version.
 
-_berth_commands() { "$1" help 2>/dev/null | sed -n 's/^  \([a-z][a-z]*\)  *.*/\1/p'; }
+_berth_commands() { "$1" help 2>/dev/null | sed -n 's/^  \([a-z][a-z-]*\)  *.*/\1/p'; }
 
 # Lines of options in a help text: "-a, --all" and "    --env-file FILE".
 _berth_options() { sed -n 's/^  \(-., \|    \)\(--[a-z-]*\).*/\2/p'; }
@@ -46,7 +46,7 @@ _berth() {
 	help)
 		_berth_complete "$(_berth_commands "$program")"
 		;;
-	start | rm | inspect | diff | logs | wait)
+	start | rm | inspect | diff | logs | wait | cp | commit | port | generate-systemd)
 		_berth_complete "$("$program" "${at[@]}" ps --all 2>/dev/null | awk 'NR > 1 { print $1, $NF }')"
 		;;
 	stop | restart | kill | pause | unpause | exec | attach | top | stats)
@@ -56,10 +56,10 @@ _berth() {
 		_berth_complete "$("$program" "${at[@]}" images 2>/dev/null | awk 'NR > 1 { print $1 ":" $2 }')"
 		__ltrim_colon_completions "$cur"
 		;;
-	network)
-		_berth_complete "$(sed -n 's/^usage: berth network \([a-z|]*\).*/\1/p' <<<"$help" | tr '|' ' ')"
+	network | volume)
+		_berth_complete "$(sed -n "s/^usage: berth $command \(.*\)/\1/p" <<<"$help" | tr '|' '\n' | awk '$1 ~ /^[a-z]/ { print $1 }')"
 		;;
-	load)
+	load | import)
 		_filedir
 		;;
 	esac

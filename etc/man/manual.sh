@@ -100,7 +100,7 @@ berth_options() {
 }
 
 berth_commands() {
-	"$bin/berth" help | sed -n 's/^  \([a-z][a-z]*\)  *.*/\1/p' | while read -r name; do
+	"$bin/berth" help | sed -n 's/^  \([a-z][a-z-]*\)  *.*/\1/p' | while read -r name; do
 		"$bin/berth" help "$name" | awk -v name="$name" "$common"'
 		/^usage: / {
 			sub("^usage: berth " name " *", "")

@@ -7,6 +7,7 @@ set -eu
 bin=${1:-build/bin}
 work=$(mktemp -d /tmp/berth-demo.XXXXXX)
 daemon=
+export BERTH_NETWORK=none # the machine's own network stays as it is
 
 berth() {
 	"$bin/berth" --root "$work/images" --state "$work/state" "$@"

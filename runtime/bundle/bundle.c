@@ -1,9 +1,11 @@
 #include "runtime/bundle/bundle_impl.h"
 
-#include "base/fd.h"
+#include <limits.h>
+#include <unistd.h>
 
 #define OCI_VERSION "1.2.0"
 #define HOSTNAME_LEN 12
+#define KEEPS_GROUPS "run.oci.keep_original_groups" /* crun's word for it, and podman's */
 
 enum err_kind making_no_memory(struct err *e)
 {
@@ -70,17 +72,6 @@ static enum err_kind namespaces_json(const struct making *m, struct jv **ret, st
 	return k;
 }
 
-/* What would tell the container of the machine, or let it change it. */
-static const char *const masked[] = {
-	"/proc/asound",     "/proc/acpi",        "/proc/interrupts",
-	"/proc/kcore",      "/proc/keys",        "/proc/latency_stats",
-	"/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
-	"/proc/scsi",       "/sys/firmware",     "/sys/devices/virtual/powercap",
-};
-static const char *const read_only[] = {
-	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
-};
-
 /*
  * Unprivileged programs may ping and listen below 1024: the ports are the container's own.  The kernel takes only groups
  * that the user namespace has.
@@ -117,14 +108,10 @@ static enum err_kind sysctls_json(const struct making *m, struct jv **ret, struc
 static enum err_kind add_confinement(const struct making *m, struct jv *v, struct err *e)
 {
 	AUTO_JV *seccomp = NULL;
-	enum err_kind k = ERR_OK;
+	enum err_kind k = security_add_paths(m, v, e);
 
-	if (m->o->privileged)
-		return ERR_OK;
-	if (!jv_set(v, "maskedPaths", jv_new_texts(masked, ARRAY_LEN(masked))) ||
-	    !jv_set(v, "readonlyPaths", jv_new_texts(read_only, ARRAY_LEN(read_only))))
-		return making_no_memory(e);
-	k = seccomp_json(m, &seccomp, e);
+	if (k == ERR_OK)
+		k = seccomp_json(m, &seccomp, e);
 	if (k == ERR_OK && seccomp && !jv_set(v, "seccomp", TAKE(seccomp)))
 		return making_no_memory(e);
 	return k;
@@ -215,39 +202,22 @@ static enum err_kind annotations_json(const struct making *m, struct jv **ret, s
 	AUTO_JV *v = jv_pack("{}");
 
 	if (!v || (m->image && !add_image_annotations(m, v)) || !add_pairs(m, &m->o->labels, v) ||
-	    !add_pairs(m, &m->o->annotations, v))
+	    !add_pairs(m, &m->o->annotations, v) ||
+	    (m->keeps_groups && !jv_set(v, KEEPS_GROUPS, jv_pack("s", "1"))))
 		return making_no_memory(e);
 	*ret = TAKE(v);
 	return ERR_OK;
 }
 
-static enum err_kind take_security(struct making *m, struct err *e)
-{
-	for (size_t i = 0; i < m->o->security.n; i++) {
-		const char *s = m->o->security.v[i];
-
-		if (strcmp(s, "no-new-privileges") == 0 ||
-		    strcmp(s, "no-new-privileges=true") == 0 ||
-		    strcmp(s, "no-new-privileges:true") == 0)
-			m->no_new_privs = true;
-		else if (strcmp(s, "seccomp=unconfined") == 0 ||
-			 strcmp(s, "seccomp:unconfined") == 0)
-			m->unconfined = true;
-		else if (str_starts(str_of(s), STR("seccomp=")))
-			m->seccomp_file = s + 8;
-		else if (strcmp(s, "label=disable") != 0 && strcmp(s, "apparmor=unconfined") != 0)
-			return err_set(e, ERR_UNSUPPORTED, __func__,
-				       "--security-opt %.80s is not understood", s);
-	}
-	m->unconfined = m->unconfined || m->o->privileged;
-	return ERR_OK;
-}
-
-/* The host's, where the container shares its name space of names. */
+/* The host's, where the container shares its names or its network. */
 static const char *choose_hostname(struct making *m)
 {
+	char text[HOST_NAME_MAX + 1];
+
 	if (m->o->hostname)
 		return m->o->hostname;
+	if ((is_host(m->o->uts) || is_host(m->o->network)) && gethostname(text, sizeof(text)) == 0)
+		return arena_text(m->arena, str_of(text));
 	return arena_text(m->arena, (struct str){ m->place->id, HOSTNAME_LEN });
 }
 
@@ -260,7 +230,7 @@ static enum err_kind resolve(struct making *m, struct err *e)
 		return making_no_memory(e);
 	if (m->o->hostname && is_host(m->o->uts))
 		return err_set(e, ERR_INVALID, __func__, "--hostname is not for --uts host");
-	k = take_security(m, e);
+	k = security_resolve(m, e);
 	if (k == ERR_OK)
 		k = user_resolve(m, e);
 	if (k == ERR_OK)
@@ -309,5 +279,7 @@ enum err_kind bundle_make(const struct bundle_options *o, const struct image_con
 		k = config_json(&m, &ret->config, e);
 	ret->command = m.command;
 	ret->hostname = m.hostname;
+	ret->uid = m.uid;
+	ret->gid = m.gid;
 	return k;
 }

@@ -28,8 +28,8 @@ struct bundle_options {
 	bool read_only;
 	uint64_t shm_bytes; /* 0: SHM_BYTES */
 	/* limits */
-	uint64_t memory_bytes, pids_max, cpu_shares; /* 0: none */
-	const char *memory_swap, *cpus, *cpuset_cpus;
+	uint64_t memory_bytes, cpu_shares; /* 0: none */
+	const char *memory_swap, *cpus, *cpuset_cpus, *pids_limit;
 	/* namespaces: NULL for one of its own, "host", or "ns:PATH" */
 	const char *network, *pid, *ipc, *uts, *cgroupns;
 	/* more */
@@ -47,7 +47,8 @@ struct bundle_place {
 	bool
 	    in_userns; /* no devices can be made, perhaps no control groups, and few ids are known */
 	bool alone;    /* root is the only id there is */
-	const char *init; /* program for options.init */
+	const char *init;    /* program for options.init */
+	uint64_t files_soft; /* limit of open files before berth raised its own; 0: it did not */
 };
 
 /* Volumes that must be there before it starts: VOLUMES/NAME/data. */
@@ -55,7 +56,8 @@ struct bundle_volumes {
 	struct text_list names, targets; /* side by side */
 	struct text_list kept_empty;     /* names of those that get nothing of the image's */
 	struct text_list anonymous;      /* names that were made up */
-	bool shares_mounts; /* one of them, or a directory, passes mounts to the host */
+	struct text_list owned; /* paths of the host that become the user's, with all below */
+	bool shares_mounts;     /* one of them, or a directory, passes mounts to the host */
 };
 
 /* What the shim and the rest of berth need to know of it. */
@@ -63,6 +65,7 @@ struct bundle {
 	struct arena *arena;
 	struct text_list command; /* after entrypoint and command were put together */
 	const char *hostname;
+	uint64_t uid, gid; /* of the process */
 	struct bundle_volumes volumes;
 	struct jv *config; /* owned */
 };

@@ -14,20 +14,49 @@ struct making {
 	struct bundle_volumes *volumes;
 	const char *hostname;
 	uint64_t caps, caps_added; /* bits by number */
+	/* results of security.c */
 	bool no_new_privs, unconfined;
-	const char *seccomp_file;
+	const char *seccomp_file, *apparmor, *proc_options; /* NULL: none */
+	struct text_list masked, unmasked;                  /* patterns of paths */
 	/* results of user.c */
 	uint64_t uid, gid;
 	struct text_list groups; /* decimal */
+	bool keeps_groups;       /* those of who runs it, in place of groups */
 	const char *home;
 };
 
 enum err_kind making_no_memory(struct err *e);
+
+/* A mount as it is asked for. */
+struct mount_wish {
+	const char *source; /* of the host; of a tmpfs none */
+	const char *to;
+	const char *name; /* NULL: no volume but a directory of the user's */
+	struct text_list options;
+	bool is_tmpfs, stays_empty;
+	bool is_owned; /* what is there becomes the process's user's */
+};
+
+/* mount_wish.c: -v, --mount, --tmpfs, and a volume without a name at that target. */
+MUST_CHECK enum err_kind mount_wish_short(const struct making *m, const char *text,
+					  struct mount_wish *ret, struct err *e);
+MUST_CHECK enum err_kind mount_wish_long(const struct making *m, const char *text,
+					 struct mount_wish *ret, struct err *e);
+MUST_CHECK enum err_kind mount_wish_tmpfs(const struct making *m, const char *text,
+					  struct mount_wish *ret, struct err *e);
+MUST_CHECK enum err_kind mount_wish_volume(const struct making *m, const char *to,
+					   struct mount_wish *ret, struct err *e);
+
 /* The value of "KEY=VALUE"; NULL without "=". */
 const char *making_value(const char *pair);
 
 /* user.c: options.user or the image's, by the root's /etc/passwd and /etc/group. */
 MUST_CHECK enum err_kind user_resolve(struct making *m, struct err *e);
+
+/* security.c: options.security, and linux.maskedPaths and readonlyPaths. */
+MUST_CHECK enum err_kind security_resolve(struct making *m, struct err *e);
+MUST_CHECK enum err_kind security_add_paths(const struct making *m, struct jv *platform,
+					    struct err *e);
 
 /* caps.c */
 MUST_CHECK enum err_kind caps_resolve(struct making *m, struct err *e);

@@ -8,6 +8,7 @@
 
 #define CPU_PERIOD_US 100000
 #define DEVICES_MAX 1024
+#define DEPTH_MAX 8 /* of directories below /dev */
 
 /* --- Memory, processors, processes --- */
 
@@ -23,11 +24,13 @@ static enum err_kind parse_swap(const struct bundle_options *o, long long *ret, 
 		*ret = -1;
 		return ERR_OK;
 	}
-	if (!size_parse(in, &bytes) || bytes > INT64_MAX || bytes < o->memory_bytes)
+	if (!size_parse_docker(in, &bytes) || bytes > INT64_MAX ||
+	    (bytes && (bytes < o->memory_bytes || !o->memory_bytes)))
 		return err_set(e, ERR_INVALID, __func__,
 			       "--memory-swap wants memory and swap together, at least --memory, "
 			       "or -1");
-	*ret = (long long)bytes;
+	if (bytes) /* 0 is as good as nothing */
+		*ret = (long long)bytes;
 	return ERR_OK;
 }
 
@@ -44,7 +47,7 @@ static enum err_kind add_memory(const struct making *m, struct jv *v, struct err
 		   : making_no_memory(e);
 }
 
-/* "1.5": thousandths of a processor, by integers only. */
+/* "1.5": thousandths of a processor, by integers only; 0 is no limit. */
 static bool parse_cpus(struct str in, uint64_t *ret_quota)
 {
 	uint64_t whole = 0, part = 0, unit = CPU_PERIOD_US;
@@ -59,7 +62,7 @@ static bool parse_cpus(struct str in, uint64_t *ret_quota)
 		}
 	}
 	*ret_quota = whole * CPU_PERIOD_US + part;
-	return scan_end(&in) && *ret_quota > 0;
+	return scan_end(&in);
 }
 
 static enum err_kind add_cpu(const struct making *m, struct jv *v, struct err *e)
@@ -84,6 +87,23 @@ static enum err_kind add_cpu(const struct making *m, struct jv *v, struct err *e
 	return ok && jv_set(v, "cpu", TAKE(cpu)) ? ERR_OK : making_no_memory(e);
 }
 
+/* -1 and 0: as many as there can be. */
+static enum err_kind add_pids(const struct making *m, struct jv *v, struct err *e)
+{
+	const char *text = m->o->pids_limit;
+	struct str in = str_of(text);
+	uint64_t n;
+
+	if (!text || strcmp(text, "-1") == 0)
+		return ERR_OK;
+	if (!scan_u64(&in, INT64_MAX, &n) || !scan_end(&in))
+		return err_set(e, ERR_INVALID, __func__, "--pids-limit %.40s: a number, or -1",
+			       text);
+	return n == 0 || jv_set(v, "pids", jv_pack("{s:I}", "limit", (long long)n))
+		   ? ERR_OK
+		   : making_no_memory(e);
+}
+
 /* --- Devices --- */
 
 struct device {
@@ -91,6 +111,11 @@ struct device {
 	char access[4];
 	struct stat s;
 };
+
+static bool is_device(const struct stat *s)
+{
+	return S_ISCHR(s->st_mode) || S_ISBLK(s->st_mode);
+}
 
 /* SOURCE[:TARGET][:ACCESS] */
 static enum err_kind parse_device(const struct making *m, const char *text, struct device *ret,
@@ -115,10 +140,86 @@ static enum err_kind parse_device(const struct making *m, const char *text, stru
 			       text);
 	if (fstatat(AT_FDCWD, d.source, &d.s, 0) < 0)
 		return err_sys(e, __func__, "--device %s", d.source);
-	if (!S_ISCHR(d.s.st_mode) && !S_ISBLK(d.s.st_mode))
+	if (!is_device(&d.s) && !S_ISDIR(d.s.st_mode))
 		return err_set(e, ERR_INVALID, __func__, "--device %s is no device", d.source);
 	*ret = d;
 	return ERR_OK;
+}
+
+static const char *device_type(const struct device *d)
+{
+	return S_ISBLK(d->s.st_mode) ? "b" : "c";
+}
+
+typedef enum err_kind device_fn(struct jv *list, const struct device *d, struct err *e);
+
+struct walking {
+	const struct making *m;
+	const struct device *dir;
+	unsigned depth;
+	device_fn *fn;
+	struct jv *list;
+};
+
+/* Devices that a container has anyway, or of its own, and what belongs to the host's terminals. */
+static bool is_left_out(const char *path)
+{
+	static const char *const names[] = { "null",    "zero", "full", "random",
+					     "urandom", "tty",  "ptmx", "console",
+					     "pts",     "shm",  "fd",   "mqueue" };
+
+	if (!str_starts(str_of(path), STR("/dev/")))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		if (strcmp(path + 5, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static enum err_kind walk_devices(const struct making *m, const struct device *dir, unsigned depth,
+				  device_fn *fn, struct jv *list, struct err *e);
+
+static enum err_kind walk_one(void *arg, const char *name, struct err *e)
+{
+	const struct walking *w = arg;
+	struct device d = { .source = arena_printf(w->m->arena, "%s/%s", w->dir->source, name),
+			    .to = arena_printf(w->m->arena, "%s/%s", w->dir->to, name) };
+
+	memcpy(d.access, w->dir->access, sizeof(d.access));
+	if (!d.source || !d.to)
+		return making_no_memory(e);
+	if (is_left_out(d.source) || fstatat(AT_FDCWD, d.source, &d.s, AT_SYMLINK_NOFOLLOW) < 0)
+		return ERR_OK;
+	if (S_ISDIR(d.s.st_mode))
+		return walk_devices(w->m, &d, w->depth + 1, w->fn, w->list, e);
+	return is_device(&d.s) && jv_count(w->list) < DEVICES_MAX ? w->fn(w->list, &d, e) : ERR_OK;
+}
+
+/* All below a directory. */
+static enum err_kind walk_devices(const struct making *m, const struct device *dir, unsigned depth,
+				  device_fn *fn, struct jv *list, struct err *e)
+{
+	struct walking w = { .m = m, .dir = dir, .depth = depth, .fn = fn, .list = list };
+
+	return depth < DEPTH_MAX ? fd_list_dir(AT_FDCWD, dir->source, walk_one, &w, e) : ERR_OK;
+}
+
+/* What --device names. */
+static enum err_kind each_device(const struct making *m, device_fn *fn, struct jv *list,
+				 struct err *e)
+{
+	enum err_kind k = ERR_OK;
+
+	for (size_t i = 0; k == ERR_OK && i < m->o->devices.n; i++) {
+		struct device d;
+
+		k = parse_device(m, m->o->devices.v[i], &d, e);
+		if (k == ERR_OK)
+			k = S_ISDIR(d.s.st_mode) ? walk_devices(m, &d, 0, fn, list, e)
+						 : fn(list, &d, e);
+	}
+	return k;
 }
 
 static bool allow(struct jv *rules, const char *type, long long major, long long minor,
@@ -149,9 +250,11 @@ static bool add_common_rules(struct jv *rules)
 	return true;
 }
 
-static const char *device_type(const struct device *d)
+static enum err_kind add_device_rule(struct jv *rules, const struct device *d, struct err *e)
 {
-	return S_ISBLK(d->s.st_mode) ? "b" : "c";
+	return allow(rules, device_type(d), major(d->s.st_rdev), minor(d->s.st_rdev), d->access)
+		   ? ERR_OK
+		   : making_no_memory(e);
 }
 
 static enum err_kind add_device_rules(const struct making *m, struct jv *v, struct err *e)
@@ -164,14 +267,11 @@ static enum err_kind add_device_rules(const struct making *m, struct jv *v, stru
 	else
 		ok = ok && jv_append(rules, jv_pack("{s:b, s:s}", "allow", 0, "access", "rwm")) &&
 		     add_common_rules(rules);
-	for (size_t i = 0; ok && !m->o->privileged && i < m->o->devices.n; i++) {
-		struct device d;
-		enum err_kind k = parse_device(m, m->o->devices.v[i], &d, e);
+	if (ok && !m->o->privileged) {
+		enum err_kind k = each_device(m, add_device_rule, rules, e);
 
 		if (k != ERR_OK)
 			return k;
-		ok =
-		    allow(rules, device_type(&d), major(d.s.st_rdev), minor(d.s.st_rdev), d.access);
 	}
 	return ok && jv_set(v, "devices", TAKE(rules)) ? ERR_OK : making_no_memory(e);
 }
@@ -183,9 +283,8 @@ enum err_kind limits_json(struct making *m, struct jv **ret, struct err *e)
 
 	if (k == ERR_OK)
 		k = add_cpu(m, v, e);
-	if (k == ERR_OK && m->o->pids_max &&
-	    !jv_set(v, "pids", jv_pack("{s:I}", "limit", (long long)m->o->pids_max)))
-		k = making_no_memory(e);
+	if (k == ERR_OK)
+		k = add_pids(m, v, e);
 	/* Where no device can be made, rules about them say nothing, and would need a group. */
 	if (k == ERR_OK && !m->place->in_userns)
 		k = add_device_rules(m, v, e);
@@ -194,63 +293,27 @@ enum err_kind limits_json(struct making *m, struct jv **ret, struct err *e)
 	return k;
 }
 
-static bool append_device(struct jv *list, const struct device *d)
+static enum err_kind append_device(struct jv *list, const struct device *d, struct err *e)
 {
-	return jv_append(list, jv_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "path", d->to, "type",
-				       device_type(d), "major", (long long)major(d->s.st_rdev),
-				       "minor", (long long)minor(d->s.st_rdev), "fileMode",
-				       (long long)(d->s.st_mode & 07777), "uid",
-				       (long long)d->s.st_uid, "gid", (long long)d->s.st_gid));
-}
+	struct jv *one =
+	    jv_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "path", d->to, "type", device_type(d),
+		    "major", (long long)major(d->s.st_rdev), "minor",
+		    (long long)minor(d->s.st_rdev), "fileMode", (long long)(d->s.st_mode & 07777),
+		    "uid", (long long)d->s.st_uid, "gid", (long long)d->s.st_gid);
 
-struct all_devices {
-	const struct making *m;
-	struct jv *list;
-	const char *dir; /* "/dev" */
-	unsigned n;
-};
-
-/* Devices that a container has anyway, and what belongs to the host's terminals. */
-static bool is_left_out(const char *name)
-{
-	static const char *const names[] = { "null",    "zero", "full",    "random",
-					     "urandom", "tty",  "console", "ptmx" };
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-		if (strcmp(name, names[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
-static enum err_kind add_host_device(void *arg, const char *name, struct err *e)
-{
-	struct all_devices *all = arg;
-	struct device d = { .to = arena_printf(all->m->arena, "%s/%s", all->dir, name) };
-
-	if (!d.to)
-		return making_no_memory(e);
-	if (is_left_out(name) || fstatat(AT_FDCWD, d.to, &d.s, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    (!S_ISCHR(d.s.st_mode) && !S_ISBLK(d.s.st_mode)) || all->n++ >= DEVICES_MAX)
-		return ERR_OK;
-	return append_device(all->list, &d) ? ERR_OK : making_no_memory(e);
+	return jv_append(list, one) ? ERR_OK : making_no_memory(e);
 }
 
 enum err_kind devices_json(struct making *m, struct jv **ret, struct err *e)
 {
 	AUTO_JV *list = jv_new_array();
-	struct all_devices all = { .m = m, .list = list, .dir = "/dev" };
+	struct device dev = { .source = "/dev", .to = "/dev", .access = "rwm" };
 	enum err_kind k = list ? ERR_OK : making_no_memory(e);
 
 	if (k == ERR_OK && m->o->privileged)
-		k = fd_list_dir(AT_FDCWD, "/dev", add_host_device, &all, e);
-	for (size_t i = 0; k == ERR_OK && i < m->o->devices.n; i++) {
-		struct device d;
-
-		k = parse_device(m, m->o->devices.v[i], &d, e);
-		if (k == ERR_OK && !append_device(list, &d))
-			k = making_no_memory(e);
-	}
+		k = walk_devices(m, &dev, 0, append_device, list, e);
+	if (k == ERR_OK)
+		k = each_device(m, append_device, list, e);
 	if (k == ERR_OK)
 		*ret = TAKE(list);
 	return k;

@@ -1,7 +1,10 @@
 /* What runs: arguments, environment, working directory, limits of the process. */
+#include <sys/resource.h>
+
 #include "base/fd.h"
 #include "runtime/bundle/bundle_impl.h"
 
+#define ENTRYPOINT_DEPTH_MAX 2
 #define ENV_FILE_MAX (1u * 1024 * 1024)
 #define PATH_PRESET "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -25,6 +28,26 @@ static bool add_config_list(struct making *m, const struct config_list *from)
 	return true;
 }
 
+/* A program, or as podman has it a JSON list of one with arguments. */
+static bool add_entrypoint(struct making *m, const char *text)
+{
+	AUTO_JV *list = NULL;
+	struct err ignored;
+	struct str word;
+
+	if (text[0] != '[' ||
+	    jv_parse_array(str_of(text), ENTRYPOINT_DEPTH_MAX, &list, &ignored) != ERR_OK)
+		return arena_list_add(m->arena, &m->command, text);
+	for (size_t i = 0; i < jv_count(list); i++) {
+		const char *copy =
+		    jv_text(jv_at(list, i), &word) ? arena_text(m->arena, word) : NULL;
+
+		if (!copy || !arena_list_add(m->arena, &m->command, copy))
+			return false;
+	}
+	return true;
+}
+
 /* Another entry point takes no arguments that were meant for the image's. */
 static enum err_kind make_command(struct making *m, struct err *e)
 {
@@ -35,7 +58,7 @@ static enum err_kind make_command(struct making *m, struct err *e)
 		ok = arena_list_add(m->arena, &m->command, "/run/berth-init") &&
 		     arena_list_add(m->arena, &m->command, "--");
 	if (o->entrypoint && *o->entrypoint)
-		ok = ok && arena_list_add(m->arena, &m->command, o->entrypoint);
+		ok = ok && add_entrypoint(m, o->entrypoint);
 	else if (!o->entrypoint && m->image)
 		ok = ok && add_config_list(m, &m->image->entrypoint);
 	if (o->args.n)
@@ -66,13 +89,26 @@ static bool set_env(struct making *m, const char *pair)
 	return arena_list_add(m->arena, &m->env, pair);
 }
 
-/* "NAME=VALUE", or "NAME" for what our own environment says, if it says anything. */
+/* All of our own whose names begin so. */
+static enum err_kind take_own(struct making *m, struct str prefix, struct err *e)
+{
+	for (char **pair = environ; *pair; pair++) {
+		if (str_starts(str_of(*pair), prefix) && !set_env(m, *pair))
+			return making_no_memory(e);
+	}
+	return ERR_OK;
+}
+
+/* "NAME=VALUE", "NAME" for what our own environment says, if it says anything, or "NAME*" as podman has it. */
 static enum err_kind take_env(struct making *m, const char *pair, struct err *e)
 {
 	const char *own;
+	size_t n = strlen(pair);
 
 	if (pair[0] == '=' || !pair[0])
 		return err_set(e, ERR_INVALID, __func__, "-e wants NAME or NAME=VALUE");
+	if (pair[n - 1] == '*' && !strchr(pair, '='))
+		return take_own(m, (struct str){ pair, n - 1 }, e);
 	if (!strchr(pair, '=')) {
 		own = getenv(pair);
 		if (!own)
@@ -80,6 +116,32 @@ static enum err_kind take_env(struct making *m, const char *pair, struct err *e)
 		pair = arena_printf(m->arena, "%s=%s", pair, own);
 	}
 	return pair && set_env(m, pair) ? ERR_OK : making_no_memory(e);
+}
+
+static struct str skip_blanks(struct str line)
+{
+	while (line.n && (*line.p == ' ' || *line.p == '\t'))
+		line = (struct str){ line.p + 1, line.n - 1 };
+	return line;
+}
+
+/* Docker's and podman's rules: blanks before a name are nothing, in it they are wrong, and in values they stay. */
+static enum err_kind take_line(struct making *m, const char *path, struct str line, struct err *e)
+{
+	struct str name, value;
+	char *text;
+
+	if (line.n && line.p[line.n - 1] == '\r')
+		line.n--;
+	line = skip_blanks(line);
+	if (line.n == 0 || *line.p == '#')
+		return ERR_OK;
+	(void)str_cut(line, '=', &name, &value);
+	if (name.n == 0 || memchr(name.p, ' ', name.n) || memchr(name.p, '\t', name.n))
+		return err_set(e, ERR_INVALID, __func__, "%s: \"%.*s\" is no name of a variable",
+			       path, (int)MIN(name.n, (size_t)60), name.p);
+	text = arena_text(m->arena, line);
+	return text ? take_env(m, text, e) : making_no_memory(e);
 }
 
 /* Lines as for -e; empty ones and those that begin with # are skipped. */
@@ -95,20 +157,11 @@ static enum err_kind take_env_file(struct making *m, const char *path, struct er
 	sbuf_init(&b, ENV_FILE_MAX);
 	k = fd_read_rest(fd, &b, path, e);
 	rest = (struct str){ b.p, b.n };
+	if (str_starts(rest, STR("\xef\xbb\xbf"))) /* a byte order mark */
+		rest = (struct str){ rest.p + 3, rest.n - 3 };
 	while (k == ERR_OK && rest.n) {
-		const char *text;
-
 		(void)str_cut(rest, '\n', &line, &rest);
-		while (line.n && (*line.p == ' ' || *line.p == '\t')) {
-			line.p++;
-			line.n--;
-		}
-		if (line.n && line.p[line.n - 1] == '\r')
-			line.n--;
-		if (line.n == 0 || *line.p == '#')
-			continue;
-		text = arena_text(m->arena, line);
-		k = text ? take_env(m, text, e) : making_no_memory(e);
+		k = take_line(m, path, line, e);
 	}
 	return k;
 }
@@ -148,41 +201,58 @@ enum err_kind process_resolve(struct making *m, struct err *e)
 
 /* --- Limits --- */
 
-#define UNLIMITED                                                                                  \
-	INT64_MAX /* jansson writes no larger number, and no limit of the kernel's is reached sooner */
-
-static const char *const rlimits[] = { "as",     "core",   "cpu",        "data",
-				       "fsize",  "locks",  "memlock",    "msgqueue",
-				       "nice",   "nofile", "nproc",      "rss",
-				       "rtprio", "rttime", "sigpending", "stack" };
+static const struct {
+	const char *name, *type;
+	int id;
+} rlimits[] = {
+	{ "as", "RLIMIT_AS", RLIMIT_AS },
+	{ "core", "RLIMIT_CORE", RLIMIT_CORE },
+	{ "cpu", "RLIMIT_CPU", RLIMIT_CPU },
+	{ "data", "RLIMIT_DATA", RLIMIT_DATA },
+	{ "fsize", "RLIMIT_FSIZE", RLIMIT_FSIZE },
+	{ "locks", "RLIMIT_LOCKS", RLIMIT_LOCKS },
+	{ "memlock", "RLIMIT_MEMLOCK", RLIMIT_MEMLOCK },
+	{ "msgqueue", "RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE },
+	{ "nice", "RLIMIT_NICE", RLIMIT_NICE },
+	{ "nofile", "RLIMIT_NOFILE", RLIMIT_NOFILE },
+	{ "nproc", "RLIMIT_NPROC", RLIMIT_NPROC },
+	{ "rss", "RLIMIT_RSS", RLIMIT_RSS },
+	{ "rtprio", "RLIMIT_RTPRIO", RLIMIT_RTPRIO },
+	{ "rttime", "RLIMIT_RTTIME", RLIMIT_RTTIME },
+	{ "sigpending", "RLIMIT_SIGPENDING", RLIMIT_SIGPENDING },
+	{ "stack", "RLIMIT_STACK", RLIMIT_STACK },
+};
 
 static bool take_limit(struct str *in, uint64_t *ret)
 {
 	if (str_starts(*in, STR("-1"))) {
 		*in = (struct str){ in->p + 2, in->n - 2 };
-		*ret = UNLIMITED;
+		*ret = RLIM_INFINITY;
 		return true;
 	}
 	if (str_starts(*in, STR("unlimited"))) {
 		*in = (struct str){ in->p + 9, in->n - 9 };
-		*ret = UNLIMITED;
+		*ret = RLIM_INFINITY;
 		return true;
 	}
 	return scan_u64(in, INT64_MAX, ret);
 }
 
+static struct jv *limit_json(const char *type, uint64_t soft, uint64_t hard)
+{
+	return jv_pack("{s:s, s:o, s:o}", "type", type, "soft", jv_new_u64(soft), "hard",
+		       jv_new_u64(hard));
+}
+
 /* "NAME=SOFT[:HARD]" */
-static enum err_kind ulimit_json(const struct making *m, const char *text, struct jv **ret,
-				 struct err *e)
+static enum err_kind ulimit_json(const char *text, struct jv **ret, struct err *e)
 {
 	struct str name, value;
 	uint64_t soft = 0, hard;
 
 	(void)str_cut(str_of(text), '=', &name, &value);
 	for (size_t i = 0; i < ARRAY_LEN(rlimits); i++) {
-		char *type;
-
-		if (!str_eq(name, str_of(rlimits[i])))
+		if (!str_eq(name, str_of(rlimits[i].name)))
 			continue;
 		if (!take_limit(&value, &soft))
 			break;
@@ -191,14 +261,26 @@ static enum err_kind ulimit_json(const struct making *m, const char *text, struc
 			break;
 		if (!scan_end(&value) || soft > hard)
 			break;
-		type = arena_printf(m->arena, "RLIMIT_%s", rlimits[i]);
-		for (char *c = type ? type + 7 : NULL; c && *c; c++)
-			*c = (char)(*c - 'a' + 'A');
-		*ret = jv_pack("{s:s, s:I, s:I}", "type", type, "soft", (long long)soft, "hard",
-			       (long long)hard);
+		*ret = limit_json(rlimits[i].type, soft, hard);
 		return *ret ? ERR_OK : making_no_memory(e);
 	}
 	return err_set(e, ERR_INVALID, __func__, "--ulimit %.60s is not NAME=SOFT[:HARD]", text);
+}
+
+/* All that this process has, but for what berth did to its own. */
+static enum err_kind add_own_limits(const struct making *m, struct jv *list, struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(rlimits); i++) {
+		struct rlimit r;
+
+		if (getrlimit((__rlimit_resource_t)rlimits[i].id, &r) < 0)
+			return err_sys(e, __func__, "look at the limit of %s", rlimits[i].name);
+		if (rlimits[i].id == RLIMIT_NOFILE && m->place->files_soft)
+			r.rlim_cur = m->place->files_soft;
+		if (!jv_append(list, limit_json(rlimits[i].type, r.rlim_cur, r.rlim_max)))
+			return making_no_memory(e);
+	}
+	return ERR_OK;
 }
 
 static enum err_kind rlimits_json(const struct making *m, struct jv **ret, struct err *e)
@@ -209,7 +291,14 @@ static enum err_kind rlimits_json(const struct making *m, struct jv **ret, struc
 	for (size_t i = 0; k == ERR_OK && i < m->o->ulimits.n; i++) {
 		struct jv *one = NULL;
 
-		k = ulimit_json(m, m->o->ulimits.v[i], &one, e);
+		if (strcmp(m->o->ulimits.v[i], "host") == 0) {
+			k = m->o->ulimits.n == 1
+				? add_own_limits(m, list, e)
+				: err_set(e, ERR_INVALID, __func__,
+					  "--ulimit host and others exclude each other");
+			continue;
+		}
+		k = ulimit_json(m->o->ulimits.v[i], &one, e);
 		if (k == ERR_OK && !jv_append(list, one))
 			k = making_no_memory(e);
 	}
@@ -269,6 +358,8 @@ enum err_kind process_json(struct making *m, struct jv **ret, struct err *e)
 		    user_json(m), "args", jv_new_texts(m->command.v, m->command.n), "env",
 		    jv_new_texts(m->env.v, m->env.n), "cwd", cwd, "capabilities", caps_json(m),
 		    "rlimits", TAKE(limits), "noNewPrivileges", m->no_new_privs);
+	if (v && m->apparmor && !jv_set(v, "apparmorProfile", jv_pack("s", m->apparmor)))
+		return making_no_memory(e);
 	k = v ? add_oom_score(m, v, e) : making_no_memory(e);
 	if (k == ERR_OK)
 		*ret = TAKE(v);

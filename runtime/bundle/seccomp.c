@@ -5,10 +5,17 @@
  */
 #include <errno.h>
 #include <sched.h>
+#include <sys/socket.h>
+#include <sys/utsname.h>
 
 #include "base/fd.h"
 #include "runtime/bundle/bundle_impl.h"
 
+#if defined(__x86_64__)
+#define MACHINE "amd64" /* as docker calls it */
+#elif defined(__aarch64__)
+#define MACHINE "arm64"
+#endif
 #define PROFILE_MAX (1u * 1024 * 1024)
 #define NAMESPACE_FLAGS                                                                            \
 	(CLONE_NEWNS | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | \
@@ -54,7 +61,8 @@ static const struct gated gated[] = {
 	{ "SYS_CHROOT", { "chroot" } },
 	{ "SYS_MODULE", { "delete_module", "init_module", "finit_module" } },
 	{ "SYS_PACCT", { "acct" } },
-	{ "SYS_PTRACE", { "process_madvise" } },
+	{ "SYS_PTRACE",
+	  { "kcmp", "pidfd_getfd", "process_madvise", "process_vm_readv", "process_vm_writev" } },
 	{ "SYS_RAWIO", { "iopl", "ioperm" } },
 	{ "SYS_TIME", { "settimeofday", "stime", "clock_settime", "clock_settime64" } },
 	{ "SYS_TTY_CONFIG", { "vhangup" } },
@@ -94,6 +102,14 @@ static bool allow_plain_clone(struct jv *rules)
 					"SCMP_ACT_ERRNO", "errnoRet", ENOSYS));
 }
 
+/* All but those of virtual machines, which would reach past the network's namespace to the hypervisor. */
+static bool allow_sockets(struct jv *rules)
+{
+	return jv_append(rules, jv_pack("{s:[s], s:s, s:[{s:i, s:i, s:s}]}", "names", "socket",
+					"action", "SCMP_ACT_ALLOW", "args", "index", 0, "value",
+					AF_VSOCK, "op", "SCMP_CMP_NE"));
+}
+
 /* The execution domains of Linux, and the question for the one in force. */
 static bool allow_personality(struct jv *rules)
 {
@@ -126,27 +142,162 @@ static enum err_kind own_profile(const struct making *m, struct jv **ret, struct
 	AUTO_JV *rules = jv_new_array();
 
 	if (!rules || !allow(rules, always, ARRAY_LEN(always)) || !allow_gated(m, rules) ||
-	    !allow_personality(rules) || (!caps_has(m, "SYS_ADMIN") && !allow_plain_clone(rules)))
+	    !allow_sockets(rules) || !allow_personality(rules) ||
+	    (!caps_has(m, "SYS_ADMIN") && !allow_plain_clone(rules)))
 		return making_no_memory(e);
 	*ret = jv_pack("{s:s, s:i, s:o, s:o}", "defaultAction", "SCMP_ACT_ERRNO", "defaultErrnoRet",
 		       EPERM, "architectures", architectures(), "syscalls", TAKE(rules));
 	return *ret ? ERR_OK : making_no_memory(e);
 }
 
-/* A file in the runtime specification's own form. */
-static enum err_kind file_profile(const char *path, struct jv **ret, struct err *e)
+/* --- Profiles in files: the runtime specification's form, or docker's with conditions --- */
+
+static bool has_text(const struct jv *list, const char *text)
 {
-	AUTO_CLOSE fd = sys_openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
-	AUTO_SBUF b = { 0 };
+	struct str s;
+
+	for (size_t i = 0; i < jv_count(list); i++) {
+		if (jv_text(jv_at(list, i), &s) && str_eq(s, str_of(text)))
+			return true;
+	}
+	return false;
+}
+
+/* "4.8": is this kernel that new? */
+static bool is_kernel(struct str wanted)
+{
+	struct utsname own;
+	struct str release;
+	uint64_t want[2] = { 0 }, have[2] = { 0 };
+
+	if (uname(&own) < 0)
+		return false;
+	release = str_of(own.release);
+	if (!scan_u64(&wanted, UINT32_MAX, &want[0]) || !scan_char(&wanted, '.') ||
+	    !scan_u64(&wanted, UINT32_MAX, &want[1]) || !scan_u64(&release, UINT32_MAX, &have[0]) ||
+	    !scan_char(&release, '.') || !scan_u64(&release, UINT32_MAX, &have[1]))
+		return false;
+	return have[0] > want[0] || (have[0] == want[0] && have[1] >= want[1]);
+}
+
+/* How many of the capabilities it has, of n. */
+static size_t count_caps(const struct making *m, const struct jv *caps)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < jv_count(caps); i++) {
+		struct str s;
+		const char *cap = jv_text(jv_at(caps, i), &s) ? arena_text(m->arena, s) : NULL;
+
+		n += cap && caps_has(m, cap);
+	}
+	return n;
+}
+
+static bool applies(const struct making *m, const struct jv *rule)
+{
+	const struct jv *with = jv_member(rule, "includes"), *without = jv_member(rule, "excludes");
+	const struct jv *arches = jv_member(with, "arches"), *caps = jv_member(with, "caps");
+	struct str kernel;
+
+	if ((jv_count(arches) && !has_text(arches, MACHINE)) ||
+	    has_text(jv_member(without, "arches"), MACHINE) ||
+	    count_caps(m, caps) < jv_count(caps) || count_caps(m, jv_member(without, "caps")))
+		return false;
+	if (jv_text(jv_member(with, "minKernel"), &kernel) && !is_kernel(kernel))
+		return false;
+	return !jv_text(jv_member(without, "minKernel"), &kernel) || !is_kernel(kernel);
+}
+
+/* What the specification knows of it. */
+static struct jv *plain_rule(const struct jv *rule)
+{
+	static const char *const members[] = { "names", "action", "errnoRet", "args" };
+	AUTO_JV *v = jv_pack("{}");
+	const struct jv *one = jv_member(rule, "name");
+	bool ok = v != NULL;
+
+	for (size_t i = 0; ok && i < ARRAY_LEN(members); i++) {
+		const struct jv *value = jv_member(rule, members[i]);
+
+		ok = jv_is_null(value) || jv_set(v, members[i], jv_share(value));
+	}
+	if (ok && !jv_is_null(one))
+		ok = jv_set(v, "names", jv_pack("[o]", jv_share(one)));
+	return ok ? TAKE(v) : NULL;
+}
+
+static struct jv *plain_rules(const struct making *m, const struct jv *rules)
+{
+	AUTO_JV *list = jv_new_array();
+
+	for (size_t i = 0; list && i < jv_count(rules); i++) {
+		const struct jv *rule = jv_at(rules, i);
+
+		if (applies(m, rule) && !jv_append(list, plain_rule(rule)))
+			return NULL;
+	}
+	return TAKE(list);
+}
+
+/* This machine's entry of archMap, as a list. */
+static struct jv *mapped_architectures(const struct jv *map)
+{
+	AUTO_JV *own = architectures();
+	struct str name, wanted = { "", 0 };
+
+	(void)jv_text(jv_at(own, 0), &wanted);
+	for (size_t i = 0; i < jv_count(map); i++) {
+		const struct jv *one = jv_at(map, i), *more = jv_member(one, "subArchitectures");
+		AUTO_JV *list = jv_new_array();
+		bool ok = true;
+
+		if (!jv_text(jv_member(one, "architecture"), &name) || !str_eq(name, wanted))
+			continue;
+		ok = jv_append(list, jv_share(jv_member(one, "architecture")));
+		for (size_t j = 0; ok && j < jv_count(more); j++)
+			ok = jv_append(list, jv_share(jv_at(more, j)));
+		return ok ? TAKE(list) : NULL;
+	}
+	return jv_new_array();
+}
+
+static enum err_kind plain_profile(const struct making *m, const struct jv *doc, struct jv **ret,
+				   struct err *e)
+{
+	AUTO_JV *v = jv_pack("{}");
+	const struct jv *value;
+	const char *key;
+	void *iter = NULL;
+	bool ok = v != NULL;
+
+	while (ok && jv_next(doc, &iter, &key, &value)) {
+		if (strcmp(key, "syscalls") == 0)
+			ok = jv_set(v, key, plain_rules(m, value));
+		else if (strcmp(key, "archMap") == 0)
+			ok = jv_set(v, "architectures", mapped_architectures(value));
+		else if (strcmp(key, "defaultErrno") != 0) /* a name of defaultErrnoRet */
+			ok = jv_set(v, key, jv_share(value));
+	}
+	if (!ok)
+		return making_no_memory(e);
+	*ret = TAKE(v);
+	return ERR_OK;
+}
+
+static enum err_kind file_profile(const struct making *m, struct jv **ret, struct err *e)
+{
+	AUTO_SBUF b;
+	AUTO_JV *doc = NULL;
 	enum err_kind k;
 
-	if (fd < 0)
-		return err_sys(e, __func__, "open the seccomp profile %s", path);
 	sbuf_init(&b, PROFILE_MAX);
-	k = fd_read_rest(fd, &b, path, e);
+	k = fd_read_path(m->seccomp_file, &b, e);
 	if (k == ERR_OK)
-		k = jv_parse_object((struct str){ b.p, b.n }, 16, ret, e);
-	return k == ERR_OK ? k : err_wrap(e, "%s", path);
+		k = jv_parse_object_u64((struct str){ b.p, b.n }, 16, &doc, e);
+	if (k == ERR_OK)
+		k = plain_profile(m, doc, ret, e);
+	return k == ERR_OK ? k : err_wrap(e, "the seccomp profile %s", m->seccomp_file);
 }
 
 enum err_kind seccomp_json(const struct making *m, struct jv **ret, struct err *e)
@@ -154,5 +305,5 @@ enum err_kind seccomp_json(const struct making *m, struct jv **ret, struct err *
 	*ret = NULL;
 	if (m->unconfined)
 		return ERR_OK;
-	return m->seccomp_file ? file_profile(m->seccomp_file, ret, e) : own_profile(m, ret, e);
+	return m->seccomp_file ? file_profile(m, ret, e) : own_profile(m, ret, e);
 }

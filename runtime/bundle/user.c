@@ -133,10 +133,17 @@ static enum err_kind resolve(struct making *m, struct str passwd, struct str gro
 	for (size_t i = 0; k == ERR_OK && i < m->o->groups.n; i++) {
 		uint64_t gid = 0;
 
+		if (strcmp(m->o->groups.v[i], "keep-groups") == 0) {
+			m->keeps_groups = true;
+			continue;
+		}
 		k = find_group(str_of(m->o->groups.v[i]), groups, &gid, e);
 		if (k == ERR_OK && !add_group(m, gid))
 			k = making_no_memory(e);
 	}
+	if (k == ERR_OK && m->keeps_groups && m->o->groups.n > 1)
+		k = err_set(e, ERR_INVALID, __func__,
+			    "--group-add keep-groups and others exclude each other");
 	return k;
 }
 

@@ -2,6 +2,7 @@
  * cli - berth's command line: global options, and a table of commands.
  *
  * Exit status  0 success, 1 failure, 2 usage.  Errors are one line on stderr: the thing, the cause, what to do.
+ * Output       every command takes --json: report.h says what it prints then.
  */
 #pragma once
 
@@ -19,6 +20,8 @@ struct cli {
 	const char *root;    /* of images and containers: DESIGN.md section 9 */
 	const char *state;   /* of what runs; gone after a reboot */
 	const char *runtime; /* program; NULL: berth-runtime */
+	bool json;           /* print for programs */
+	uint64_t files_soft; /* limit of open files before ours was raised */
 	struct arena arena;  /* for the whole of one command */
 	char **args;         /* what are no options */
 	size_t args_n;

@@ -1,5 +1,6 @@
 /* commit, import: images made of what a container changed, or of a tar archive. */
 #include "runtime/cli/ctl.h"
+#include "runtime/cli/report.h"
 #include "runtime/image/newimage.h"
 #include "runtime/image/pack.h"
 #include "runtime/image/tar.h"
@@ -7,14 +8,13 @@
 
 #define READ_BYTES (256u * 1024)
 
-static int report(const struct image *i)
+static int report(const struct cli *c, const struct image *i, const struct reference *to)
 {
-	AUTO_SBUF line = { 0 };
-	char id[DIGEST_TEXT_MAX];
+	char id[DIGEST_TEXT_MAX], name[REFERENCE_TEXT_MAX];
+	struct jv *v = jv_pack("{s:s, s:s}", "name", to ? reference_text(to, name) : "", "id",
+			       digest_text(&i->doc.config.digest, id));
 
-	sbuf_init(&line, SBUF_MAX);
-	sbuf_addf(&line, "%s\n", digest_text(&i->doc.config.digest, id));
-	return cli_print(&line);
+	return report_one(c, &v, id);
 }
 
 /* --- commit --- */
@@ -149,7 +149,7 @@ static int run_commit(struct cli *c)
 		k = container_find(&t.cs, c->args[0], &one, &e);
 	if (k == ERR_OK)
 		k = commit(&t, &one, c->options, c->args_n > 1 ? &to : NULL, &made, &e);
-	return k == ERR_OK ? report(&made) : cli_fail(&e);
+	return k == ERR_OK ? report(c, &made, c->args_n > 1 ? &to : NULL) : cli_fail(&e);
 }
 
 static const struct opt commit_opts[] = {
@@ -201,8 +201,8 @@ static enum err_kind take_archive(int fd, struct newlayer *l, struct err *e)
 	return k;
 }
 
-static enum err_kind import(struct cli *c, const struct import_args *a, struct image *ret,
-			    struct err *e)
+static enum err_kind import(struct cli *c, const struct import_args *a, struct reference *to,
+			    struct image *ret, struct err *e)
 {
 	AUTO_IMAGES *im = NULL;
 	AUTO_NEWLAYER *layer = NULL;
@@ -210,14 +210,13 @@ static enum err_kind import(struct cli *c, const struct import_args *a, struct i
 	AUTO_CLOSE guard = -1;
 	bool from_stdin = strcmp(c->args[0], "-") == 0;
 	struct platform platform = platform_host();
-	struct reference to;
 	struct newimage n = { .platform = &platform,
 			      .changes = &a->changes,
 			      .author = a->author,
 			      .comment = a->message,
 			      .form = image_form(),
 			      .mask = CLI_UMASK };
-	enum err_kind k = reference_parse(&to, str_of(c->args[1]), e);
+	enum err_kind k = reference_parse(to, str_of(c->args[1]), e);
 
 	if (k == ERR_OK && a->platform)
 		k = platform_parse(&platform, str_of(a->platform), e);
@@ -236,15 +235,17 @@ static enum err_kind import(struct cli *c, const struct import_args *a, struct i
 		k = take_archive(in, layer, e);
 	if (k == ERR_OK)
 		k = newlayer_finish(layer, &n.digests, e);
-	return k == ERR_OK ? newimage_make(im, &n, &to, ret, e) : k;
+	return k == ERR_OK ? newimage_make(im, &n, to, ret, e) : k;
 }
 
 static int run_import(struct cli *c)
 {
 	AUTO_IMAGE made = { 0 };
+	struct reference to;
 	struct err e;
 
-	return import(c, c->options, &made, &e) == ERR_OK ? report(&made) : cli_fail(&e);
+	return import(c, c->options, &to, &made, &e) == ERR_OK ? report(c, &made, &to)
+							       : cli_fail(&e);
 }
 
 static const struct opt import_opts[] = {

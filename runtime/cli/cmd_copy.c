@@ -6,7 +6,7 @@
 struct copy_args {
 	struct registry_args registry;
 	const char *platform, *source_creds, *sink_creds;
-	bool referrers, quiet, json;
+	bool referrers, quiet;
 };
 
 static void show(void *arg, const struct digest *d, uint64_t size_bytes, enum relay_how how)
@@ -37,7 +37,7 @@ static enum err_kind copy(struct cli *c, struct digest *ret, struct err *e)
 	struct registry_args *own = arena_array(&c->arena, 2, sizeof(*own));
 	struct platform want;
 	struct relay_options o = { .referrers = a->referrers,
-				   .progress = a->quiet || a->json ? NULL : show };
+				   .progress = a->quiet || c->json ? NULL : show };
 	struct reference from, to;
 	enum err_kind k = own ? registry_reference(c->args[0], &from, e)
 			      : err_set(e, ERR_NO_MEMORY, __func__, "no memory");
@@ -61,7 +61,6 @@ static enum err_kind copy(struct cli *c, struct digest *ret, struct err *e)
 
 static int run_copy(struct cli *c)
 {
-	const struct copy_args *a = c->options;
 	AUTO_SBUF line = { 0 };
 	char text[DIGEST_TEXT_MAX];
 	struct digest copied;
@@ -70,7 +69,7 @@ static int run_copy(struct cli *c)
 
 	if (copy(c, &copied, &e) != ERR_OK)
 		return cli_fail(&e);
-	if (a->json) {
+	if (c->json) {
 		v = jv_pack("{s:s, s:s}", "name", c->args[1], "digest", digest_text(&copied, text));
 		return cli_print_json(&v);
 	}
@@ -89,7 +88,6 @@ static const struct opt copy_opts[] = {
 	{ "dest-creds", 0, OPT_TEXT, offsetof(struct copy_args, sink_creds), "USER:PASSWORD",
 	  "for the destination" },
 	{ "quiet", 'q', OPT_FLAG, offsetof(struct copy_args, quiet), NULL, "show no progress" },
-	{ "json", 0, OPT_FLAG, offsetof(struct copy_args, json), NULL, "print JSON" },
 	REGISTRY_OPTS(offsetof(struct copy_args, registry)),
 	OPTS_END
 };

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "runtime/cli/ctl.h"
+#include "runtime/cli/report.h"
 #include "runtime/image/copy.h"
 #include "runtime/image/tar.h"
 #include "runtime/image/unpack.h"
@@ -325,6 +326,7 @@ static int run_cp(struct cli *c)
 {
 	struct place *p = arena_array(&c->arena, 2, sizeof(*p));
 	struct err e;
+	struct jv *v;
 
 	if (!p)
 		return cli_usage(c, "no memory");
@@ -333,7 +335,13 @@ static int run_cp(struct cli *c)
 		return cli_fail(&e);
 	if (!p[0].container == !p[1].container)
 		return cli_usage(c, "cp: one of the two must be CONTAINER:PATH");
-	return run_cp_on(c, &p[0], &p[1], &e) == ERR_OK ? EXIT_FINE : cli_fail(&e);
+	if (c->json && p[1].is_stream)
+		return report_refuse(c, "cp",
+				     "wants a destination: the archive goes to standard output");
+	if (run_cp_on(c, &p[0], &p[1], &e) != ERR_OK)
+		return cli_fail(&e);
+	v = jv_pack("{s:s, s:s}", "source", c->args[0], "destination", c->args[1]);
+	return report_one(c, &v, NULL);
 }
 
 static const struct opt opts[] = { { "archive", 'a', OPT_FLAG, offsetof(struct cp_args, archive),

@@ -17,7 +17,7 @@
 #define CONTAINER_EVENTS_MAX 8 /* between two looks */
 
 struct events_args {
-	bool json, no_stream;
+	bool no_stream;
 	const char *since, *until;
 	struct text_list filters;
 };
@@ -149,7 +149,7 @@ static void tell(struct watcher *w, const struct seen *s, const struct event *v)
 	if (w->is_silent || !is_wanted(w, s, v))
 		return;
 	sbuf_init(&out, SBUF_MAX);
-	if (w->args->json)
+	if (w->c->json)
 		tell_json(&out, s, v);
 	else
 		tell_text(&out, s, v);
@@ -407,7 +407,6 @@ static const struct opt opts[] = {
 	  "event=, container=, image= or label=; may be given more than once" },
 	{ "no-stream", 0, OPT_FLAG, A(no_stream), NULL,
 	  "tell what the files have, and do not wait for more" },
-	{ "json", 0, OPT_FLAG, A(json), NULL, "print JSON, an object a line" },
 	OPTS_END
 };
 

@@ -1,6 +1,7 @@
 /* exec, attach: a person beside what runs in a container. */
 #include "base/hash.h"
 #include "runtime/cli/attach.h"
+#include "runtime/cli/report.h"
 
 struct exec_args {
 	struct text_list env;
@@ -185,12 +186,18 @@ static int run_exec(struct cli *c)
 	};
 	enum attach_end end;
 	struct err e;
+	struct jv *v;
 	int code = 0;
-	enum err_kind k = begin_exec(c, &t, &one, &fd, &e);
+	enum err_kind k;
 
+	if (c->json && !a->detach)
+		return report_refuse(c, "exec", "wants --detach: " REPORT_NOT_OURS);
+	k = begin_exec(c, &t, &one, &fd, &e);
 	attach.fd = fd;
-	if (k == ERR_OK && a->detach)
-		return EXIT_FINE;
+	if (k == ERR_OK && a->detach) {
+		v = ctl_names(&one);
+		return report_one(c, &v, NULL);
+	}
 	if (k == ERR_OK)
 		k = attach_run(&attach, &end, &code, &e);
 	if (k != ERR_OK)
@@ -243,8 +250,11 @@ static int run_attach(struct cli *c)
 	struct status now;
 	struct err e;
 	int code = 0;
-	enum err_kind k = ctl_open(c, &t, &e);
+	enum err_kind k;
 
+	if (c->json)
+		return report_refuse(c, "attach", "has nothing to say: " REPORT_NOT_OURS);
+	k = ctl_open(c, &t, &e);
 	if (k == ERR_OK)
 		k = container_find(&t.cs, c->args[0], &one, &e);
 	if (k == ERR_OK)

@@ -1,15 +1,17 @@
 /* images, rmi, tag, prune: the images that this machine has. */
 #include "runtime/cli/ctl.h"
+#include "runtime/cli/report.h"
 
 /* --- images --- */
 
 struct images_args {
-	bool json, quiet, digests;
+	bool quiet, digests;
 };
 
 struct listing {
 	struct images *im;
 	const struct images_args *args;
+	bool json;
 	struct sbuf text;
 	struct jv *list;
 };
@@ -84,7 +86,7 @@ static enum err_kind list_entry(void *arg, const struct images_entry *entry, str
 		i.pulled_ms = entry->pulled_ms;
 		i.config.created = "";
 	}
-	if (!l->args->json)
+	if (!l->json)
 		add_line(l, &i);
 	else if (!add_json(l, &i))
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the list");
@@ -106,7 +108,7 @@ static int run_images(struct cli *c)
 {
 	AUTO_IMAGES *im = NULL;
 	AUTO_SBUF text;
-	struct listing l = { .args = c->options, .list = jv_new_array() };
+	struct listing l = { .args = c->options, .json = c->json, .list = jv_new_array() };
 	struct err e;
 	enum err_kind k = images_open(c->root, &im, &e);
 	int status;
@@ -122,7 +124,7 @@ static int run_images(struct cli *c)
 	if (k != ERR_OK)
 		status = cli_fail(&e);
 	else
-		status = l.args->json ? cli_print_json(&l.list) : cli_print(&text);
+		status = l.json ? cli_print_json(&l.list) : cli_print(&text);
 	jv_free(&l.list);
 	return status;
 }
@@ -130,7 +132,6 @@ static int run_images(struct cli *c)
 static const struct opt images_opts[] = {
 	{ "quiet", 'q', OPT_FLAG, offsetof(struct images_args, quiet), NULL, "print ids only" },
 	{ "digests", 0, OPT_FLAG, offsetof(struct images_args, digests), NULL, "print digests" },
-	{ "json", 0, OPT_FLAG, offsetof(struct images_args, json), NULL, "print JSON" },
 	OPTS_END
 };
 
@@ -146,9 +147,10 @@ const struct command cmd_images = {
 /* --- rmi --- */
 
 /* A name goes alone; an id takes all of its names. */
-static enum err_kind untag(struct images *im, const char *name, struct err *e)
+static enum err_kind untag(struct images *im, const char *name, struct jv **ret_id, struct err *e)
 {
 	AUTO_IMAGE i = { 0 };
+	char id[DIGEST_TEXT_MAX];
 	struct reference ref;
 	struct tag_name tag;
 	struct err of_name;
@@ -160,22 +162,30 @@ static enum err_kind untag(struct images *im, const char *name, struct err *e)
 	}
 	if (k != ERR_OK)
 		return k;
+	*ret_id = jv_pack("{s:s}", "id", digest_text(&i.doc.config.digest, id));
 	tag = images_tag_of(&ref);
 	return reference_to_store(&ref, &i.repo)
 		   ? images_untag(im, &i.repo, &tag, e)
 		   : err_set(e, ERR_INVALID, __func__, "\"%.100s\" is too long a name", name);
 }
 
-static enum err_kind untag_all(struct images *im, const struct cli *c, struct err *e)
+/* All that can go do, whatever is wrong with others. */
+static enum err_kind untag_all(struct images *im, const struct cli *c, struct report *r,
+			       struct err *e)
 {
 	enum err_kind k = images_begin(im, e);
 
 	if (k != ERR_OK)
 		return k;
-	for (size_t i = 0; k == ERR_OK && i < c->args_n; i++)
-		k = untag(im, c->args[i], e);
+	for (size_t i = 0; i < c->args_n; i++) {
+		struct jv *id = NULL;
+		struct err why;
+		enum err_kind one = untag(im, c->args[i], &id, &why);
+
+		report_add(r, c->args[i], &id, false, one == ERR_OK ? NULL : &why);
+	}
 	images_end(im);
-	return k;
+	return ERR_OK;
 }
 
 static int run_rmi(struct cli *c)
@@ -183,22 +193,23 @@ static int run_rmi(struct cli *c)
 	AUTO_CTL t = CTL_INIT;
 	AUTO_IMAGES *im = NULL;
 	struct pruned pruned = { 0 };
+	struct report r;
 	struct err e;
-	enum err_kind k = images_open(c->root, &im, &e);
+	enum err_kind k = ctl_open(c, &t, &e);
 
+	report_begin(&r, c);
 	if (k == ERR_OK)
-		k = untag_all(im, c, &e);
+		k = images_open(c->root, &im, &e);
 	if (k == ERR_OK)
-		k = ctl_open(c, &t, &e);
-	if (k != ERR_OK)
-		return cli_fail(&e);
-	k = ctl_prune(&t, im, &pruned, &e);
-	if (k == ERR_IN_USE) {
+		k = untag_all(im, c, &r, &e);
+	if (k == ERR_OK)
+		k = ctl_prune(&t, im, &pruned, &e);
+	if (k == ERR_IN_USE)
 		cli_note("names are removed; contents go with the next berth prune: images are "
 			 "being pulled or started");
-		k = ERR_OK;
-	}
-	return k == ERR_OK ? EXIT_FINE : cli_fail(&e);
+	else if (k != ERR_OK)
+		r.status = cli_fail(&e);
+	return report_end(&r);
 }
 
 static const struct opt no_opts[] = { OPTS_END };
@@ -216,7 +227,7 @@ const struct command cmd_rmi = {
 /* --- tag --- */
 
 static enum err_kind tag(struct images *im, const char *from, const struct reference *to,
-			 struct err *e)
+			 struct digest *ret_id, struct err *e)
 {
 	AUTO_IMAGE i = { 0 };
 	enum err_kind k = images_begin(im, e);
@@ -226,6 +237,7 @@ static enum err_kind tag(struct images *im, const char *from, const struct refer
 	k = images_find(im, from, NULL, &i, e);
 	if (k == ERR_OK)
 		k = images_tag(im, &i, to, e);
+	*ret_id = i.doc.config.digest;
 	images_end(im);
 	return k;
 }
@@ -234,8 +246,11 @@ static int run_tag(struct cli *c)
 {
 	AUTO_IMAGES *im = NULL;
 	AUTO_CLOSE guard = -1;
+	char name[REFERENCE_TEXT_MAX], text[DIGEST_TEXT_MAX];
 	struct reference to;
+	struct digest id;
 	struct err e;
+	struct jv *v;
 	enum err_kind k = reference_parse(&to, str_of(c->args[1]), &e);
 
 	if (k == ERR_OK)
@@ -243,8 +258,11 @@ static int run_tag(struct cli *c)
 	if (k == ERR_OK)
 		k = images_guard(im, IMAGES_SHARED, &guard, &e);
 	if (k == ERR_OK)
-		k = tag(im, c->args[0], &to, &e);
-	return k == ERR_OK ? EXIT_FINE : cli_fail(&e);
+		k = tag(im, c->args[0], &to, &id, &e);
+	if (k != ERR_OK)
+		return cli_fail(&e);
+	v = jv_pack("{s:s, s:s}", "name", reference_text(&to, name), "id", digest_text(&id, text));
+	return report_one(c, &v, NULL);
 }
 
 const struct command cmd_tag = {
@@ -259,13 +277,8 @@ const struct command cmd_tag = {
 
 /* --- prune --- */
 
-struct prune_args {
-	bool json;
-};
-
 static int run_prune(struct cli *c)
 {
-	const struct prune_args *a = c->options;
 	AUTO_CTL t = CTL_INIT;
 	AUTO_IMAGES *im = NULL;
 	AUTO_SBUF text = { 0 };
@@ -288,7 +301,7 @@ static int run_prune(struct cli *c)
 		k = layers_settle(im, &e);
 	if (k != ERR_OK)
 		return cli_fail(&e);
-	if (a->json) {
+	if (c->json) {
 		v = jv_pack("{s:I, s:I}", "layers", (long long)p.layers, "bytes",
 			    (long long)p.bytes);
 		return cli_print_json(&v);
@@ -299,15 +312,10 @@ static int run_prune(struct cli *c)
 	return cli_print(&text);
 }
 
-static const struct opt prune_opts[] = {
-	{ "json", 0, OPT_FLAG, offsetof(struct prune_args, json), NULL, "print JSON" }, OPTS_END
-};
-
 const struct command cmd_prune = {
 	.name = "prune",
 	.run = run_prune,
-	.opts = prune_opts,
-	.options_size = sizeof(struct prune_args),
+	.opts = no_opts,
 	.usage = "[OPTION]...",
 	.doc = "remove what no image and no container needs, and make the rest last",
 };

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "runtime/cli/registry.h"
+#include "runtime/cli/report.h"
 
 struct login_args {
 	struct registry_args registry;
@@ -72,6 +73,7 @@ static int run_login(struct cli *c)
 	AUTO_FREE char *where = NULL;
 	char host[REFERENCE_HOST_MAX + 1];
 	struct err e;
+	struct jv *v;
 	enum err_kind k;
 
 	if (!reference_host_parse(host, str_of(c->args[0])))
@@ -86,8 +88,10 @@ static int run_login(struct cli *c)
 	credential_clear(&a->registry.given);
 	if (k != ERR_OK)
 		return cli_fail(&e);
-	cli_note("the password for %s is in %s", host, where);
-	return EXIT_FINE;
+	if (!c->json)
+		cli_note("the password for %s is in %s", host, where);
+	v = jv_pack("{s:s, s:s}", "name", host, "kept_in", where);
+	return report_one(c, &v, NULL);
 }
 
 static const struct opt login_opts[] = {
@@ -121,10 +125,14 @@ static int run_logout(struct cli *c)
 	const struct logout_args *a = c->options;
 	char host[REFERENCE_HOST_MAX + 1];
 	struct err e;
+	struct jv *v;
 
 	if (!reference_host_parse(host, str_of(c->args[0])))
 		return cli_usage(c, "logout: \"%.100s\" is not HOST[:PORT]", c->args[0]);
-	return credfile_erase(a->authfile, host, &e) == ERR_OK ? EXIT_FINE : cli_fail(&e);
+	if (credfile_erase(a->authfile, host, &e) != ERR_OK)
+		return cli_fail(&e);
+	v = jv_pack("{s:s}", "name", host);
+	return report_one(c, &v, NULL);
 }
 
 static const struct opt logout_opts[] = { { "authfile", 0, OPT_TEXT,

@@ -24,6 +24,7 @@ struct entry {
 
 struct reader {
 	const struct logs_args *args;
+	bool json;
 	enum log_format format;
 	uint64_t skip; /* whole lines, for --tail */
 	bool after_part[2];
@@ -70,6 +71,27 @@ static bool is_wanted(const struct logs_args *a, const struct entry *entry)
 	       !(a->until && !is_before(entry->time, a->until));
 }
 
+/* An object a line; what is no text is told as berth shows such. */
+static bool show_json(const struct entry *entry)
+{
+	const char *stream = entry->is_stderr ? "stderr" : "stdout";
+	AUTO_JV *text = jv_pack("s%", entry->text.p, entry->text.n);
+	AUTO_JV *v = NULL;
+	AUTO_SBUF line;
+
+	sbuf_init(&line, SBUF_MAX);
+	if (!text) {
+		text_show(&line, entry->text);
+		text = line.failed ? NULL : jv_pack("s", line.p);
+		sbuf_clear(&line);
+	}
+	v = jv_pack("{s:s%, s:s, s:o, s:b}", "time", entry->time.p, entry->time.n, "stream", stream,
+		    "text", TAKE(text), "partial", entry->is_part);
+	jv_dump(v, &line);
+	sbuf_addf(&line, "\n");
+	return !line.failed && fwrite(line.p, 1, line.n, stdout) == line.n;
+}
+
 static bool show(struct reader *r, const struct entry *entry)
 {
 	FILE *to = entry->is_stderr ? stderr : stdout;
@@ -82,6 +104,8 @@ static bool show(struct reader *r, const struct entry *entry)
 	}
 	if (!is_wanted(r->args, entry))
 		return true;
+	if (r->json)
+		return show_json(entry);
 	if (r->args->timestamps && !*after_part)
 		ok = fprintf(to, "%.*s ", STR_FMT(entry->time)) >= 0;
 	ok = ok && fwrite(entry->text.p, 1, entry->text.n, to) == entry->text.n;
@@ -267,7 +291,7 @@ static int run(struct cli *c)
 {
 	AUTO_CTL t = CTL_INIT;
 	AUTO_CONTAINER one = CONTAINER_INIT;
-	struct reader r = { .args = c->options };
+	struct reader r = { .args = c->options, .json = c->json };
 	struct err e;
 	enum err_kind k = ctl_open(c, &t, &e);
 

@@ -24,7 +24,7 @@ static enum err_kind must_run(struct container *c, struct err *e)
 /* --- stats --- */
 
 struct stats_args {
-	bool once, json;
+	bool once;
 };
 
 struct sample {
@@ -96,7 +96,7 @@ static bool add_stats(struct stats *s, const struct record *r, const struct jv *
 		 limit = number(data, "memory", "usage", "limit");
 	char used[TEXT_SIZE_MAX], most[TEXT_SIZE_MAX];
 
-	if (s->args->json)
+	if (s->c->json)
 		return jv_append(s->list,
 				 jv_pack("{s:s, s:s, s:f, s:I, s:I, s:I}", "id", r->id, "name",
 					 r->name, "cpu_percent", (double)usage / 100,
@@ -170,7 +170,7 @@ static int show_stats(struct stats *s)
 		(void)nanosleep(&pause, NULL);
 		k = stats_round(s, &e);
 		if (k == ERR_OK)
-			status = s->args->json ? cli_print_json(&s->list) : cli_print(&s->text);
+			status = s->c->json ? cli_print_json(&s->list) : cli_print(&s->text);
 		if (s->args->once)
 			break;
 	}
@@ -194,11 +194,9 @@ static int run_stats(struct cli *c)
 	return status;
 }
 
-static const struct opt stats_opts[] = {
-	{ "no-stream", 0, OPT_FLAG, offsetof(struct stats_args, once), NULL, "print once" },
-	{ "json", 0, OPT_FLAG, offsetof(struct stats_args, json), NULL, "print JSON" },
-	OPTS_END
-};
+static const struct opt stats_opts[] = { { "no-stream", 0, OPT_FLAG,
+					   offsetof(struct stats_args, once), NULL, "print once" },
+					 OPTS_END };
 
 const struct command cmd_stats = {
 	.name = "stats",
@@ -216,6 +214,7 @@ struct diff {
 	const int *lowers; /* topmost first */
 	size_t n_lowers;
 	struct sbuf out;
+	struct jv *list; /* NULL: into out */
 	char path[PATH_TEXT_MAX];
 };
 
@@ -247,14 +246,30 @@ struct walking {
 	unsigned depth;
 };
 
+static enum err_kind tell_change(struct diff *d, char kind, struct err *e)
+{
+	const char word[] = { kind, '\0' };
+	AUTO_SBUF shown;
+
+	sbuf_init(&shown, SBUF_MAX);
+	sbuf_addf(&shown, "/");
+	text_show(&shown, str_of(d->path));
+	if (d->list)
+		return !shown.failed && jv_append(d->list, jv_pack("{s:s, s:s}", "change", word,
+								   "path", shown.p))
+			   ? ERR_OK
+			   : err_set(e, ERR_NO_MEMORY, __func__, "no memory for a list");
+	sbuf_addf(&d->out, "%c %s\n", kind, shown.p);
+	return ERR_OK;
+}
+
 static enum err_kind diff_one(void *arg, const char *name, struct err *e)
 {
 	const struct walking *w = arg;
 	struct diff *d = w->d;
 	size_t n = strlen(d->path);
 	struct stat s;
-	char kind;
-	enum err_kind k = ERR_OK;
+	enum err_kind k;
 
 	if (fstatat(w->dir, name, &s, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? ERR_OK : err_sys(e, __func__, "look at %s", name);
@@ -262,11 +277,8 @@ static enum err_kind diff_one(void *arg, const char *name, struct err *e)
 	    sizeof(d->path) - n)
 		return err_set(e, ERR_TOO_LARGE, __func__, "a path of more than %d bytes",
 			       PATH_TEXT_MAX);
-	kind = is_whiteout(&s) ? 'D' : is_in_image(d, d->path) ? 'C' : 'A';
-	sbuf_addf(&d->out, "%c /", kind);
-	text_show(&d->out, str_of(d->path));
-	sbuf_addf(&d->out, "\n");
-	if (S_ISDIR(s.st_mode)) {
+	k = tell_change(d, is_whiteout(&s) ? 'D' : is_in_image(d, d->path) ? 'C' : 'A', e);
+	if (k == ERR_OK && S_ISDIR(s.st_mode)) {
 		AUTO_CLOSE below = -1;
 
 		k = fd_open_at(w->dir, name, O_RDONLY | O_DIRECTORY, 0, &below, e);
@@ -301,9 +313,11 @@ static enum err_kind diff_container(struct ctl *t, struct container *c, void *ar
 		k = fd_open_at(c->dir, "upper", O_RDONLY | O_DIRECTORY, 0, &upper, e);
 	d->lowers = layers.fds;
 	d->n_lowers = layers.n;
+	if (t->c->json)
+		d->list = t->said = jv_new_array();
 	if (k == ERR_OK)
 		k = walk(d, upper, 0, e);
-	if (k == ERR_OK && cli_print(&d->out) != EXIT_FINE)
+	if (k == ERR_OK && !d->list && cli_print(&d->out) != EXIT_FINE)
 		k = err_set(e, ERR_IO, __func__, "no output");
 	return k;
 }
@@ -316,7 +330,7 @@ static int run_diff(struct cli *c)
 	if (!d)
 		return cli_usage(c, "no memory");
 	sbuf_init(&d->out, SBUF_MAX);
-	status = ctl_for_each(c, 0, diff_container, d);
+	status = ctl_for_one(c, diff_container, d);
 	sbuf_clear(&d->out);
 	return status;
 }

@@ -2,10 +2,6 @@
 #include "runtime/cli/ctl.h"
 #include "runtime/cli/network/place.h"
 
-struct network_command {
-	bool json;
-};
-
 static bool is_about_container(const struct cli *c)
 {
 	return strcmp(c->args[0], "connect") == 0 || strcmp(c->args[0], "disconnect") == 0;
@@ -36,26 +32,22 @@ static enum err_kind name_container(struct cli *c, struct err *e)
 
 static int run(struct cli *c)
 {
-	const struct network_command *o = c->options;
 	struct network_place place;
 	struct err e;
 
 	if (c->args_n > 2 && is_about_container(c) && name_container(c, &e) != ERR_OK)
 		return cli_fail(&e);
 	network_place_init(&place, "berth");
-	place.cli.json = o->json;
+	place.cli.json = c->json;
 	return network_cli_group(&place.cli, (int)c->args_n, c->args);
 }
 
-static const struct opt opts[] = { { "json", 0, OPT_FLAG, offsetof(struct network_command, json),
-				     NULL, "print JSON" },
-				   OPTS_END };
+static const struct opt no_opts[] = { OPTS_END };
 
 const struct command cmd_network = {
 	.name = "network",
 	.run = run,
-	.opts = opts,
-	.options_size = sizeof(struct network_command),
+	.opts = no_opts,
 	.args_min = 1,
 	.args_max = SIZE_MAX,
 	.stops_early = true,

@@ -7,6 +7,11 @@ struct wanted {
 	struct str protocol;
 };
 
+struct output {
+	struct sbuf text;
+	struct jv *list; /* NULL: as text */
+};
+
 static bool parse_wanted(struct str in, struct wanted *ret)
 {
 	struct str number;
@@ -17,7 +22,7 @@ static bool parse_wanted(struct str in, struct wanted *ret)
 }
 
 /* wanted NULL: all, each with its own number in front. */
-static bool print_port(const struct jv *port, const struct wanted *wanted, struct sbuf *out)
+static bool print_port(const struct jv *port, const struct wanted *wanted, struct output *out)
 {
 	struct str protocol = STR("tcp");
 	uint64_t inner = 0;
@@ -26,14 +31,17 @@ static bool print_port(const struct jv *port, const struct wanted *wanted, struc
 	(void)jv_uint(jv_member(port, "containerPort"), &inner);
 	if (wanted && (wanted->number != inner || !str_eq(wanted->protocol, protocol)))
 		return false;
+	if (out->list)
+		return jv_append(out->list, jv_share(port));
 	if (!wanted)
-		sbuf_addf(out, "%llu/%.*s -> ", (unsigned long long)inner, STR_FMT(protocol));
-	network_view_outer(port, out);
-	sbuf_addf(out, "\n");
+		sbuf_addf(&out->text, "%llu/%.*s -> ", (unsigned long long)inner,
+			  STR_FMT(protocol));
+	network_view_outer(port, &out->text);
+	sbuf_addf(&out->text, "\n");
 	return true;
 }
 
-static bool print_ports(const struct jv *networks, const struct wanted *wanted, struct sbuf *out)
+static bool print_ports(const struct jv *networks, const struct wanted *wanted, struct output *out)
 {
 	bool any = wanted == NULL;
 
@@ -46,7 +54,7 @@ static bool print_ports(const struct jv *networks, const struct wanted *wanted, 
 	return any;
 }
 
-static enum err_kind find_ports(struct cli *c, const struct wanted *wanted, struct sbuf *out,
+static enum err_kind find_ports(struct cli *c, const struct wanted *wanted, struct output *out,
 				struct err *e)
 {
 	AUTO_CTL t = CTL_INIT;
@@ -70,18 +78,24 @@ static enum err_kind find_ports(struct cli *c, const struct wanted *wanted, stru
 	return ERR_OK;
 }
 
+static void output_clear(struct output *out)
+{
+	sbuf_clear(&out->text);
+	jv_free(&out->list);
+}
+
 static int run(struct cli *c)
 {
 	struct wanted wanted;
-	AUTO_SBUF out;
+	CLEANUP(output_clear) struct output out = { .list = c->json ? jv_new_array() : NULL };
 	struct err e;
 
-	sbuf_init(&out, SBUF_MAX);
+	sbuf_init(&out.text, SBUF_MAX);
 	if (c->args_n == 2 && !parse_wanted(str_of(c->args[1]), &wanted))
 		return cli_usage(c, "port: \"%.40s\" is not PORT[/PROTOCOL]", c->args[1]);
 	if (find_ports(c, c->args_n == 2 ? &wanted : NULL, &out, &e) != ERR_OK)
 		return cli_fail(&e);
-	return cli_print(&out);
+	return c->json ? cli_print_json(&out.list) : cli_print(&out.text);
 }
 
 static const struct opt no_opts[] = { OPTS_END };

@@ -9,12 +9,13 @@
 #define STATUS_TEXT_MAX 96
 
 struct ps_args {
-	bool all, quiet, json, no_trunc;
+	bool all, quiet, no_trunc;
 	struct text_list filters;
 };
 
 struct listing {
 	const struct ps_args *args;
+	bool json;
 	struct network_view networks;
 	struct sbuf text;
 	struct jv *list;
@@ -170,7 +171,7 @@ static enum err_kind list_one(void *arg, struct container *c, struct err *e)
 		if (!matches(&c->record, &s, str_of(l->args->filters.v[i])))
 			return ERR_OK;
 	}
-	if (!l->args->json)
+	if (!l->json)
 		add_line(l, c, &s, supervised);
 	else if (!jv_append(l->list, entry_json(c, &s, supervised, &l->networks)))
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for the list");
@@ -191,7 +192,7 @@ static bool filter_is_known(const char *filter)
 static int run_ps(struct cli *c)
 {
 	AUTO_CTL t = CTL_INIT;
-	struct listing l = { .args = c->options, .list = jv_new_array() };
+	struct listing l = { .args = c->options, .json = c->json, .list = jv_new_array() };
 	struct err e;
 	enum err_kind k;
 	int status;
@@ -212,7 +213,7 @@ static int run_ps(struct cli *c)
 	if (k != ERR_OK)
 		status = cli_fail(&e);
 	else
-		status = l.args->json ? cli_print_json(&l.list) : cli_print(&l.text);
+		status = l.json ? cli_print_json(&l.list) : cli_print(&l.text);
 	network_view_close(&l.networks);
 	sbuf_clear(&l.text);
 	jv_free(&l.list);
@@ -225,7 +226,6 @@ static const struct opt ps_opts[] = {
 	{ "filter", 'f', OPT_TEXTS, offsetof(struct ps_args, filters), "NAME=VALUE",
 	  "name, id, status, label, ancestor" },
 	{ "no-trunc", 0, OPT_FLAG, offsetof(struct ps_args, no_trunc), NULL, "print whole ids" },
-	{ "json", 0, OPT_FLAG, offsetof(struct ps_args, json), NULL, "print JSON" },
 	OPTS_END
 };
 

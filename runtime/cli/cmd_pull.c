@@ -4,7 +4,7 @@
 struct pull_args {
 	struct registry_args registry;
 	const char *platform;
-	bool quiet, json;
+	bool quiet;
 };
 
 static struct jv *image_json(const struct image *i)
@@ -43,16 +43,15 @@ static int run(struct cli *c)
 	if (k == ERR_OK)
 		k = images_open(c->root, &im, &e);
 	if (k == ERR_OK)
-		k = image_pull(im, &ref, &a->registry, a->platform, a->quiet || a->json, &image,
+		k = image_pull(im, &ref, &a->registry, a->platform, a->quiet || c->json, &image,
 			       &e);
-	return k == ERR_OK ? report(&image, a->json) : cli_fail(&e);
+	return k == ERR_OK ? report(&image, c->json) : cli_fail(&e);
 }
 
 static const struct opt opts[] = {
 	{ "platform", 0, OPT_TEXT, offsetof(struct pull_args, platform), "OS/ARCH[/VARIANT]",
 	  "the image of an index to pull (this machine's)" },
 	{ "quiet", 'q', OPT_FLAG, offsetof(struct pull_args, quiet), NULL, "show no progress" },
-	{ "json", 0, OPT_FLAG, offsetof(struct pull_args, json), NULL, "print JSON" },
 	REGISTRY_OPTS(offsetof(struct pull_args, registry)),
 	OPTS_END
 };

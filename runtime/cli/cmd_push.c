@@ -5,7 +5,7 @@
 struct push_args {
 	struct registry_args registry;
 	const char *platform;
-	bool quiet, json;
+	bool quiet;
 };
 
 static void show(void *arg, const struct digest *d, uint64_t size_bytes, bool sent)
@@ -51,14 +51,13 @@ static enum err_kind push(struct cli *c, struct digest *ret, struct err *e)
 	if (k == ERR_OK)
 		k = registry_client(&a->registry, &client, e);
 	if (k == ERR_OK)
-		k = push_image(im, client, &image, &to, a->quiet || a->json ? NULL : show, NULL,
+		k = push_image(im, client, &image, &to, a->quiet || c->json ? NULL : show, NULL,
 			       ret, e);
 	return k;
 }
 
 static int run(struct cli *c)
 {
-	const struct push_args *a = c->options;
 	AUTO_SBUF line = { 0 };
 	char text[DIGEST_TEXT_MAX];
 	struct digest pushed;
@@ -67,7 +66,7 @@ static int run(struct cli *c)
 
 	if (push(c, &pushed, &e) != ERR_OK)
 		return cli_fail(&e);
-	if (a->json) {
+	if (c->json) {
 		v = jv_pack("{s:s, s:s}", "name", c->args[c->args_n - 1], "digest",
 			    digest_text(&pushed, text));
 		return cli_print_json(&v);
@@ -81,7 +80,6 @@ static const struct opt opts[] = {
 	{ "platform", 0, OPT_TEXT, offsetof(struct push_args, platform), "OS/ARCH[/VARIANT]",
 	  "the image of an index to push, if not all of it is here" },
 	{ "quiet", 'q', OPT_FLAG, offsetof(struct push_args, quiet), NULL, "show no progress" },
-	{ "json", 0, OPT_FLAG, offsetof(struct push_args, json), NULL, "print JSON" },
 	REGISTRY_OPTS(offsetof(struct push_args, registry)),
 	OPTS_END
 };

@@ -2,12 +2,14 @@
 #include "base/quantity.h"
 #include "runtime/cli/attach.h"
 #include "runtime/cli/network_run.h"
+#include "runtime/cli/report.h"
 
 struct run_args {
 	struct make_options make;
 	bool interactive, terminal, detach;
 	const char *pull, *restart, *log_driver, *overlay;
 	const char *stop_timeout, *health_interval, *health_timeout, *health_start;
+	const char *health_action;
 	struct text_list log_opts;
 	const char *cidfile;
 };
@@ -20,41 +22,41 @@ struct run_args {
 /* clang-format off */
 #define MAKE_OPTS \
 	/* the process */ \
-	{ "env", 'e', OPT_TEXTS, B(env), "NAME[=VALUE]", "environment; without a value it is this one's" }, \
+	{ "env", 'e', OPT_TEXTS, B(env), "NAME[=VALUE]", "environment; without a value it is this one's, of all names that begin so if it ends in *" }, \
 	{ "env-file", 0, OPT_TEXTS, B(env_files), "FILE", "environment, a line each" }, \
 	{ "workdir", 'w', OPT_TEXT, B(workdir), "DIR", "working directory" }, \
 	{ "user", 'u', OPT_TEXT, B(user), "USER[:GROUP]", "who it runs as, by the image's names or by number" }, \
-	{ "group-add", 0, OPT_TEXTS, B(groups), "GROUP", "one more group" }, \
-	{ "entrypoint", 0, OPT_TEXT, B(entrypoint), "PROGRAM", "in place of the image's" }, \
+	{ "group-add", 0, OPT_TEXTS, B(groups), "GROUP", "one more group; keep-groups: those of who runs it" }, \
+	{ "entrypoint", 0, OPT_TEXT, B(entrypoint), "PROGRAM", "in place of the image's; [\"PROGRAM\", \"ARGUMENT\", ...] for more" }, \
 	{ "hostname", 0, OPT_TEXT, B(hostname), "NAME", "name of the host (the container's short id)" }, \
 	{ "interactive", 'i', OPT_FLAG, A(interactive), NULL, "keep standard input open" }, \
 	{ "tty", 't', OPT_FLAG, A(terminal), NULL, "give it a terminal" }, \
 	{ "init", 0, OPT_FLAG, B(init), NULL, "run it below an init that reaps and passes signals" }, \
-	{ "ulimit", 0, OPT_TEXTS, B(ulimits), "NAME=SOFT[:HARD]", "limit of the process" }, \
+	{ "ulimit", 0, OPT_TEXTS, B(ulimits), "NAME=SOFT[:HARD]", "limit of the process; host: all as they are here" }, \
 	{ "oom-score-adj", 0, OPT_TEXT, B(oom_score_adj), "NUMBER", "how soon to be killed (-1000..1000)" }, \
 	/* rights */ \
 	{ "cap-add", 0, OPT_TEXTS, B(cap_add), "CAP", "one more capability, or ALL" }, \
 	{ "cap-drop", 0, OPT_TEXTS, B(cap_drop), "CAP", "one capability less, or ALL" }, \
 	{ "privileged", 0, OPT_FLAG, B(privileged), NULL, "no confinement: as good as root on the host" }, \
 	{ "security-opt", 0, OPT_TEXTS, B(security), "OPTION", \
-	  "no-new-privileges, seccomp=FILE, seccomp=unconfined" }, \
+	  "no-new-privileges, seccomp=FILE|unconfined, mask=PATHS, unmask=PATHS|ALL, proc-opts=OPTIONS" }, \
 	/* files */ \
 	{ "volume", 'v', OPT_TEXTS, B(volumes), "[SOURCE:]TARGET[:OPTIONS]", "a directory of the host, or a volume by name or without one" }, \
 	{ "mount", 0, OPT_TEXTS, B(mounts), "type=..,source=..,target=..", "the same, or a tmpfs, in long form" }, \
 	{ "tmpfs", 0, OPT_TEXTS, B(tmpfs), "TARGET[:OPTIONS]", "a file system in memory" }, \
 	{ "read-only", 0, OPT_FLAG, B(read_only), NULL, "the root cannot be written" }, \
 	{ "shm-size", 0, OPT_SIZE, B(shm_bytes), "SIZE", "size of /dev/shm (64M)" }, \
-	{ "device", 0, OPT_TEXTS, B(devices), "DEVICE[:TARGET][:ACCESS]", "a device of the host" }, \
+	{ "device", 0, OPT_TEXTS, B(devices), "DEVICE[:TARGET][:ACCESS]", "a device of the host, or all below a directory" }, \
 	/* limits */ \
 	{ "memory", 'm', OPT_SIZE, B(memory_bytes), "SIZE", "how much memory it may use" }, \
 	{ "memory-swap", 0, OPT_TEXT, B(memory_swap), "SIZE", "memory and swap together; -1: no limit" }, \
 	{ "cpus", 0, OPT_TEXT, B(cpus), "NUMBER", "how many processors' time, such as 1.5" }, \
 	{ "cpu-shares", 'c', OPT_COUNT, B(cpu_shares), "NUMBER", "weight beside others (1024)" }, \
 	{ "cpuset-cpus", 0, OPT_TEXT, B(cpuset_cpus), "LIST", "which processors, such as 0-1,3" }, \
-	{ "pids-limit", 0, OPT_COUNT, B(pids_max), "NUMBER", "how many processes" }, \
+	{ "pids-limit", 0, OPT_TEXT, B(pids_limit), "NUMBER", "how many processes; -1: no limit" }, \
 	{ "sysctl", 0, OPT_TEXTS, B(sysctls), "NAME=VALUE", "parameter of the kernel, for the container" }, \
 	/* namespaces */ \
-	{ "network", 0, OPT_TEXTS, N(networks), "NAME|none|host|pasta|container:ID|ns:PATH", "network (none)" }, \
+	{ "network", 0, OPT_TEXTS, N(networks), "NAME|none|host|pasta|container:ID|ns:PATH", "network (berth; of an ordinary user pasta)" }, \
 	{ "net", 0, OPT_TEXTS, N(networks), "NAME|...", "the same" }, \
 	{ "pid", 0, OPT_TEXT, B(pid), "host|ns:PATH", "processes" }, \
 	{ "ipc", 0, OPT_TEXT, B(ipc), "host|ns:PATH", "shared memory and queues" }, \
@@ -77,18 +79,19 @@ struct run_args {
 	{ "rm", 0, OPT_FLAG, M(auto_remove), NULL, "remove it when it has ended" }, \
 	{ "restart", 0, OPT_TEXT, A(restart), "POLICY", "no, on-failure[:N], always, unless-stopped" }, \
 	{ "stop-signal", 0, OPT_TEXT, M(stop_signal), "SIGNAL", "signal that asks it to end (TERM)" }, \
-	{ "stop-timeout", 0, OPT_TEXT, A(stop_timeout), "SECONDS", "from then until it is killed (10)" }, \
+	{ "stop-timeout", 0, OPT_TEXT, A(stop_timeout), "SECONDS", "from then until it is killed (10); -1: never" }, \
 	{ "log-driver", 0, OPT_TEXT, A(log_driver), "FORMAT", "k8s-file, json-file or none" }, \
 	{ "log-opt", 0, OPT_TEXTS, A(log_opts), "NAME=VALUE", "max-size, max-file" }, \
-	{ "health-cmd", 0, OPT_TEXT, M(health_cmd), "COMMAND", "tells by its exit status whether all is well" }, \
+	{ "health-cmd", 0, OPT_TEXT, M(health_cmd), "COMMAND", "tells by its exit status whether all is well; for a shell, or [\"CMD\", ...]; none" }, \
 	{ "health-interval", 0, OPT_TEXT, A(health_interval), "TIME", "between checks (30s)" }, \
 	{ "health-timeout", 0, OPT_TEXT, A(health_timeout), "TIME", "for a check (30s)" }, \
 	{ "health-start-period", 0, OPT_TEXT, A(health_start), "TIME", "after the start failures do not count" }, \
 	{ "health-retries", 0, OPT_COUNT, M(health_retries), "NUMBER", "failures until it is unhealthy (3)" }, \
+	{ "health-on-failure", 0, OPT_TEXT, A(health_action), "ACTION", "once it is unhealthy: none, kill, restart, stop" }, \
 	{ "no-healthcheck", 0, OPT_FLAG, M(no_health), NULL, "ignore the image's health check" }, \
 	{ "cidfile", 0, OPT_TEXT, A(cidfile), "FILE", "write the container's id there" }, \
 	/* the image */ \
-	{ "pull", 0, OPT_TEXT, A(pull), "missing|always|never", "when to ask the registry (missing)" }, \
+	{ "pull", 0, OPT_TEXT, A(pull), "missing|always|newer|never", "when to ask the registry (missing); newer: what is here will do if it cannot be asked" }, \
 	{ "platform", 0, OPT_TEXT, M(platform), "OS/ARCH[/VARIANT]", "which image of an index" }, \
 	{ "quiet", 'q', OPT_FLAG, M(quiet), NULL, "show no progress" }, \
 	{ "overlay", 0, OPT_TEXT, A(overlay), "auto|kernel|fuse", \
@@ -101,15 +104,19 @@ struct run_args {
 
 static enum err_kind take_time(const char *text, const char *option, uint64_t *ret, struct err *e)
 {
-	if (!text || duration_parse(str_of(text), ret))
+	if (!text || duration_parse_go(str_of(text), ret))
 		return ERR_OK;
-	return err_set(e, ERR_INVALID, __func__, "--%s %.40s: a time such as 30s", option, text);
+	return err_set(e, ERR_INVALID, __func__, "--%s %.40s: a time such as 30s or 1m30s", option,
+		       text);
 }
 
 static enum err_kind take_pull(struct run_args *a, struct err *e)
 {
 	static const char *const names[] = {
-		[PULL_MISSING] = "missing", [PULL_ALWAYS] = "always", [PULL_NEVER] = "never"
+		[PULL_MISSING] = "missing",
+		[PULL_ALWAYS] = "always",
+		[PULL_NEVER] = "never",
+		[PULL_NEWER] = "newer",
 	};
 
 	for (unsigned i = 0; a->pull && i < ARRAY_LEN(names); i++) {
@@ -118,21 +125,11 @@ static enum err_kind take_pull(struct run_args *a, struct err *e)
 			return ERR_OK;
 		}
 	}
-	return a->pull ? err_set(e, ERR_INVALID, __func__, "--pull missing, always or never")
+	return a->pull ? err_set(e, ERR_INVALID, __func__, "--pull missing, always, newer or never")
 		       : ERR_OK;
 }
 
-/* "10m", as docker writes it. */
-static bool take_size(struct arena *arena, const char *text, uint64_t *ret)
-{
-	char *copy = arena_text(arena, str_of(text));
-
-	for (char *c = copy; c && *c; c++)
-		*c = *c >= 'a' && *c <= 'z' ? (char)(*c - 'a' + 'A') : *c;
-	return copy && size_parse(str_of(copy), ret);
-}
-
-static enum err_kind take_log(struct cli *c, struct run_args *a, struct err *e)
+static enum err_kind take_log(struct run_args *a, struct err *e)
 {
 	struct make_options *m = &a->make;
 
@@ -144,7 +141,7 @@ static enum err_kind take_log(struct cli *c, struct run_args *a, struct err *e)
 		struct str number = str_of(o + strcspn(o, "="));
 
 		if (str_starts(str_of(o), STR("max-size=")) &&
-		    take_size(&c->arena, o + 9, &m->log_bytes_max))
+		    size_parse_docker(str_of(o + 9), &m->log_bytes_max))
 			continue;
 		if (str_starts(str_of(o), STR("max-file=")) && scan_char(&number, '=') &&
 		    scan_u64(&number, 1000, &m->log_files_max) && scan_end(&number) &&
@@ -163,6 +160,10 @@ static enum err_kind take_stop_timeout(struct run_args *a, struct err *e)
 
 	if (!a->stop_timeout)
 		return ERR_OK;
+	if (strcmp(a->stop_timeout, "-1") == 0) {
+		a->make.stop_timeout_ms = STOP_NEVER_MS;
+		return ERR_OK;
+	}
 	if (!scan_u64(&in, 604800, &seconds) || !scan_end(&in))
 		return err_set(e, ERR_INVALID, __func__, "--stop-timeout wants seconds");
 	a->make.stop_timeout_ms = seconds ? seconds * 1000 : 1;
@@ -191,7 +192,7 @@ static enum err_kind take_all(struct cli *c, struct run_args *a, struct err *e)
 
 	m->bundle.terminal = a->terminal;
 	m->stdin_open = a->interactive;
-	m->quiet = m->quiet || a->detach;
+	m->quiet = m->quiet || a->detach || c->json;
 	if (k == ERR_OK && a->restart &&
 	    !restart_policy_parse(str_of(a->restart), &m->restart, &m->restart_max))
 		k = err_set(e, ERR_INVALID, __func__,
@@ -200,10 +201,17 @@ static enum err_kind take_all(struct cli *c, struct run_args *a, struct err *e)
 		k = err_set(e, ERR_INVALID, __func__, "--restart and --rm exclude each other");
 	if (k == ERR_OK && a->overlay && !overlay_driver_parse(str_of(a->overlay), &m->overlay))
 		k = err_set(e, ERR_INVALID, __func__, "--overlay auto, kernel or fuse");
+	if (k == ERR_OK && a->health_action &&
+	    !health_action_parse(str_of(a->health_action), &m->health_action))
+		k = err_set(e, ERR_INVALID, __func__,
+			    "--health-on-failure none, kill, restart or stop");
+	if (k == ERR_OK && m->health_action == HEALTH_DO_RESTART && m->restart != RESTART_NO)
+		k = err_set(e, ERR_INVALID, __func__,
+			    "--health-on-failure restart and --restart exclude each other");
 	if (k == ERR_OK)
 		k = take_pull(a, e);
 	if (k == ERR_OK)
-		k = take_log(c, a, e);
+		k = take_log(a, e);
 	if (k == ERR_OK)
 		k = take_stop_timeout(a, e);
 	if (k == ERR_OK)
@@ -244,9 +252,11 @@ static enum err_kind make(struct cli *c, struct ctl *t, struct container *ret, s
 	return k == ERR_OK ? write_cidfile(a, ret, e) : k;
 }
 
-static int print_id(const struct container *c)
+static int print_id(const struct cli *c, const struct container *one)
 {
-	return printf("%s\n", c->record.id) > 0 && fflush(stdout) == 0 ? EXIT_FINE : EXIT_FAILED;
+	struct jv *v = ctl_names(one);
+
+	return report_one(c, &v, one->record.id);
 }
 
 static int run_create(struct cli *c)
@@ -255,7 +265,7 @@ static int run_create(struct cli *c)
 	AUTO_CONTAINER one = CONTAINER_INIT;
 	struct err e;
 
-	return make(c, &t, &one, &e) == ERR_OK ? print_id(&one) : cli_fail(&e);
+	return make(c, &t, &one, &e) == ERR_OK ? print_id(c, &one) : cli_fail(&e);
 }
 
 static const struct opt create_opts[] = { MAKE_OPTS, OPTS_END };
@@ -338,6 +348,8 @@ static int run_run(struct cli *c)
 	AUTO_CONTAINER one = CONTAINER_INIT;
 	struct err e;
 
+	if (c->json && !a->detach)
+		return report_refuse(c, "run", "wants --detach: " REPORT_NOT_OURS);
 	if (make(c, &t, &one, &e) != ERR_OK) {
 		(void)cli_fail(&e);
 		return e.kind == ERR_INVALID ? EXIT_USAGE : 125;
@@ -346,7 +358,7 @@ static int run_run(struct cli *c)
 		return run_attached(&t, &one, a);
 	if (ctl_start(&t, &one, NULL, &e) != ERR_OK)
 		return fail_to_start(&t, &one, &e);
-	return print_id(&one);
+	return print_id(c, &one);
 }
 
 static const struct opt run_opts[] = {

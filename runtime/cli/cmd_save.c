@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "runtime/cli/image.h"
+#include "runtime/cli/report.h"
 #include "runtime/image/load.h"
 #include "runtime/image/save.h"
 
@@ -36,27 +37,47 @@ static enum err_kind open_output(const struct save_args *a, int *ret, struct err
 			: ERR_OK;
 }
 
+static int report_saved(struct cli *c, const struct image *list)
+{
+	struct report r;
+
+	report_begin(&r, c);
+	for (size_t i = 0; i < c->args_n; i++) {
+		char id[DIGEST_TEXT_MAX];
+		struct jv *v = jv_pack("{s:s}", "id", digest_text(&list[i].doc.config.digest, id));
+
+		report_add(&r, c->args[i], &v, false, NULL);
+	}
+	return report_end(&r);
+}
+
 static int run_save(struct cli *c)
 {
+	const struct save_args *a = c->options;
 	AUTO_IMAGES *im = NULL;
 	AUTO_CLOSE guard = -1;
 	AUTO_CLOSE out = -1;
 	struct image *list = arena_array(&c->arena, c->args_n, sizeof(*list));
 	struct err e;
+	int status;
 	enum err_kind k = list ? images_open(c->root, &im, &e)
 			       : err_set(&e, ERR_NO_MEMORY, __func__, "no memory to save");
 
+	if (c->json && !a->output)
+		return report_refuse(c, "save",
+				     "wants --output: the archive goes to standard output");
 	if (k == ERR_OK)
 		k = images_guard(im, IMAGES_SHARED, &guard, &e);
 	if (k == ERR_OK)
 		k = find_all(im, c, list, &e);
 	if (k == ERR_OK)
-		k = open_output(c->options, &out, &e);
+		k = open_output(a, &out, &e);
 	if (k == ERR_OK)
 		k = save_images(im, list, c->args_n, out, &e);
+	status = k == ERR_OK ? report_saved(c, list) : cli_fail(&e);
 	for (size_t i = 0; list && i < c->args_n; i++)
 		image_clear(&list[i]);
-	return k == ERR_OK ? EXIT_FINE : cli_fail(&e);
+	return status;
 }
 
 static const struct opt save_opts[] = { { "output", 'o', OPT_TEXT,
@@ -84,9 +105,9 @@ struct load_args {
 static void tell(void *arg, const struct reference *ref)
 {
 	char text[REFERENCE_TEXT_MAX];
+	struct jv *no_more = NULL;
 
-	(void)arg;
-	(void)printf("%s\n", reference_text(ref, text)); /* failures show when stdout is flushed */
+	report_add(arg, reference_text(ref, text), &no_more, true, NULL);
 }
 
 static int run_load(struct cli *c)
@@ -95,10 +116,14 @@ static int run_load(struct cli *c)
 	AUTO_IMAGES *im = NULL;
 	AUTO_CLOSE in = -1;
 	struct reference name;
-	struct load_options o = { .form = image_form(), .mask = CLI_UMASK, .loaded = tell };
+	struct report r;
+	struct load_options o = {
+		.form = image_form(), .mask = CLI_UMASK, .loaded = tell, .arg = &r
+	};
 	struct err e;
 	enum err_kind k = images_open(c->root, &im, &e);
 
+	report_begin(&r, c);
 	if (k == ERR_OK && c->args_n) {
 		k = reference_parse(&name, str_of(c->args[0]), &e);
 		o.name = &name;
@@ -109,9 +134,9 @@ static int run_load(struct cli *c)
 		k = in < 0 ? err_sys(&e, __func__, "open %s", a->input ? a->input : "stdin")
 			   : load_images(im, in, &o, &e);
 	}
-	if (k == ERR_OK && fflush(stdout) != 0)
-		k = err_sys(&e, __func__, "write to standard output");
-	return k == ERR_OK ? EXIT_FINE : cli_fail(&e);
+	if (k != ERR_OK)
+		r.status = cli_fail(&e);
+	return report_end(&r);
 }
 
 static const struct opt load_opts[] = { { "input", 'i', OPT_TEXT, offsetof(struct load_args, input),

@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include "runtime/cli/attach.h"
+#include "runtime/cli/report.h"
 
 #define WAIT_GONE_MS 30000
 
@@ -76,6 +77,8 @@ static int run_start(struct cli *c)
 		return ctl_for_each(c, CTL_PRINT_NAMES, start_one, NULL);
 	if (c->args_n != 1)
 		return cli_usage(c, "start: --attach is for one container");
+	if (c->json)
+		return report_refuse(c, "start", "is not for --attach: " REPORT_NOT_OURS);
 	return start_attached(c, a);
 }
 
@@ -112,6 +115,10 @@ static enum err_kind timeout_of(const struct stop_args *a, const struct containe
 	*ret = c->record.stop_timeout_ms;
 	if (!a->time)
 		return ERR_OK;
+	if (strcmp(a->time, "-1") == 0) {
+		*ret = STOP_NEVER_MS;
+		return ERR_OK;
+	}
 	if (!scan_u64(&in, 604800, ret) || !scan_end(&in))
 		return err_set(e, ERR_INVALID, __func__, "--time wants seconds");
 	*ret *= 1000;
@@ -149,10 +156,11 @@ static int run_restart(struct cli *c)
 	return ctl_for_each(c, CTL_PRINT_NAMES, restart_one, c->options);
 }
 
-static const struct opt stop_opts[] = { { "time", 't', OPT_TEXT, offsetof(struct stop_args, time),
-					  "SECONDS",
-					  "until it is killed (the container's, or 10)" },
-					OPTS_END };
+static const struct opt stop_opts[] = {
+	{ "time", 't', OPT_TEXT, offsetof(struct stop_args, time), "SECONDS",
+	  "until it is killed (the container's, or 10); -1: never" },
+	OPTS_END
+};
 
 const struct command cmd_stop = {
 	.name = "stop",
@@ -286,7 +294,9 @@ static enum err_kind wait_one(struct ctl *t, struct container *c, void *arg, str
 		else
 			now.exit_code = code;
 	}
-	if (k == ERR_OK && printf("%d\n", now.exit_code) < 0)
+	if (k == ERR_OK && t->c->json)
+		(void)!jv_set(t->said, "exit_code", jv_pack("i", now.exit_code));
+	else if (k == ERR_OK && printf("%d\n", now.exit_code) < 0)
 		k = err_sys(e, __func__, "write to standard output");
 	return k;
 }

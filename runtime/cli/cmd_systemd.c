@@ -83,12 +83,18 @@ static enum err_kind generate(struct ctl *t, struct container *c, void *arg, str
 			       "container %s was made with --rm: there would be nothing to start",
 			       c->record.name);
 	add_unit(t, &c->record, a->wanted_by ? a->wanted_by : preset, &b);
+	if (t->c->json) {
+		t->said = ctl_names(c);
+		return !b.failed && jv_set(t->said, "unit", jv_pack("s", b.p))
+			   ? ERR_OK
+			   : err_set(e, ERR_NO_MEMORY, __func__, "no memory for a unit");
+	}
 	return cli_print(&b) == EXIT_FINE ? ERR_OK : err_set(e, ERR_IO, __func__, "no output");
 }
 
 static int run(struct cli *c)
 {
-	return ctl_for_each(c, 0, generate, c->options);
+	return ctl_for_one(c, generate, c->options);
 }
 
 static const struct opt opts[] = {

@@ -9,10 +9,6 @@
 #define FIELD_USER_TICKS 14
 #define FIELD_SYSTEM_TICKS 15
 
-struct top_args {
-	bool json;
-};
-
 struct process {
 	pid_t pid;
 	uint64_t parent, ticks;
@@ -192,7 +188,7 @@ static int show_text(const struct top *t, double tick)
 	return cli_print(&text);
 }
 
-static int show_json(const struct top *t, double tick)
+static struct jv *processes_json(const struct top *t, double tick)
 {
 	AUTO_JV *list = jv_new_array();
 	bool ok = list != NULL;
@@ -209,7 +205,7 @@ static int show_json(const struct top *t, double tick)
 					     "cpu_seconds", (double)p->ticks / tick, "command",
 					     command.p));
 	}
-	return ok ? cli_print_json(&list) : cli_usage(t->c, "no memory for a list");
+	return ok ? TAKE(list) : NULL;
 }
 
 static enum err_kind find(struct ctl *ctl, struct container *c, struct top *t, struct err *e)
@@ -238,12 +234,14 @@ static enum err_kind find(struct ctl *ctl, struct container *c, struct top *t, s
 
 static enum err_kind top_one(struct ctl *ctl, struct container *c, void *arg, struct err *e)
 {
-	const struct top_args *args = arg;
 	struct top t = { .c = ctl->c };
 	double tick = (double)sysconf(_SC_CLK_TCK);
 	enum err_kind k = find(ctl, c, &t, e);
 
-	if (k == ERR_OK && (args->json ? show_json(&t, tick) : show_text(&t, tick)) != EXIT_FINE)
+	(void)arg;
+	if (k == ERR_OK && ctl->c->json)
+		ctl->said = processes_json(&t, tick);
+	else if (k == ERR_OK && show_text(&t, tick) != EXIT_FINE)
 		k = err_set(e, ERR_IO, __func__, "no output");
 	free(t.all);
 	return k;
@@ -251,20 +249,17 @@ static enum err_kind top_one(struct ctl *ctl, struct container *c, void *arg, st
 
 static int run_top(struct cli *c)
 {
-	return ctl_for_each(c, 0, top_one, c->options);
+	return ctl_for_one(c, top_one, NULL);
 }
 
-static const struct opt top_opts[] = {
-	{ "json", 0, OPT_FLAG, offsetof(struct top_args, json), NULL, "print JSON" }, OPTS_END
-};
+static const struct opt no_opts[] = { OPTS_END };
 
 const struct command cmd_top = {
 	.name = "top",
 	.run = run_top,
-	.opts = top_opts,
-	.options_size = sizeof(struct top_args),
+	.opts = no_opts,
 	.args_min = 1,
 	.args_max = 1,
-	.usage = "[--json] CONTAINER",
+	.usage = "CONTAINER",
 	.doc = "list the processes of a container",
 };

@@ -2,6 +2,7 @@
 #include "base/fd.h"
 #include "runtime/bundle/bundle.h"
 #include "runtime/cli/image.h"
+#include "runtime/cli/report.h"
 #include "runtime/image/unpack.h"
 
 struct unpack_args {
@@ -39,18 +40,21 @@ static enum err_kind open_rootfs(const char *dir, bool *ret_made, int *ret, stru
 	return *ret < 0 ? err_sys(e, __func__, "open %s", dir) : ERR_OK;
 }
 
-static int unpack_layers(const struct unpack_args *a, size_t n, const char *const *files,
-			 const char *dir)
+static int unpack_layers(const struct cli *c, const struct unpack_args *a, size_t n,
+			 const char *const *files, const char *dir)
 {
 	AUTO_CLOSE root = -1;
 	bool made;
 	struct err e, ignored;
+	struct jv *v;
 	enum err_kind k = open_rootfs(dir, &made, &root, &e);
 
 	for (size_t i = 0; k == ERR_OK && i < n; i++)
 		k = apply_layer(root, files[i], a, &e);
-	if (k == ERR_OK)
-		return EXIT_FINE;
+	if (k == ERR_OK) {
+		v = jv_pack("{s:s, s:o}", "directory", dir, "layers", jv_new_texts(files, n));
+		return report_one(c, &v, NULL);
+	}
 	if (root >= 0 && made)
 		(void)!tree_remove(AT_FDCWD, dir, &ignored); /* the failure at hand is told */
 	else if (root >= 0)
@@ -73,7 +77,7 @@ static int run_layers(struct cli *c, struct unpack_args *a)
 		files[i] = a->layers.v[i];
 	for (size_t i = a->layers.n; i < n; i++)
 		files[i] = c->args[i - a->layers.n];
-	return unpack_layers(a, n, files, c->args[c->args_n - 1]);
+	return unpack_layers(c, a, n, files, c->args[c->args_n - 1]);
 }
 
 /* --- An image as a bundle --- */
@@ -174,7 +178,9 @@ static int run_image(struct cli *c, struct unpack_args *a)
 	AUTO_IMAGE i = { 0 };
 	AUTO_CLOSE guard = -1;
 	AUTO_CLOSE dir = -1;
+	char id[DIGEST_TEXT_MAX];
 	struct err e, ignored;
+	struct jv *v;
 	enum err_kind k = images_open(c->root, &im, &e);
 
 	if (k == ERR_OK)
@@ -187,8 +193,11 @@ static int run_image(struct cli *c, struct unpack_args *a)
 		return cli_fail(&e);
 	dir = sys_openat(AT_FDCWD, to, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
 	k = dir < 0 ? err_sys(&e, __func__, "open %s", to) : fill_bundle(c, im, &i, dir, &e);
-	if (k == ERR_OK)
-		return EXIT_FINE;
+	if (k == ERR_OK) {
+		v = jv_pack("{s:s, s:s, s:s}", "name", c->args[0], "id",
+			    digest_text(&i.doc.config.digest, id), "directory", to);
+		return report_one(c, &v, NULL);
+	}
 	(void)!tree_remove(AT_FDCWD, to, &ignored); /* the failure at hand is told */
 	return cli_fail(&e);
 }

@@ -1,16 +1,18 @@
 /* volume: directories that outlive containers. */
 #include "base/clock.h"
 #include "runtime/cli/ctl.h"
+#include "runtime/cli/report.h"
 #include "runtime/container/volumes.h"
 
 struct volume_args {
 	struct text_list labels;
-	bool json, quiet, force, all;
+	bool quiet, force, all;
 };
 
 struct work {
 	struct cli *c;
 	const struct volume_args *args;
+	bool json;
 	struct ctl t;
 	int dir;
 	/* of lists and prune */
@@ -48,7 +50,7 @@ static enum err_kind show(void *arg, const struct volume *v, struct err *e)
 
 	if (k != ERR_OK)
 		return k;
-	if (w->args->json)
+	if (w->json)
 		return jv_append(w->list, volume_json(w, v, user))
 			   ? ERR_OK
 			   : err_set(e, ERR_NO_MEMORY, __func__, "no memory for a list");
@@ -62,14 +64,14 @@ static enum err_kind show(void *arg, const struct volume *v, struct err *e)
 
 static int print(struct work *w)
 {
-	return w->args->json ? cli_print_json(&w->list) : cli_print(&w->text);
+	return w->json ? cli_print_json(&w->list) : cli_print(&w->text);
 }
 
 static int run_ls(struct work *w)
 {
 	struct err e;
 
-	if (!w->args->json && !w->args->quiet)
+	if (!w->json && !w->args->quiet)
 		sbuf_addf(&w->text, "%-24s %-16s %s\n", "VOLUME", "AGE", "CONTAINER");
 	if (volumes_each(w->dir, show, w, &e) != ERR_OK)
 		return cli_fail(&e);
@@ -78,11 +80,9 @@ static int run_ls(struct work *w)
 
 static int run_inspect(struct work *w)
 {
-	struct volume_args as_json = *w->args;
 	struct err e;
 
-	as_json.json = true;
-	w->args = &as_json;
+	w->json = true;
 	for (size_t i = 1; i < w->c->args_n; i++) {
 		AUTO_VOLUME v = { 0 };
 
@@ -120,6 +120,7 @@ static int run_create(struct work *w)
 	AUTO_CLOSE data = -1;
 	bool made = false;
 	struct err e;
+	struct jv *v;
 	enum err_kind k = volumes_guard(w->dir, false, &guard, &e);
 
 	if (!take_labels(w, &labels))
@@ -130,7 +131,8 @@ static int run_create(struct work *w)
 		k = err_set(&e, ERR_EXISTS, __func__, "volume %s is there already", wish.name);
 	if (k != ERR_OK)
 		return cli_fail(&e);
-	return printf("%s\n", wish.name) > 0 ? EXIT_FINE : EXIT_FAILED;
+	v = jv_pack("{s:s, s:s}", "name", wish.name, "path", path_of(w, wish.name));
+	return report_one(w->c, &v, wish.name);
 }
 
 static enum err_kind remove_one(struct work *w, const char *name, struct err *e)
@@ -144,22 +146,20 @@ static enum err_kind remove_one(struct work *w, const char *name, struct err *e)
 static int run_rm(struct work *w)
 {
 	AUTO_CLOSE guard = -1;
+	struct report r;
 	struct err e;
-	int status = EXIT_FINE;
 
 	if (volumes_guard(w->dir, true, &guard, &e) != ERR_OK)
 		return cli_fail(&e);
+	report_begin(&r, w->c);
 	for (size_t i = 1; i < w->c->args_n; i++) {
 		enum err_kind k = remove_one(w, w->c->args[i], &e);
+		struct jv *no_more = NULL;
 
-		if (k == ERR_NOT_FOUND && w->args->force)
-			continue;
-		if (k != ERR_OK)
-			status = cli_fail(&e);
-		else if (printf("%s\n", w->c->args[i]) < 0)
-			status = EXIT_FAILED;
+		if (k != ERR_NOT_FOUND || !w->args->force)
+			report_add(&r, w->c->args[i], &no_more, true, k == ERR_OK ? NULL : &e);
 	}
-	return status;
+	return report_end(&r);
 }
 
 static enum err_kind note_unused(void *arg, const struct volume *v, struct err *e)
@@ -185,8 +185,7 @@ static int run_prune(struct work *w)
 		k = volumes_each(w->dir, note_unused, w, &e);
 	for (size_t i = 0; k == ERR_OK && i < w->names.n; i++) {
 		k = volume_remove(&w->t.cs, w->dir, w->names.v[i], &e);
-		if (k == ERR_OK && w->args->json &&
-		    !jv_append(w->list, jv_pack("s", w->names.v[i])))
+		if (k == ERR_OK && w->json && !jv_append(w->list, jv_pack("s", w->names.v[i])))
 			k = err_set(&e, ERR_NO_MEMORY, __func__, "no memory for a list");
 		sbuf_addf(&w->text, "%s\n", w->names.v[i]);
 	}
@@ -209,7 +208,7 @@ static const struct verb {
 
 static int run_verb(struct cli *c, const struct verb *v)
 {
-	struct work w = { .c = c, .args = c->options, .t = CTL_INIT, .dir = -1 };
+	struct work w = { .c = c, .args = c->options, .json = c->json, .t = CTL_INIT, .dir = -1 };
 	struct err e;
 	int status;
 
@@ -241,7 +240,6 @@ static int run(struct cli *c)
 #define A(m) offsetof(struct volume_args, m)
 static const struct opt opts[] = {
 	{ "label", 'l', OPT_TEXTS, A(labels), "NAME[=VALUE]", "create: label" },
-	{ "json", 0, OPT_FLAG, A(json), NULL, "print JSON" },
 	{ "quiet", 'q', OPT_FLAG, A(quiet), NULL, "ls: names alone" },
 	{ "force", 'f', OPT_FLAG, A(force), NULL,
 	  "rm: what is not there is no failure; create: nor is what is there" },

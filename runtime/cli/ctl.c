@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 
 #include "base/clock.h"
+#include "runtime/cli/report.h"
 #include "runtime/container/volumes.h"
 
 #define SHIM_SYNC_FD 3
@@ -25,6 +26,7 @@ extern char **environ;
 
 void ctl_close(struct ctl *t)
 {
+	jv_free(&t->said);
 	containers_close(&t->cs);
 }
 
@@ -150,12 +152,24 @@ static void take_networks_down(const struct container *c)
 		(void)waitpid(pid, NULL, 0);
 }
 
-/* What a shim that was killed would have done at the end; there may be nothing. */
-static void clean_up(struct ctl *t, struct container *c)
+/* A shim that was killed saw no end; a runtime that was killed leaves its state. */
+static bool has_remains(struct ctl *t, const struct container *c, const struct status *now)
+{
+	const char *state = arena_printf(&t->c->arena, "%s/%s", runtime_root(t), c->record.id);
+	struct stat s;
+
+	return (now->phase != PHASE_CREATED && !now->exit_is_known) ||
+	       (state && fstatat(AT_FDCWD, state, &s, AT_SYMLINK_NOFOLLOW) == 0);
+}
+
+/* What shim and runtime would have done at the end; there may be nothing. */
+static void clean_up(struct ctl *t, struct container *c, const struct status *now)
 {
 	static const char *const delete[] = { "delete", "--force", NULL };
 	struct err ignored;
 
+	if (!has_remains(t, c, now))
+		return;
 	(void)!ctl_runtime(t, c, delete, NULL, &ignored);
 	take_networks_down(c);
 }
@@ -410,7 +424,8 @@ enum err_kind ctl_read_json(const struct container *c, const char *name, struct 
 
 	sbuf_init(&b, JSON_MAX);
 	k = fd_read_file(c->dir, name, &b, e);
-	return k == ERR_OK ? jv_parse_object((struct str){ b.p, b.n }, JSON_DEPTH_MAX, ret, e) : k;
+	return k == ERR_OK ? jv_parse_object_u64((struct str){ b.p, b.n }, JSON_DEPTH_MAX, ret, e)
+			   : k;
 }
 
 /* The caller holds the container's lock. */
@@ -438,8 +453,7 @@ enum err_kind ctl_start(struct ctl *t, struct container *c, int *ret_attached, s
 		k = container_state_open(&t->cs, c, e);
 	if (k != ERR_OK)
 		return k;
-	if (now.phase != PHASE_CREATED && !now.exit_is_known) /* what a shim that was killed left */
-		clean_up(t, c);
+	clean_up(t, c, &now);
 	return start_shim(t, c, ret_attached, e);
 }
 
@@ -525,9 +539,11 @@ enum err_kind ctl_remove(struct ctl *t, struct container *c, bool force, struct 
 		k = ctl_stop(t, c, 0, e);
 		if (k == ERR_OK && !shim_wait_gone(c->dir, SHIM_GONE_MS))
 			k = err_set(e, ERR_IO, __func__, "the container's shim does not end");
-	} else if (k == ERR_OK && now.phase != PHASE_CREATED && !now.exit_is_known) {
-		clean_up(t, c); /* a shim that was killed did not */
+		if (k == ERR_OK)
+			k = status_now(c->dir, &now, &supervised, e);
 	}
+	if (k == ERR_OK)
+		clean_up(t, c, &now);
 	return k == ERR_OK ? ctl_remove_ended(t, c, e) : k;
 }
 
@@ -541,31 +557,53 @@ enum err_kind ctl_prune(struct ctl *t, struct images *im, struct pruned *ret, st
 	return prune_content(im, user_is_there, &t->cs, ret, e);
 }
 
-static enum err_kind do_one(struct ctl *t, const char *name, ctl_fn *fn, void *arg, struct err *e)
+struct jv *ctl_names(const struct container *c)
+{
+	return jv_pack("{s:s, s:s}", "name", c->record.name, "id", c->record.id);
+}
+
+static enum err_kind do_one(struct ctl *t, const char *name, bool says_names, ctl_fn *fn, void *arg,
+			    struct err *e)
 {
 	AUTO_CONTAINER one = CONTAINER_INIT;
 	enum err_kind k = container_find(&t->cs, name, &one, e);
 
-	return k == ERR_OK ? fn(t, &one, arg, e) : k;
+	if (k != ERR_OK)
+		return k;
+	if (says_names)
+		t->said = ctl_names(&one);
+	return fn(t, &one, arg, e);
 }
 
 int ctl_for_each(struct cli *c, unsigned flags, ctl_fn *fn, void *arg)
 {
 	AUTO_CTL t = CTL_INIT;
+	struct report r;
 	struct err e;
-	int status = EXIT_FINE;
 
 	if (ctl_open(c, &t, &e) != ERR_OK)
 		return cli_fail(&e);
+	report_begin(&r, c);
 	for (size_t i = 0; i < c->args_n; i++) {
-		enum err_kind k = do_one(&t, c->args[i], fn, arg, &e);
+		enum err_kind k = do_one(&t, c->args[i], c->json, fn, arg, &e);
 
-		if (k == ERR_NOT_FOUND && (flags & CTL_IGNORE_MISSING))
-			continue;
-		if (k != ERR_OK)
-			status = cli_fail(&e);
-		else if ((flags & CTL_PRINT_NAMES) && printf("%s\n", c->args[i]) < 0)
-			status = EXIT_FAILED;
+		if (k != ERR_NOT_FOUND || !(flags & CTL_IGNORE_MISSING))
+			report_add(&r, c->args[i], &t.said, flags & CTL_PRINT_NAMES,
+				   k == ERR_OK ? NULL : &e);
+		jv_free(&t.said);
 	}
-	return status;
+	return report_end(&r);
+}
+
+int ctl_for_one(struct cli *c, ctl_fn *fn, void *arg)
+{
+	AUTO_CTL t = CTL_INIT;
+	struct err e;
+	enum err_kind k = ctl_open(c, &t, &e);
+
+	if (k == ERR_OK)
+		k = do_one(&t, c->args[0], false, fn, arg, &e);
+	if (k != ERR_OK)
+		return cli_fail(&e);
+	return c->json ? cli_print_json(&t.said) : EXIT_FINE;
 }

@@ -14,6 +14,7 @@
 struct ctl {
 	struct cli *c;
 	struct containers cs;
+	struct jv *said; /* with --json: what a ctl_fn has to say; NULL: nothing yet */
 };
 void ctl_close(struct ctl *t);
 #define AUTO_CTL CLEANUP(ctl_close) struct ctl
@@ -30,7 +31,9 @@ MUST_CHECK enum err_kind ctl_prune(struct ctl *t, struct images *im, struct prun
 
 /* --- Making --- */
 
-enum pull_policy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER };
+enum pull_policy { PULL_MISSING, PULL_ALWAYS, PULL_NEVER, PULL_NEWER };
+
+#define STOP_NEVER_MS (UINT64_C(36500) * 24 * 3600 * 1000) /* as good as no limit */
 
 /* As they were typed; network_run.h makes something of them. */
 struct network_options {
@@ -56,6 +59,7 @@ struct make_options {
 	bool no_health;
 	const char *health_cmd;
 	uint64_t health_interval_ms, health_timeout_ms, health_start_ms, health_retries;
+	enum health_action health_action;
 };
 /* Locked. */
 MUST_CHECK enum err_kind ctl_make(struct ctl *t, const struct make_options *o,
@@ -104,8 +108,15 @@ MUST_CHECK enum err_kind ctl_read_json(const struct container *c, const char *na
 /* A program of ours, by its name: beside this one, or in libexec. */
 const char *ctl_program(struct ctl *t, const char *name);
 
-/* Calls fn for each container named on the command line, tells failures, and goes on: the exit status. */
+/*
+ * Calls fn for each container named on the command line, reports on each (report.h; fn may add members to t->said, which
+ * is not NULL with --json), and goes on after failures: the exit status.
+ */
 typedef enum err_kind ctl_fn(struct ctl *t, struct container *c, void *arg, struct err *e);
 #define CTL_PRINT_NAMES 1u
 #define CTL_IGNORE_MISSING 2u
 int ctl_for_each(struct cli *c, unsigned flags, ctl_fn *fn, void *arg);
+/* The same for one, of which fn prints, or with --json leaves in t->said, all there is. */
+int ctl_for_one(struct cli *c, ctl_fn *fn, void *arg);
+/* {"name", "id"} */
+struct jv *ctl_names(const struct container *c);

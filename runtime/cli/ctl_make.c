@@ -16,6 +16,7 @@
 #define HEALTH_RETRIES 3
 #define NS_PER_MS 1000000u
 #define RESOLV_MAX (64u * 1024)
+#define HEALTH_DEPTH_MAX 2
 
 /* --- The image --- */
 
@@ -48,11 +49,15 @@ static enum err_kind get_image(struct images *im, const struct make_options *o, 
 			       struct err *e)
 {
 	enum err_kind k = ERR_NOT_FOUND;
+	struct err here;
 
-	if (o->pull != PULL_ALWAYS)
+	if (o->pull == PULL_MISSING || o->pull == PULL_NEVER)
 		k = find_here(im, o, ret, e);
 	if (k == ERR_NOT_FOUND && o->pull != PULL_NEVER)
 		k = pull(im, o, ret, e);
+	/* As podman has it: whoever cannot be asked has nothing newer. */
+	if (k != ERR_OK && o->pull == PULL_NEWER && find_here(im, o, ret, &here) == ERR_OK)
+		k = ERR_OK;
 	return k;
 }
 
@@ -145,13 +150,18 @@ static uint64_t duration_ns(const struct jv *health, const char *key, uint64_t p
 	return jv_uint(jv_member(health, key), &ns) && ns ? ns / NS_PER_MS : preset_ms;
 }
 
+static enum err_kind no_memory_for_check(struct err *e)
+{
+	return err_set(e, ERR_NO_MEMORY, __func__, "no memory for a health check");
+}
+
 static bool shell_command(struct arena *a, struct text_list *ret, const char *text)
 {
 	return arena_list_add(a, ret, "/bin/sh") && arena_list_add(a, ret, "-c") &&
 	       arena_list_add(a, ret, text);
 }
 
-/* ["CMD", ...], ["CMD-SHELL", TEXT] or ["NONE"] */
+/* ["CMD", ...], ["CMD-SHELL", TEXT] or ["NONE"]; podman takes words without one of these, too. */
 static bool image_check(struct arena *a, const struct jv *test, struct text_list *ret)
 {
 	struct str kind, text;
@@ -160,11 +170,42 @@ static bool image_check(struct arena *a, const struct jv *test, struct text_list
 		return true;
 	if (str_eq(kind, STR("CMD-SHELL")))
 		return jv_text(jv_at(test, 1), &text) && shell_command(a, ret, arena_text(a, text));
-	for (size_t i = 1; i < jv_count(test); i++) {
+	for (size_t i = str_eq(kind, STR("CMD")); i < jv_count(test); i++) {
 		if (!jv_text(jv_at(test, i), &text) || !arena_list_add(a, ret, arena_text(a, text)))
 			return false;
 	}
 	return true;
+}
+
+/* A text for a shell, or what an image would say, as podman takes it: [...], "none", "CMD ...", "CMD-SHELL ...". */
+static enum err_kind typed_check(struct arena *a, const char *text, struct text_list *ret,
+				 struct err *e)
+{
+	struct str word, rest;
+	AUTO_JV *list = NULL;
+	bool ok;
+
+	if (text[0] == '[' && jv_parse_array(str_of(text), HEALTH_DEPTH_MAX, &list, e) == ERR_OK) {
+		ok = jv_count(list) == 1 ? jv_text(jv_at(list, 0), &word) &&
+					       (str_eq(word, STR("NONE")) ||
+						shell_command(a, ret, arena_text(a, word)))
+					 : image_check(a, list, ret);
+		return ok ? ERR_OK
+			  : err_set(e, ERR_INVALID, __func__, "--health-cmd is no list of texts");
+	}
+	(void)str_cut(str_of(text), ' ', &word, &rest);
+	if (str_eq_nocase(str_of(text), STR("none")))
+		return ERR_OK;
+	if (str_eq(word, STR("CMD-SHELL")))
+		text = arena_text(a, rest);
+	ok = text != NULL;
+	if (!str_eq(word, STR("CMD")))
+		return ok && shell_command(a, ret, text) ? ERR_OK : no_memory_for_check(e);
+	while (ok && rest.n) {
+		(void)str_cut(rest, ' ', &word, &rest);
+		ok = word.n == 0 || arena_list_add(a, ret, arena_text(a, word));
+	}
+	return ok ? ERR_OK : no_memory_for_check(e);
 }
 
 static enum err_kind take_health(const struct make_options *o, const struct image_config *image,
@@ -173,16 +214,17 @@ static enum err_kind take_health(const struct make_options *o, const struct imag
 	const struct jv *of_image = image ? image->healthcheck : NULL;
 	struct health_check *h = &r->health;
 	uint64_t retries = 0;
-	bool ok = true;
+	enum err_kind k = ERR_OK;
 
 	if (o->no_health)
 		return ERR_OK;
+	h->action = o->health_action;
 	if (o->health_cmd)
-		ok = shell_command(&r->arena, &h->command, o->health_cmd);
-	else if (of_image)
-		ok = image_check(&r->arena, jv_member(of_image, "Test"), &h->command);
-	if (!ok)
-		return err_set(e, ERR_INVALID, __func__, "the image's health check is none");
+		k = typed_check(&r->arena, o->health_cmd, &h->command, e);
+	else if (of_image && !image_check(&r->arena, jv_member(of_image, "Test"), &h->command))
+		k = err_set(e, ERR_INVALID, __func__, "the image's health check is none");
+	if (k != ERR_OK)
+		return k;
 	(void)jv_uint(jv_member(of_image, "Retries"), &retries);
 	h->interval_ms = o->health_interval_ms
 			     ? o->health_interval_ms
@@ -309,8 +351,7 @@ static enum err_kind put_health_process(const struct container *c, const struct 
 		ok = jv_set(v, key, jv_share(value));
 	ok = ok && jv_set(v, "args", jv_new_texts(command->v, command->n)) &&
 	     jv_set(v, "terminal", jv_pack("b", 0));
-	return ok ? put_json(c->dir, "health.json", v, e)
-		  : err_set(e, ERR_NO_MEMORY, __func__, "no memory for a health check");
+	return ok ? put_json(c->dir, "health.json", v, e) : no_memory_for_check(e);
 }
 
 /* The image's files, to look for users in. */
@@ -348,6 +389,7 @@ static enum err_kind make_bundle(struct ctl *t, const struct make_options *o, co
 		.in_userns = cli_is_in_userns(),
 		.alone = userns_is_alone(),
 		.init = o->bundle.init ? ctl_program(t, "berth-init") : NULL,
+		.files_soft = t->c->files_soft,
 	};
 
 	if (!dir || !place.rootfs || !place.files || !place.volumes)
@@ -422,6 +464,17 @@ static enum err_kind hold_volumes(struct ctl *t, const struct bundle_volumes *v,
 	return k == ERR_OK ? make_volumes(dir, v, root, e) : k;
 }
 
+/* What -v with U gives to the user of the process. */
+static enum err_kind give_volumes(const struct bundle *b, struct err *e)
+{
+	const struct text_list *paths = &b->volumes.owned;
+	enum err_kind k = ERR_OK;
+
+	for (size_t i = 0; k == ERR_OK && i < paths->n; i++)
+		k = volume_give(paths->v[i], (uid_t)b->uid, (gid_t)b->gid, e);
+	return k;
+}
+
 static enum err_kind fill(struct ctl *t, const struct make_options *o, const struct image *i,
 			  int root, int top, struct container *c, struct err *e)
 {
@@ -435,6 +488,8 @@ static enum err_kind fill(struct ctl *t, const struct make_options *o, const str
 	c->record.anonymous = b.volumes.anonymous; /* for what goes wrong from here */
 	if (k == ERR_OK)
 		k = hold_volumes(t, &b.volumes, root, &guard, e);
+	if (k == ERR_OK)
+		k = give_volumes(&b, e);
 	if (k == ERR_OK)
 		k = put_etc(c, b.hostname, e);
 	if (k == ERR_OK)

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/resource.h>
@@ -113,24 +112,15 @@ bool cli_is_in_userns(void)
 }
 
 /* Deep trees are removed with a descriptor for each level. */
-static void raise_descriptor_limit(void)
+static void raise_descriptor_limit(uint64_t *ret_before)
 {
 	struct rlimit r;
 
-	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
-		r.rlim_cur = r.rlim_max;
-		(void)setrlimit(RLIMIT_NOFILE, &r); /* else what needs many will say so */
-	}
-}
-
-/* Programs that run elsewhere are told of it, too. */
-static const char *absolute(struct arena *a, const char *path)
-{
-	char here[PATH_MAX];
-
-	if (path[0] == '/' || !getcwd(here, sizeof(here)))
-		return path;
-	return arena_printf(a, "%s/%s", here, path);
+	if (getrlimit(RLIMIT_NOFILE, &r) < 0)
+		return;
+	*ret_before = r.rlim_cur;
+	r.rlim_cur = r.rlim_max;
+	(void)setrlimit(RLIMIT_NOFILE, &r); /* else what needs many will say so */
 }
 
 static const char *default_root(struct arena *a)
@@ -156,16 +146,22 @@ static enum err_kind enter_userns(struct cli *c, struct err *e)
 	return k;
 }
 
+/* What every command takes. */
+static const struct opt common_opts[] = {
+	{ "json", 0, OPT_FLAG, offsetof(struct cli, json), NULL, "print JSON" }, OPTS_END
+};
+
 static int run_command(const struct command *cmd, struct cli *c, int argc, char **argv)
 {
+	struct opt_set sets[] = { { cmd->opts, NULL }, { common_opts, c }, { NULL, NULL } };
 	struct err e;
 
 	c->options = cmd->options_size ? arena_get(&c->arena, cmd->options_size) : NULL;
 	if (cmd->options_size && !c->options)
 		return cli_usage(c, "no memory");
+	sets[0].out = c->options;
 	c->args = argv;
-	if (opt_parse(cmd->opts, argc, argv, cmd->stops_early, &c->arena, c->options, &c->args_n,
-		      &e) != ERR_OK)
+	if (opt_parse(sets, argc, argv, cmd->stops_early, &c->arena, &c->args_n, &e) != ERR_OK)
 		return cli_usage(c, "%s: %s: \"berth help %s\" lists the options", cmd->name, e.msg,
 				 cmd->name);
 	if (c->args_n < cmd->args_min || c->args_n > cmd->args_max)
@@ -217,10 +213,9 @@ static int help_of(const struct command *cmd)
 
 	sbuf_init(&text, SBUF_MAX);
 	sbuf_addf(&text, "usage: berth %s %s\n\n%s\n", cmd->name, cmd->usage, cmd->doc);
-	if (cmd->opts->name) {
-		sbuf_addf(&text, "\n");
-		opt_help(cmd->opts, &text);
-	}
+	sbuf_addf(&text, "\n");
+	opt_help(cmd->opts, &text);
+	opt_help(common_opts, &text);
 	return cli_print(&text);
 }
 
@@ -232,7 +227,7 @@ static int help(void)
 	sbuf_addf(&text,
 		  "berth - run what a registry holds\n\nusage: berth [OPTION]... COMMAND ...\n\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		sbuf_addf(&text, "  %-16s %s\n", commands[i]->name, commands[i]->doc);
+		sbuf_addf(&text, "  %-17s %s\n", commands[i]->name, commands[i]->doc);
 	sbuf_addf(&text, "\n");
 	opt_help(global_opts, &text);
 	sbuf_addf(&text, "\n\"berth help COMMAND\" tells of one.\n");
@@ -270,23 +265,26 @@ static int dispatch(struct cli *c, size_t n, char **argv)
 static int cli_main(int argc, char **argv)
 {
 	struct global g = { 0 };
+	struct opt_set sets[] = { { global_opts, &g }, { NULL, NULL } };
 	struct cli c = { 0 };
 	AUTO_ARENA arena;
 	struct err e;
 	size_t n = 0;
 	int status;
 
+	raise_descriptor_limit(&c.files_soft);
 	arena_init(&arena, ARENA_MAX);
 	c.arena = arena;
-	if (opt_parse(global_opts, argc - 1, argv + 1, true, &c.arena, &g, &n, &e) != ERR_OK)
+	if (opt_parse(sets, argc - 1, argv + 1, true, &c.arena, &n, &e) != ERR_OK)
 		status = cli_usage(&c, "%s: \"berth help\" lists the options", e.msg);
 	else if (g.version)
 		status = printf("berth %s\n", BERTH_VERSION) > 0 ? EXIT_FINE : EXIT_FAILED;
 	else if (g.help)
 		status = help();
 	else {
-		c.root = g.root ? absolute(&c.arena, g.root) : default_root(&c.arena);
-		c.state = g.state ? absolute(&c.arena, g.state) : default_state(&c.arena);
+		/* Programs that run elsewhere are told of them, too. */
+		c.root = g.root ? arena_absolute(&c.arena, g.root) : default_root(&c.arena);
+		c.state = g.state ? arena_absolute(&c.arena, g.state) : default_state(&c.arena);
 		c.runtime = g.runtime;
 		status = dispatch(&c, n, argv + 1);
 	}
@@ -301,6 +299,5 @@ int main(int argc, char **argv)
 #endif
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)umask(CLI_UMASK);
-	raise_descriptor_limit();
 	return cli_main(argc, argv);
 }

@@ -1,5 +1,6 @@
 #include "runtime/cli/network_run.h"
 
+#include "runtime/cli/network/place.h"
 #include "runtime/container/status.h"
 #include "runtime/net/attach.h"
 #include "runtime/net/hosts.h"
@@ -105,12 +106,46 @@ static enum err_kind choose_one(struct ctl *t, const char *text, const char **re
 	return ERR_OK;
 }
 
-enum err_kind network_choose(struct ctl *t, const struct network_options *o,
-			     const char **ret_namespace, struct err *e)
+static enum err_kind find_preset(const char **ret, struct err *e)
+{
+	const struct net_name name = { NETWORK_DEFAULT };
+	struct network_place place;
+	AUTO_CNI cni;
+
+	network_place_init(&place, "berth");
+	cni_init(&cni, &place.cli.cni);
+	if (user_mode_is_needed()) {
+		*ret = "pasta";
+		return user_mode_probe(e);
+	}
+	*ret = NETWORK_DEFAULT;
+	return network_probe(&cni, place.cli.conf_dir, &name, e);
+}
+
+static enum err_kind add_preset(struct ctl *t, struct network_options *o, struct err *e)
+{
+	const char *name = getenv("BERTH_NETWORK"); /* one thread */
+	enum err_kind k = name && *name ? ERR_OK : find_preset(&name, e);
+
+	if (k != ERR_OK && wants_anything(o))
+		return k;
+	if (k != ERR_OK) {
+		cli_note("the container has no network, as with --network none: %s", e->msg);
+		name = "none";
+	}
+	return arena_list_add(&t->c->arena, &o->networks, name)
+		   ? ERR_OK
+		   : err_set(e, ERR_NO_MEMORY, __func__, "no memory for a network");
+}
+
+enum err_kind network_choose(struct ctl *t, struct network_options *o, const char **ret_namespace,
+			     struct err *e)
 {
 	const char *first = NULL;
 	enum err_kind k = check_wants(o, e);
 
+	if (k == ERR_OK && o->networks.n == 0)
+		k = add_preset(t, o, e);
 	for (size_t i = 0; k == ERR_OK && i < o->networks.n; i++) {
 		const char *one = NULL;
 
@@ -124,8 +159,6 @@ enum err_kind network_choose(struct ctl *t, const struct network_options *o,
 	}
 	if (k != ERR_OK)
 		return k;
-	if (!first)
-		first = wants_anything(o) ? "private" : "none";
 	if (wants_anything(o) && strcmp(first, "private") != 0)
 		return err_set(e, ERR_UNSUPPORTED, __func__,
 			       "--network %.60s: ports, addresses and names need a network by name",

@@ -2,37 +2,27 @@
 
 #include "base/quantity.h"
 
-static const struct opt *find_name(const struct opt *table, struct str name)
+/* An option that was found, and where its value goes. */
+struct found {
+	const struct opt *opt; /* NULL: there is none */
+	void *out;
+};
+
+static bool is_called(const struct opt *o, struct str name, char letter)
 {
-	for (const struct opt *o = table; o->name; o++) {
-		if (str_eq(name, str_of(o->name)))
-			return o;
-	}
-	return NULL;
+	return letter ? o->letter == letter : str_eq(name, str_of(o->name));
 }
 
-static const struct opt *find_letter(const struct opt *table, char letter)
+/* By its letter, or without one by its name. */
+static struct found find(const struct opt_set *sets, struct str name, char letter)
 {
-	for (const struct opt *o = table; o->name; o++) {
-		if (o->letter && o->letter == letter)
-			return o;
+	for (; sets->table; sets++) {
+		for (const struct opt *o = sets->table; o->name; o++) {
+			if (is_called(o, name, letter))
+				return (struct found){ o, (char *)sets->out + o->offset };
+		}
 	}
-	return NULL;
-}
-
-/* As docker writes sizes, too: 512m, 2gb, 100b. */
-static bool parse_size(struct str in, uint64_t *ret)
-{
-	char text[32];
-	size_t n = in.n;
-
-	if (n > 1 && (in.p[n - 1] == 'b' || in.p[n - 1] == 'B'))
-		n--;
-	if (!str_copy((struct str){ in.p, n }, text, sizeof(text)))
-		return false;
-	if (n > 0 && text[n - 1] >= 'a' && text[n - 1] <= 'z')
-		text[n - 1] = (char)(text[n - 1] - 'a' + 'A');
-	return size_parse(str_of(text), ret);
+	return (struct found){ NULL, NULL };
 }
 
 static bool is_flag(const struct opt *o)
@@ -47,10 +37,9 @@ static enum err_kind bad_value(const struct opt *o, const char *text, const char
 		       wanted);
 }
 
-static enum err_kind set_value(const struct opt *o, const char *text, struct arena *a, void *out,
+static enum err_kind set_value(const struct opt *o, const char *text, struct arena *a, void *to,
 			       struct err *e)
 {
-	void *to = (char *)out + o->offset;
 	struct str in = str_of(text);
 
 	switch (o->kind) {
@@ -72,8 +61,9 @@ static enum err_kind set_value(const struct opt *o, const char *text, struct are
 			   ? ERR_OK
 			   : err_set(e, ERR_NO_MEMORY, __func__, "no memory for options");
 	case OPT_SIZE:
-		return parse_size(in, to) ? ERR_OK
-					  : bad_value(o, text, "a size such as 512M or 2G", e);
+		return size_parse_docker(in, to)
+			   ? ERR_OK
+			   : bad_value(o, text, "a size such as 512m or 2g", e);
 	case OPT_COUNT:
 		return scan_u64(&in, UINT64_MAX, to) && scan_end(&in)
 			   ? ERR_OK
@@ -83,51 +73,51 @@ static enum err_kind set_value(const struct opt *o, const char *text, struct are
 }
 
 /* Gives the option its value: what follows it in the same word, or the next word. */
-static enum err_kind take_value(const struct opt *o, const char *attached, int argc, char **argv,
-				int *i, struct arena *a, void *out, struct err *e)
+static enum err_kind take_value(const struct found *f, const char *attached, int argc, char **argv,
+				int *i, struct arena *a, struct err *e)
 {
 	if (attached)
-		return set_value(o, attached, a, out, e);
-	if (is_flag(o))
-		return set_value(o, "true", a, out, e);
+		return set_value(f->opt, attached, a, f->out, e);
+	if (is_flag(f->opt))
+		return set_value(f->opt, "true", a, f->out, e);
 	if (*i + 1 >= argc)
-		return err_set(e, ERR_INVALID, __func__, "--%s wants a value", o->name);
-	return set_value(o, argv[++*i], a, out, e);
+		return err_set(e, ERR_INVALID, __func__, "--%s wants a value", f->opt->name);
+	return set_value(f->opt, argv[++*i], a, f->out, e);
 }
 
-static enum err_kind parse_long(const struct opt *table, int argc, char **argv, int *i,
-				struct arena *a, void *out, struct err *e)
+static enum err_kind parse_long(const struct opt_set *sets, int argc, char **argv, int *i,
+				struct arena *a, struct err *e)
 {
 	struct str name, value;
 	bool has_value = str_cut(str_of(argv[*i] + 2), '=', &name, &value);
-	const struct opt *o = find_name(table, name);
+	struct found f = find(sets, name, 0);
 
-	if (!o)
+	if (!f.opt)
 		return err_set(e, ERR_INVALID, __func__, "there is no option --%.*s",
 			       (int)MIN(name.n, (size_t)60), name.p);
-	return take_value(o, has_value ? value.p : NULL, argc, argv, i, a, out, e);
+	return take_value(&f, has_value ? value.p : NULL, argc, argv, i, a, e);
 }
 
 /* "-abc": flags, the last of which may want a value, as in "-abc value" or "-abcvalue". */
-static enum err_kind parse_letters(const struct opt *table, int argc, char **argv, int *i,
-				   struct arena *a, void *out, struct err *e)
+static enum err_kind parse_letters(const struct opt_set *sets, int argc, char **argv, int *i,
+				   struct arena *a, struct err *e)
 {
 	enum err_kind k = ERR_OK;
 
 	for (const char *at = argv[*i] + 1; k == ERR_OK && *at; at++) {
-		const struct opt *o = find_letter(table, *at);
+		struct found f = find(sets, STR(""), *at);
 
-		if (!o)
+		if (!f.opt)
 			return err_set(e, ERR_INVALID, __func__, "there is no option -%c", *at);
-		if (!is_flag(o))
-			return take_value(o, at[1] ? at + 1 : NULL, argc, argv, i, a, out, e);
-		k = set_value(o, "true", a, out, e);
+		if (!is_flag(f.opt))
+			return take_value(&f, at[1] ? at + 1 : NULL, argc, argv, i, a, e);
+		k = set_value(f.opt, "true", a, f.out, e);
 	}
 	return k;
 }
 
-enum err_kind opt_parse(const struct opt *table, int argc, char **argv, bool stops_early,
-			struct arena *a, void *out, size_t *ret_n, struct err *e)
+enum err_kind opt_parse(const struct opt_set *sets, int argc, char **argv, bool stops_early,
+			struct arena *a, size_t *ret_n, struct err *e)
 {
 	size_t n = 0;
 	bool ended = false;
@@ -144,8 +134,8 @@ enum err_kind opt_parse(const struct opt *table, int argc, char **argv, bool sto
 			ended = true;
 			continue;
 		}
-		k = argv[i][1] == '-' ? parse_long(table, argc, argv, &i, a, out, e)
-				      : parse_letters(table, argc, argv, &i, a, out, e);
+		k = argv[i][1] == '-' ? parse_long(sets, argc, argv, &i, a, e)
+				      : parse_letters(sets, argc, argv, &i, a, e);
 		if (k != ERR_OK)
 			return k;
 	}

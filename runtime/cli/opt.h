@@ -33,11 +33,17 @@ struct opt {
 		.name = NULL                                                                       \
 	}
 
+/* A table and what its values go to; a list of them ends with a NULL table. */
+struct opt_set {
+	const struct opt *table;
+	void *out;
+};
+
 /*
- * Fills *out and leaves what are no options, in order, in argv[0..*ret_n).  With stops_early options end at the first
+ * Fills what the sets have and leaves what are no options, in order, in argv[0..*ret_n).  With stops_early options end at the first
  * argument.
  */
-MUST_CHECK enum err_kind opt_parse(const struct opt *table, int argc, char **argv, bool stops_early,
-				   struct arena *a, void *out, size_t *ret_n, struct err *e);
+MUST_CHECK enum err_kind opt_parse(const struct opt_set *sets, int argc, char **argv,
+				   bool stops_early, struct arena *a, size_t *ret_n, struct err *e);
 /* The lines of a help text. */
 void opt_help(const struct opt *table, struct sbuf *out);

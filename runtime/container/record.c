@@ -20,6 +20,12 @@ static const char *const log_names[] = {
 	[LOG_JSON] = "json-file",
 	[LOG_NONE] = "none",
 };
+static const char *const action_names[] = {
+	[HEALTH_DO_NOTHING] = "none",
+	[HEALTH_DO_KILL] = "kill",
+	[HEALTH_DO_RESTART] = "restart",
+	[HEALTH_DO_STOP] = "stop",
+};
 
 bool restart_policy_parse(struct str in, enum restart_policy *ret, uint64_t *ret_max)
 {
@@ -48,6 +54,34 @@ bool log_format_parse(struct str in, enum log_format *ret)
 	return false;
 }
 
+bool health_action_parse(struct str in, enum health_action *ret)
+{
+	for (unsigned i = 0; i < ARRAY_LEN(action_names); i++) {
+		if (str_eq(in, str_of(action_names[i]))) {
+			*ret = (enum health_action)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* RTMIN, RTMIN+3, RTMAX-1, RTMAX; 0 for anything else. */
+static int parse_realtime(struct str in)
+{
+	bool from_min = str_eq_nocase((struct str){ in.p, MIN(in.n, (size_t)5) }, STR("RTMIN"));
+	uint64_t n = 0;
+
+	if (!from_min && !str_eq_nocase((struct str){ in.p, MIN(in.n, (size_t)5) }, STR("RTMAX")))
+		return 0;
+	in = (struct str){ in.p + 5, in.n - 5 };
+	if (in.n && (!scan_char(&in, from_min ? '+' : '-') ||
+		     !scan_u64(&in, (uint64_t)(SIGRTMAX - SIGRTMIN), &n)))
+		return 0;
+	if (!scan_end(&in))
+		return 0;
+	return from_min ? SIGRTMIN + (int)n : SIGRTMAX - (int)n;
+}
+
 int signal_parse(struct str in)
 {
 	uint64_t n;
@@ -62,7 +96,7 @@ int signal_parse(struct str in)
 		if (name && str_eq_nocase(in, str_of(name)))
 			return s;
 	}
-	return 0;
+	return parse_realtime(in);
 }
 
 void record_clear(struct record *r)
@@ -120,6 +154,11 @@ static bool pairs(struct record *r, const struct jv *v, const char *key, struct 
 
 static bool take_health(struct record *r, const struct jv *v)
 {
+	struct str action;
+
+	if (jv_text(jv_member(v, "action"), &action) &&
+	    !health_action_parse(action, &r->health.action))
+		return false;
 	r->health.interval_ms = number(v, "interval_ms");
 	r->health.timeout_ms = number(v, "timeout_ms");
 	r->health.start_period_ms = number(v, "start_period_ms");
@@ -215,10 +254,10 @@ static struct jv *pairs_json(const struct text_pairs *p)
 
 static struct jv *health_json(const struct health_check *h)
 {
-	return jv_pack("{s:o, s:I, s:I, s:I, s:I}", "command", list_json(&h->command),
+	return jv_pack("{s:o, s:I, s:I, s:I, s:I, s:s}", "command", list_json(&h->command),
 		       "interval_ms", (long long)h->interval_ms, "timeout_ms",
 		       (long long)h->timeout_ms, "start_period_ms", (long long)h->start_period_ms,
-		       "retries", (long long)h->retries);
+		       "retries", (long long)h->retries, "action", action_names[h->action]);
 }
 
 static struct jv *record_json(const struct record *r)

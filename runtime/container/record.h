@@ -16,10 +16,12 @@
 
 enum restart_policy { RESTART_NO, RESTART_ON_FAILURE, RESTART_UNLESS_STOPPED, RESTART_ALWAYS };
 enum log_format { LOG_K8S, LOG_JSON, LOG_NONE };
+enum health_action { HEALTH_DO_NOTHING, HEALTH_DO_KILL, HEALTH_DO_RESTART, HEALTH_DO_STOP };
 
 struct health_check {
 	struct text_list command; /* empty: none */
 	uint64_t interval_ms, timeout_ms, start_period_ms, retries;
+	enum health_action action; /* once it is unhealthy */
 };
 
 struct text_pairs {
@@ -63,5 +65,6 @@ void record_clear(struct record *r);
 
 MUST_CHECK bool restart_policy_parse(struct str in, enum restart_policy *ret, uint64_t *ret_max);
 MUST_CHECK bool log_format_parse(struct str in, enum log_format *ret);
-/* "TERM", "SIGTERM", "15"; 0 if it is none. */
+MUST_CHECK bool health_action_parse(struct str in, enum health_action *ret);
+/* "TERM", "SIGTERM", "15", "RTMIN+3"; 0 if it is none. */
 int signal_parse(struct str in);

@@ -9,6 +9,7 @@
 
 #define ARENA_MAX (1u << 20)
 #define FILE_MAX (1u << 20)
+#define DEPTH_MAX 512
 #define VOLUME_FILE "volume.json"
 #define GUARD_FILE ".guard" /* no name of a volume begins like that */
 #define DIR_MODE 0711 /* programs of containers find their way to the data by descriptors alone */
@@ -89,6 +90,47 @@ enum err_kind volume_make(int dir, const struct volume_wish *wish, int *ret_data
 	if (ret_made)
 		*ret_made = is_new;
 	return is_new ? write_file(one, wish, e) : ERR_OK;
+}
+
+struct giving {
+	int dir;
+	unsigned depth;
+	uid_t uid;
+	gid_t gid;
+};
+
+/* Links themselves, never what they lead to. */
+static enum err_kind give_one(void *arg, const char *name, struct err *e)
+{
+	const struct giving *g = arg;
+	struct giving below = *g;
+	AUTO_CLOSE fd = -1;
+	struct stat s;
+
+	if (sys_fchownat(g->dir, name, g->uid, g->gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fstatat(g->dir, name, &s, AT_SYMLINK_NOFOLLOW) < 0)
+		return errno == ENOENT ? ERR_OK : err_sys(e, __func__, "give %s away", name);
+	if (!S_ISDIR(s.st_mode))
+		return ERR_OK;
+	if (++below.depth > DEPTH_MAX)
+		return err_set(e, ERR_TOO_LARGE, __func__, "more than %d directories deep",
+			       DEPTH_MAX);
+	below.dir = fd =
+	    sys_openat(g->dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (fd < 0)
+		return err_sys(e, __func__, "open %s", name);
+	return fd_list_dir(fd, ".", give_one, &below, e);
+}
+
+enum err_kind volume_give(const char *path, uid_t uid, gid_t gid, struct err *e)
+{
+	AUTO_CLOSE fd = sys_openat(AT_FDCWD, path, O_PATH | O_CLOEXEC, 0);
+	struct giving g = { .dir = fd, .uid = uid, .gid = gid };
+	struct stat s;
+
+	if (fd < 0 || sys_fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0 || fstat(fd, &s) < 0)
+		return err_sys(e, __func__, "give %s away", path);
+	return S_ISDIR(s.st_mode) ? fd_list_dir(fd, ".", give_one, &g, e) : ERR_OK;
 }
 
 /* --- Reading --- */

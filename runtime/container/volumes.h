@@ -39,6 +39,9 @@ MUST_CHECK enum err_kind volume_make(int dir, const struct volume_wish *wish, in
 /* ERR_NOT_FOUND says which. */
 MUST_CHECK enum err_kind volume_read(int dir, const char *name, struct volume *ret, struct err *e);
 
+/* Makes what is at that path of the host, and all below it, somebody's. */
+MUST_CHECK enum err_kind volume_give(const char *path, uid_t uid, gid_t gid, struct err *e);
+
 typedef enum err_kind volume_fn(void *arg, const struct volume *v, struct err *e);
 MUST_CHECK enum err_kind volumes_each(int dir, volume_fn *fn, void *arg, struct err *e);
 

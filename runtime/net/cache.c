@@ -203,20 +203,31 @@ static void temp_name(const char *name, char buf[static TEMP_NAME_MAX])
 	(void)snprintf(buf, TEMP_NAME_MAX, ".%s", name);
 }
 
-static enum err_kind write_temp(int results, const char *temp, struct str text, bool sync,
-				struct err *e)
+/*
+ * A new entry gets its name before its bytes are on the disk: torn it is no worse than none, and a journal takes file and
+ * name at once.
+ */
+static enum err_kind put_file(int results, const char *temp, const char *name, struct str text,
+			      enum cache_care care, struct err *e)
 {
 	AUTO_CLOSE fd = -1;
 	enum err_kind k = fd_open_at(results, temp, O_WRONLY | O_CREAT | O_TRUNC, 0600, &fd, e);
 
 	if (k == ERR_OK)
 		k = fd_write_all(fd, text.p, text.n, temp, e);
-	if (k == ERR_OK && sync && sys_fsync(fd) < 0)
+	if (k == ERR_OK && care == CACHE_WHOLE && sys_fsync(fd) < 0)
 		k = err_sys(e, __func__, "fsync %s", temp);
+	if (k == ERR_OK && sys_renameat(results, temp, results, name) < 0)
+		k = err_sys(e, __func__, "rename %s", temp);
+	if (k == ERR_OK && care == CACHE_LASTING && (sys_fsync(fd) < 0 || sys_fsync(results) < 0)) {
+		k = err_sys(e, __func__, "fsync %s", name);
+		(void)sys_unlinkat(results, name, 0); /* the failure at hand is told */
+	}
 	return k;
 }
 
-enum err_kind cache_write(const char *dir, const struct cache_entry *c, bool sync, struct err *e)
+enum err_kind cache_write(const char *dir, const struct cache_entry *c, enum cache_care care,
+			  struct err *e)
 {
 	AUTO_CLOSE results = -1;
 	AUTO_SBUF text;
@@ -233,11 +244,7 @@ enum err_kind cache_write(const char *dir, const struct cache_entry *c, bool syn
 	k = open_results(dir, true, &results, e);
 	if (k != ERR_OK)
 		return k;
-	k = write_temp(results, temp, (struct str){ text.p, text.n }, sync, e);
-	if (k == ERR_OK && sys_renameat(results, temp, results, name) < 0)
-		k = err_sys(e, __func__, "rename %s", temp);
-	if (k == ERR_OK && sync && sys_fsync(results) < 0)
-		k = err_sys(e, __func__, "fsync %s/results", dir);
+	k = put_file(results, temp, name, (struct str){ text.p, text.n }, care, e);
 	if (k != ERR_OK)
 		(void)sys_unlinkat(results, temp, 0); /* what is left is ignored: H3 */
 	return k == ERR_OK ? k : err_wrap(e, "cached result %s", name);

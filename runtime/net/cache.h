@@ -17,7 +17,8 @@
  *
  * H1  An entry is there from before the first plugin of an ADD runs, with the latest result, until the last plugin of
  *     a DEL succeeded: whatever dies in between, somebody can find and undo it.
- * H2  An entry is replaced as a whole; readers see the old one or the new one, after a power cut as well.
+ * H2  An entry is replaced as a whole; readers see the old one or the new one.  enum cache_care is for power cuts, after
+ *     which nothing of an attachment is left but an address that is taken.
  * H3  A file that is no entry, whoever wrote it, is ERR_CORRUPT for those who ask for it and skipped by the others.
  * Ownership  an entry owns all it points to.
  * Threads    any; one at a time per entry.
@@ -55,9 +56,16 @@ MUST_CHECK enum err_kind cache_read(const char *dir, const struct net_name *netw
 				    const struct container_id *container,
 				    const struct if_name *ifname, struct cache_entry *ret,
 				    struct err *e);
-/* Durable with `sync`; makes the directories that are missing. */
-MUST_CHECK enum err_kind cache_write(const char *dir, const struct cache_entry *c, bool sync,
-				     struct err *e);
+/* What a power cut may do to an entry; each costs a write to the disk more than the one before. */
+enum cache_care {
+	CACHE_QUICK,   /* it may be torn */
+	CACHE_WHOLE,   /* it is this one, or the one before */
+	CACHE_LASTING, /* it is this one; for an entry that is new */
+};
+
+/* Makes the directories that are missing. */
+MUST_CHECK enum err_kind cache_write(const char *dir, const struct cache_entry *c,
+				     enum cache_care care, struct err *e);
 /* No entry is success. */
 MUST_CHECK enum err_kind cache_remove(const char *dir, const struct net_name *network,
 				      const struct container_id *container,

@@ -63,9 +63,9 @@ static enum err_kind make_entry(struct adding *w, struct err *e)
 		   : err_set(e, ERR_NO_MEMORY, __func__, "no memory for an attachment");
 }
 
-static enum err_kind keep(const struct adding *w, bool sync, struct err *e)
+static enum err_kind keep(const struct adding *w, enum cache_care care, struct err *e)
 {
-	return cache_write(w->cni->options->cache_dir, &w->entry, sync, e);
+	return cache_write(w->cni->options->cache_dir, &w->entry, care, e);
 }
 
 static enum err_kind take_answer(struct adding *w, const struct exec_output *o, struct err *e)
@@ -107,7 +107,7 @@ static enum err_kind keep_first(struct adding *w, struct err *e)
 	enum err_kind k = ports_claim(w->cni->options, &w->entry, &claim, e);
 
 	if (k == ERR_OK)
-		k = keep(w, true, e);
+		k = keep(w, CACHE_LASTING, e);
 	w->started = k == ERR_OK;
 	return k;
 }
@@ -119,14 +119,14 @@ static enum err_kind add_all(struct adding *w, struct chain *ch, struct err *e)
 
 	for (size_t i = 0; k == ERR_OK && i < n; i++) {
 		/* Before each, for it may be the last that this process does. */
-		k = i == 0 ? keep_first(w, e) : keep(w, false, e);
+		k = i == 0 ? keep_first(w, e) : keep(w, CACHE_QUICK, e);
 		if (k == ERR_OK)
 			k = add_one(w, ch, i, e);
 	}
 	if (k != ERR_OK)
 		return k;
 	w->entry.incomplete = false;
-	return keep(w, true, e);
+	return keep(w, CACHE_WHOLE, e);
 }
 
 /* I3: the error of the ADD is the one to tell; what DEL could not do is left in the cache. */
@@ -137,7 +137,7 @@ static void undo(struct adding *w, int lock_fd)
 
 	plugin_failure_init(&w->cni->failure);
 	w->entry.incomplete = true;
-	(void)!keep(w, false, &ignored);
+	(void)!keep(w, CACHE_QUICK, &ignored);
 	(void)!cni_del_locked(w->cni, &w->list->name, w->list, w->attachment, lock_fd, true,
 			      &ignored);
 	plugin_failure_clear(&w->cni->failure);

@@ -2,6 +2,7 @@
 #include "runtime/net/conntrack.h"
 #include "runtime/net/link.h"
 #include "runtime/net/netns.h"
+#include "runtime/net/sender.h"
 
 #include "base/fd.h"
 
@@ -163,6 +164,58 @@ static bool needs_stand_in(const struct removing *w, size_t i)
 	       (is_on(plugin, "ipMasq") || is_on(plugin, "macspoofchk"));
 }
 
+struct comparing {
+	const struct result *given;
+	size_t n_same;
+	bool other;
+};
+
+static enum err_kind compare_address(void *arg, const struct ip_net *address, struct err *e)
+{
+	struct comparing *c = arg;
+
+	(void)e;
+	for (size_t i = 0; i < c->given->n_ips; i++) {
+		if (ip_eq(&c->given->ips[i].address, address)) {
+			c->n_same++;
+			return ERR_OK;
+		}
+	}
+	c->other = true;
+	return ERR_OK;
+}
+
+static bool masquerades(const struct conflist *l)
+{
+	for (size_t i = 0; i < conflist_count(l); i++) {
+		if (is_on(conflist_plugin(l, i), "ipMasq"))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A container may have changed its addresses: plugins that masquerade look for rules of those that are there, fail at one that
+ * is new, and leave the rules of one that is gone.  Without the interface they see what stands in for it.
+ */
+static void remove_changed_interface(struct removing *w)
+{
+	struct comparing c = { .given = &w->result };
+	AUTO_NL s = { .fd = -1 };
+	struct err ignored;
+	struct link l;
+
+	if (!w->has_interface || w->result.n_ips == 0 || !masquerades(w->list))
+		return;
+	if (netns_netlink(w->attachment.netns, NETLINK_ROUTE, &s, &ignored) != ERR_OK ||
+	    link_find(&s, w->attachment.ifname.s, &l, &ignored) != ERR_OK ||
+	    strcmp(l.kind, "veth") != 0 ||
+	    link_each_address(&s, l.index, compare_address, &c, &ignored) != ERR_OK)
+		return; /* the plugin will say what is wrong */
+	if (c.other || c.n_same != w->result.n_ips)
+		w->has_interface = link_delete(&s, l.index, &ignored) != ERR_OK;
+}
+
 static enum err_kind del_one(struct removing *w, struct chain *ch, size_t i, struct err *e)
 {
 	char path[NETNS_PATH_MAX];
@@ -209,13 +262,18 @@ static enum err_kind del(struct removing *w, const struct net_name *network, int
 		k = look_at_namespace(w, e);
 	if (k == ERR_OK && w->torn && w->has_interface)
 		k = read_interface(w, e);
-	if (k == ERR_OK)
+	if (k == ERR_OK) {
+		remove_changed_interface(w);
 		k = del_all(w, lock_fd, all, e);
+	}
 	if (k == ERR_OK)
 		k = cache_remove(w->cni->options->cache_dir, network, &a->container, &a->ifname, e);
-	if (k == ERR_OK)
-		conntrack_forget(&w->result);
-	return k;
+	if (k != ERR_OK)
+		return k;
+	conntrack_forget(&w->result);
+	if (sender_is_checked(w->list))
+		sender_forget(&w->result);
+	return ERR_OK;
 }
 
 enum err_kind cni_del_locked(struct cni *c, const struct net_name *network,

@@ -6,8 +6,8 @@
  * in by another interface are dropped before anything else looks at them; what was sent to a published port is not
  * for such an address yet.
  *
- * Rules are in the table "inet berth", one chain for each network, written by nft(8) in one transaction, over and over:
- * they are there after somebody flushed everything.
+ * Rules are in the table "inet berth", one chain for each network, written over and over: they are there after somebody
+ * flushed everything.
  * Threads  any.
  */
 #pragma once
@@ -15,10 +15,9 @@
 #include "runtime/net/conflist.h"
 #include "runtime/net/subnet.h"
 
-/* Is there a program that can write the rules? */
-bool guard_is_possible(void);
-/* Packets to the networks may come in by the interface only. */
-MUST_CHECK enum err_kind guard_set(const struct net_name *network, const char *interface,
-				   const struct subnets *networks, struct err *e);
+/* Adds to a script of nft that packets to the networks may come in by the interface only. */
+MUST_CHECK enum err_kind guard_write(const struct net_name *network, const char *interface,
+				     const struct subnets *networks, struct sbuf *script,
+				     struct err *e);
 /* What is not there is success. */
 MUST_CHECK enum err_kind guard_remove(const struct net_name *network, struct err *e);

@@ -72,6 +72,23 @@ enum err_kind link_set_up(struct nl *s, uint32_t index, struct err *e)
 	return nl_call(s, &rq, "bring an interface up", e);
 }
 
+enum err_kind link_isolate(struct nl *s, uint32_t index, struct err *e)
+{
+	const struct ifinfomsg head = { .ifi_family = AF_UNSPEC, .ifi_index = (int)index };
+	const uint8_t on = 1;
+	struct nl_request rq;
+	size_t info, data;
+
+	nl_begin(&rq, RTM_NEWLINK, 0, &head, sizeof(head));
+	info = nl_nest(&rq, IFLA_LINKINFO);
+	nl_put_text(&rq, IFLA_INFO_SLAVE_KIND, "bridge");
+	data = nl_nest(&rq, IFLA_INFO_SLAVE_DATA);
+	nl_put(&rq, IFLA_BRPORT_ISOLATED, &on, sizeof(on));
+	nl_nest_end(&rq, data);
+	nl_nest_end(&rq, info);
+	return nl_call(s, &rq, "isolate a port of a bridge", e);
+}
+
 enum err_kind link_delete(struct nl *s, uint32_t index, struct err *e)
 {
 	const struct ifinfomsg head = { .ifi_family = AF_UNSPEC, .ifi_index = (int)index };

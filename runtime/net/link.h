@@ -20,6 +20,8 @@ struct link {
 /* ERR_NOT_FOUND */
 MUST_CHECK enum err_kind link_find(struct nl *s, const char *name, struct link *ret, struct err *e);
 MUST_CHECK enum err_kind link_set_up(struct nl *s, uint32_t index, struct err *e);
+/* A port of a bridge from which no other such port is reached. */
+MUST_CHECK enum err_kind link_isolate(struct nl *s, uint32_t index, struct err *e);
 MUST_CHECK enum err_kind link_delete(struct nl *s, uint32_t index, struct err *e);
 MUST_CHECK enum err_kind link_add_veth(struct nl *s, const char *name, const char *peer,
 				       struct err *e);

@@ -1,7 +1,10 @@
 #include "runtime/net/netlink.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "base/fd.h"
 
@@ -94,8 +97,8 @@ void nl_nest_end(struct nl_request *rq, size_t mark)
 		a->nla_len = (uint16_t)(rq->n - mark);
 }
 
-static enum err_kind send_request(struct nl *s, struct nl_request *rq, uint16_t flags,
-				  const char *what, struct err *e)
+static enum err_kind finish(struct nl *s, struct nl_request *rq, uint16_t flags, const char *what,
+			    struct err *e)
 {
 	struct nlmsghdr *h = head_of(rq);
 
@@ -104,8 +107,6 @@ static enum err_kind send_request(struct nl *s, struct nl_request *rq, uint16_t 
 	h->nlmsg_len = (uint32_t)rq->n;
 	h->nlmsg_flags |= flags;
 	h->nlmsg_seq = ++s->seq;
-	if (send(s->fd, rq->bytes, rq->n, 0) < 0)
-		return err_sys(e, __func__, "%s", what);
 	return ERR_OK;
 }
 
@@ -177,9 +178,13 @@ static enum err_kind exchange(struct nl *s, struct nl_request *rq, uint16_t flag
 			      nl_fn *fn, void *arg, struct err *e)
 {
 	struct answer a = { .fn = fn, .arg = arg, .what = what };
-	enum err_kind k = send_request(s, rq, flags, what, e);
+	enum err_kind k = finish(s, rq, flags, what, e);
 
-	return k == ERR_OK ? receive(s, &a, e) : k;
+	if (k != ERR_OK)
+		return k;
+	if (send(s->fd, rq->bytes, rq->n, 0) < 0)
+		return err_sys(e, __func__, "%s", what);
+	return receive(s, &a, e);
 }
 
 enum err_kind nl_call(struct nl *s, struct nl_request *rq, const char *what, struct err *e)
@@ -197,6 +202,41 @@ enum err_kind nl_dump(struct nl *s, struct nl_request *rq, const char *what, nl_
 		      struct err *e)
 {
 	return exchange(s, rq, NLM_F_DUMP, what, fn, arg, e);
+}
+
+struct batch_mark {
+	struct nlmsghdr head;
+	struct nfgenmsg body;
+};
+
+/* Under the number of the request, so that what is wrong with the whole is an answer to it. */
+static struct batch_mark batch_mark(uint16_t type, uint8_t subsystem, uint32_t seq)
+{
+	return (
+	    struct batch_mark){ .head = { .nlmsg_len = sizeof(struct batch_mark),
+					  .nlmsg_type = type,
+					  .nlmsg_flags = NLM_F_REQUEST,
+					  .nlmsg_seq = seq },
+				.body = { .version = NFNETLINK_V0, .res_id = htons(subsystem) } };
+}
+
+enum err_kind nl_transact(struct nl *s, uint8_t subsystem, struct nl_request *rq, const char *what,
+			  struct err *e)
+{
+	struct answer a = { .what = what };
+	enum err_kind k = finish(s, rq, NLM_F_ACK, what, e);
+	struct batch_mark first = batch_mark(NFNL_MSG_BATCH_BEGIN, subsystem, s->seq);
+	struct batch_mark last = batch_mark(NFNL_MSG_BATCH_END, subsystem, s->seq);
+	struct iovec parts[] = { { &first, sizeof(first) },
+				 { rq->bytes, rq->n },
+				 { &last, sizeof(last) } };
+	const struct msghdr m = { .msg_iov = parts, .msg_iovlen = ARRAY_LEN(parts) };
+
+	if (k != ERR_OK)
+		return k;
+	if (sendmsg(s->fd, &m, 0) < 0)
+		return err_sys(e, __func__, "%s", what);
+	return receive(s, &a, e);
 }
 
 struct nl_attrs nl_attrs_of(const struct nlmsghdr *m, size_t head)

@@ -52,6 +52,10 @@ MUST_CHECK enum err_kind nl_get(struct nl *s, struct nl_request *rq, const char 
 MUST_CHECK enum err_kind nl_dump(struct nl *s, struct nl_request *rq, const char *what, nl_fn *fn,
 				 void *arg, struct err *e);
 
+/* The same for a change of netfilter's tables, as a transaction of its own. */
+MUST_CHECK enum err_kind nl_transact(struct nl *s, uint8_t subsystem, struct nl_request *rq,
+				     const char *what, struct err *e);
+
 /*
  * Attributes of a message behind a header of head bytes, or of a nest.  Start with *at NULL, ends with false.
  * The type is without the flags that it may bear.

@@ -8,6 +8,8 @@
 #include "runtime/net/link.h"
 #include "runtime/net/lock.h"
 #include "runtime/net/network_write.h"
+#include "runtime/net/nft.h"
+#include "runtime/net/sender.h"
 #include "runtime/net/subnet.h"
 
 #define FILE_PREFIX "90-" /* behind those by which others choose the network of a whole node */
@@ -210,19 +212,24 @@ static enum err_kind choose_version(struct cni *c, struct network_plan *p, struc
 		       "the plugins have no version of CNI from 0.4.0 on in common");
 }
 
-static bool has_plugin(const struct cni *c, const char *type)
+static enum err_kind find_plugin(const struct cni *c, struct str type, struct err *e)
 {
 	char path[EXEC_PATH_MAX];
+
+	return exec_find(type, c->options->plugin_dirs, c->options->n_plugin_dirs, path, e);
+}
+
+static bool has_plugin(const struct cni *c, const char *type)
+{
 	struct err ignored;
 
-	return exec_find(str_of(type), c->options->plugin_dirs, c->options->n_plugin_dirs, path,
-			 &ignored) == ERR_OK;
+	return find_plugin(c, str_of(type), &ignored) == ERR_OK;
 }
 
 static enum err_kind make_plan(struct cni *c, const char *conf_dir, const struct network_spec *spec,
 			       struct network_plan *p, struct err *e)
 {
-	bool nft = spec->driver == NETWORK_BRIDGE && guard_is_possible();
+	bool nft = spec->driver == NETWORK_BRIDGE && nft_is_there();
 	AUTO_SUBNETS taken = { 0 };
 	enum err_kind k;
 
@@ -237,8 +244,9 @@ static enum err_kind make_plan(struct cni *c, const char *conf_dir, const struct
 		k = choose_bridge(p, conf_dir, e);
 	if (k != ERR_OK)
 		return k;
-	p->spoof_check = nft;
 	p->guard = nft && !spec->open;
+	p->check_senders = p->guard && sender_is_possible();
+	p->spoof_check = nft && !p->check_senders;
 	p->names = !spec->no_names && spec->driver == NETWORK_BRIDGE && has_plugin(c, "dnsname");
 	return choose_version(c, p, e);
 }
@@ -346,17 +354,54 @@ enum err_kind network_create(struct cni *c, const char *conf_dir, const struct n
 	return conflist_find(conf_dir, &spec->name, ret, e);
 }
 
+/* ---- the default network ---- */
+
+static const struct network_spec default_spec = { .name = { NETWORK_DEFAULT } };
+
+static bool is_default(const struct net_name *name)
+{
+	return strcmp(name->s, NETWORK_DEFAULT) == 0;
+}
+
 enum err_kind network_find(struct cni *c, const char *conf_dir, const struct net_name *name,
 			   struct conflist *ret, struct err *e)
 {
-	const struct network_spec preset = { .name = { NETWORK_DEFAULT } };
 	enum err_kind k = conflist_find(conf_dir, name, ret, e);
 
-	if (k != ERR_NOT_FOUND || strcmp(name->s, NETWORK_DEFAULT) != 0)
+	if (k != ERR_NOT_FOUND || !is_default(name))
 		return k;
-	k = network_create(c, conf_dir, &preset, ret, e);
+	k = network_create(c, conf_dir, &default_spec, ret, e);
 	/* Somebody else asked at the same time. */
 	return k == ERR_EXISTS ? conflist_find(conf_dir, name, ret, e) : k;
+}
+
+static enum err_kind find_default_plugins(const struct cni *c, struct err *e)
+{
+	const struct network_plan plan = { .spec = &default_spec, .n_subnets = 1 };
+	const char *types[NETWORK_TYPES_MAX + 1];
+	enum err_kind k = ERR_OK;
+
+	network_types(&plan, types);
+	for (size_t i = 0; k == ERR_OK && types[i]; i++)
+		k = find_plugin(c, str_of(types[i]), e);
+	return k;
+}
+
+enum err_kind network_probe(struct cni *c, const char *conf_dir, const struct net_name *name,
+			    struct err *e)
+{
+	AUTO_CONFLIST l = { 0 };
+	enum err_kind k = conflist_find(conf_dir, name, &l, e);
+
+	if (k == ERR_NOT_FOUND && is_default(name))
+		k = find_default_plugins(c, e);
+	else if (k != ERR_OK)
+		return k;
+	for (size_t i = 0; k == ERR_OK && i < conflist_count(&l); i++)
+		k = find_plugin(c, plugin_type(conflist_plugin(&l, i)), e);
+	return k == ERR_OK ? k
+			   : err_wrap(e, "networks need the plugins of CNI (Debian's package "
+					 "containernetworking-plugins)");
 }
 
 /* ---- removing ---- */
@@ -464,26 +509,67 @@ enum err_kind network_remove(struct cni *c, const char *conf_dir, const struct c
 
 /* ---- attaching ---- */
 
-static enum err_kind set_guard(const struct conflist *l, struct err *e)
+/* Of the network, and of this attachment to it, in one transaction: nft takes its time to start. */
+static enum err_kind set_rules(const struct conflist *l, const struct if_name *ifname,
+			       const struct result *r, struct err *e)
 {
-	struct str interface = network_extra(l, "guard");
+	struct str bridge = network_extra(l, "guard");
 	AUTO_SUBNETS networks = { 0 };
+	AUTO_SBUF script;
 	enum err_kind k;
 
-	if (interface.n == 0)
+	sbuf_init(&script, NFT_SCRIPT_MAX);
+	if (bridge.n == 0)
 		return ERR_OK;
 	k = subnets_of_list(l, &networks, e);
 	if (k == ERR_OK)
-		k = guard_set(&l->name, interface.p, &networks, e);
-	return k == ERR_OK ? k : err_wrap(e, "network %s: guard", l->name.s);
+		k = guard_write(&l->name, bridge.p, &networks, &script, e);
+	if (k == ERR_OK && sender_is_checked(l))
+		k = sender_write(r, ifname, bridge.p, &script, e);
+	if (k == ERR_OK)
+		k = nft_run(&script, e);
+	return k == ERR_OK ? k : err_wrap(e, "network %s: rules", l->name.s);
+}
+
+/* What the bridge plugin does from 1.6 on: packets within a bridge pass the rules of firewall only under br_netfilter. */
+static enum err_kind isolate(const struct conflist *l, const struct result *r, struct err *e)
+{
+	const struct jv *plugin = conflist_plugin(l, 0);
+	const struct result_interface *outer;
+	struct str bridge = { "", 0 };
+	AUTO_NL s = { .fd = -1 };
+	bool on = false;
+	struct link found;
+	enum err_kind k;
+
+	if (!network_is_ours(l) || !jv_bool(jv_member(plugin, "portIsolation"), &on) || !on)
+		return ERR_OK;
+	(void)jv_text(jv_member(plugin, "bridge"), &bridge);
+	outer = result_outer_interface(r, bridge.p);
+	if (!outer)
+		return err_set(e, ERR_INVALID, __func__,
+			       "network %s: the result of ADD names no port of the bridge",
+			       l->name.s);
+	k = nl_open(NETLINK_ROUTE, &s, e);
+	if (k == ERR_OK)
+		k = link_find(&s, outer->name, &found, e);
+	return k == ERR_OK ? link_isolate(&s, found.index, e) : k;
 }
 
 enum err_kind network_add(struct cni *c, const struct conflist *l, const struct attachment *a,
 			  struct result *ret, struct err *e)
 {
-	enum err_kind k;
+	enum err_kind k = cni_add(c, l, a, ret, e);
+	struct err ignored;
 
-	result_init(ret);
-	k = set_guard(l, e);
-	return k == ERR_OK ? cni_add(c, l, a, ret, e) : k;
+	if (k != ERR_OK)
+		return k;
+	k = isolate(l, ret, e);
+	if (k == ERR_OK)
+		k = set_rules(l, &a->ifname, ret, e);
+	if (k == ERR_OK)
+		return k;
+	(void)!cni_del(c, &l->name, l, a, &ignored); /* what is left is known for the next time */
+	result_clear(ret);
+	return k;
 }

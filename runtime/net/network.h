@@ -13,6 +13,7 @@
  *   driver   "bridge", "macvlan", "ptp"
  *   bridge   the interface to remove with the network; absent if it was there before
  *   guard    the interface by which alone its addresses are reached (guard.h); absent: by all
+ *   checked  true: what its containers send must bear their own addresses (sender.h)
  *   labels   object of texts
  * Threads  any.
  */
@@ -39,7 +40,7 @@ struct network_spec {
 	bool ipv6;               /* and one of IPv6 */
 	bool internal;           /* no way out */
 	bool isolated;           /* containers do not reach each other */
-	bool open;               /* no guard */
+	bool open;               /* no guard, and containers may send for others */
 	bool no_names;           /* do not resolve names of containers, even where a plugin could */
 	const char *bridge;      /* NULL: one is chosen */
 	const char *parent;      /* of macvlan */
@@ -58,6 +59,12 @@ MUST_CHECK enum err_kind network_create(struct cni *c, const char *conf_dir,
 MUST_CHECK enum err_kind network_find(struct cni *c, const char *conf_dir,
 				      const struct net_name *name, struct conflist *ret,
 				      struct err *e);
+/*
+ * Is it there, or the default one, and are the plugins of its list, or of the list that W1 would write?  Nothing is made.
+ * A failure says what is missing, and what brings it.
+ */
+MUST_CHECK enum err_kind network_probe(struct cni *c, const char *conf_dir,
+				       const struct net_name *name, struct err *e);
 /* ERR_IN_USE while anything is attached to it; ERR_DENIED for W5. */
 MUST_CHECK enum err_kind network_remove(struct cni *c, const char *conf_dir,
 					const struct conflist *l, struct err *e);

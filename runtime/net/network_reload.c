@@ -1,20 +1,10 @@
 #include "runtime/net/cache.h"
 #include "runtime/net/network.h"
 
-static const struct result_interface *own_interface(const struct result *r,
-						    const struct if_name *name)
-{
-	for (size_t i = 0; i < r->n_interfaces; i++) {
-		if (*r->interfaces[i].sandbox && strcmp(r->interfaces[i].name, name->s) == 0)
-			return &r->interfaces[i];
-	}
-	return NULL;
-}
-
 /* A copy of what ADD was given, with the addresses and the MAC address that came of it. */
 static struct jv *same_again(const struct cache_entry *c, const struct result *r)
 {
-	const struct result_interface *own = own_interface(r, &c->ifname);
+	const struct result_interface *own = result_own_interface(r, c->ifname.s);
 	AUTO_JV *all = jv_pack("{}");
 	AUTO_JV *ips = jv_new_array();
 	const struct jv *value;

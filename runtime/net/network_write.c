@@ -80,6 +80,8 @@ static struct jv *write_bridge(const struct network_plan *p)
 
 	if (p->spoof_check && !jv_set(o, "macspoofchk", jv_pack("b", 1)))
 		return NULL;
+	if (p->spec->isolated && !jv_set(o, "portIsolation", jv_pack("b", 1)))
+		return NULL;
 	if (p->spec->vlan && !jv_set(o, "vlan", jv_pack("I", (int64_t)p->spec->vlan)))
 		return NULL;
 	return set_common(o, p) ? TAKE(o) : NULL;
@@ -148,6 +150,8 @@ static struct jv *write_extra(const struct network_plan *p)
 	if (p->bridge_is_ours && !jv_set(o, "bridge", jv_pack("s", p->bridge)))
 		return NULL;
 	if (p->guard && !jv_set(o, "guard", jv_pack("s", p->bridge)))
+		return NULL;
+	if (p->check_senders && !jv_set(o, "checked", jv_pack("b", 1)))
 		return NULL;
 	if (p->spec->labels && !jv_set(o, "labels", jv_share(p->spec->labels)))
 		return NULL;

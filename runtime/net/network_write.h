@@ -15,9 +15,10 @@ struct network_plan {
 	char bridge[IF_NAME_MAX + 1];
 	char data_dir[EXEC_PATH_MAX]; /* of host-local; "": its own */
 	bool bridge_is_ours;
-	bool spoof_check; /* nft is there */
 	bool guard;
-	bool names; /* the dnsname plugin is there */
+	bool check_senders;
+	bool spoof_check; /* by the plugin, which checks MAC addresses alone */
+	bool names;       /* the dnsname plugin is there */
 	enum cni_version version;
 };
 

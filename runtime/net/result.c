@@ -323,6 +323,24 @@ enum err_kind result_parse(struct str text, enum cni_version requested, struct r
 	return k == ERR_OK ? result_read(object, requested, ret, e) : k;
 }
 
+const struct result_interface *result_own_interface(const struct result *r, const char *name)
+{
+	for (size_t i = 0; i < r->n_interfaces; i++) {
+		if (*r->interfaces[i].sandbox && strcmp(r->interfaces[i].name, name) == 0)
+			return &r->interfaces[i];
+	}
+	return NULL;
+}
+
+const struct result_interface *result_outer_interface(const struct result *r, const char *bridge)
+{
+	for (size_t i = 0; i < r->n_interfaces; i++) {
+		if (!*r->interfaces[i].sandbox && strcmp(r->interfaces[i].name, bridge) != 0)
+			return &r->interfaces[i];
+	}
+	return NULL;
+}
+
 /* The first address of each family, and the routes that fit to one of them. */
 static enum err_kind to_families(struct result *r, struct err *e)
 {

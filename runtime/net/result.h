@@ -66,6 +66,10 @@ MUST_CHECK enum err_kind result_parse(struct str text, enum cni_version requeste
 				      struct result *ret, struct err *e);
 MUST_CHECK enum err_kind result_read(const struct jv *object, enum cni_version requested,
 				     struct result *ret, struct err *e);
+/* The container's interface of that name; NULL: the result names none. */
+const struct result_interface *result_own_interface(const struct result *r, const char *name);
+/* The one of the host that leads to it: that which is not the bridge; NULL: the result names none. */
+const struct result_interface *result_outer_interface(const struct result *r, const char *bridge);
 /* In place.  ERR_INVALID if the older form would need an address and there is none. */
 MUST_CHECK enum err_kind result_convert(struct result *r, enum cni_version to, struct err *e);
 /* A new value, NULL without memory. */

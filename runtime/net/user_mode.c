@@ -11,6 +11,7 @@
 
 #define PROGRAM "pasta"
 #define DIR_NAME "pasta"
+#define TUN "/dev/net/tun"
 #define HOST_UID_MAP "         0          0 4294967295\n"
 #define START_MS 10000u
 #define END_MS 5000
@@ -38,6 +39,23 @@ bool user_mode_is_needed(void)
 	sbuf_init(&map, 4096);
 	return geteuid() != 0 ||
 	       (read_proc("/proc/self/uid_map", &map) && strcmp(map.p, HOST_UID_MAP) != 0);
+}
+
+static enum err_kind find_program(char ret[static EXEC_PATH_MAX], struct err *e)
+{
+	if (exec_find(STR(PROGRAM), program_dirs, ARRAY_LEN(program_dirs), ret, e) == ERR_OK)
+		return ERR_OK;
+	return err_wrap(e,
+			"networks of an ordinary user need " PROGRAM " (Debian's package passt)");
+}
+
+enum err_kind user_mode_probe(struct err *e)
+{
+	char path[EXEC_PATH_MAX];
+	enum err_kind k = find_program(path, e);
+	AUTO_CLOSE tun = k == ERR_OK ? sys_openat(AT_FDCWD, TUN, O_RDWR | O_CLOEXEC, 0) : -1;
+
+	return k == ERR_OK && tun < 0 ? err_sys(e, __func__, PROGRAM " needs " TUN) : k;
 }
 
 static void pid_path(const struct cni_options *o, const char *name, char ret[static PATH_TEXT_MAX])
@@ -142,11 +160,10 @@ enum err_kind user_mode_up(const struct cni_options *o, const struct user_mode *
 {
 	char path[EXEC_PATH_MAX], pid_file[PATH_TEXT_MAX], pid[24];
 	struct arguments a = { .n = 0 };
-	enum err_kind k = exec_find(STR(PROGRAM), program_dirs, ARRAY_LEN(program_dirs), path, e);
+	enum err_kind k = find_program(path, e);
 
 	if (k != ERR_OK)
-		return err_wrap(e, "networks of an ordinary user need " PROGRAM
-				   " (Debian's package passt)");
+		return k;
 	pid_path(o, u->container.s, pid_file);
 	(void)snprintf(pid, sizeof(pid), "%d", (int)u->pid);
 	add_fixed(&a, u, pid_file);

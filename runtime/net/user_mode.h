@@ -17,6 +17,8 @@
 
 /* Are networks of the host out of reach: not root, or root only in a user namespace? */
 bool user_mode_is_needed(void);
+/* A failure says what is missing: pasta, or a /dev/net/tun that it may open. */
+MUST_CHECK enum err_kind user_mode_probe(struct err *e);
 
 struct user_mode {
 	struct container_id container;

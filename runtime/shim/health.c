@@ -23,14 +23,33 @@ static void set(struct shim *s, enum health now)
 	shim_write_status(s);
 }
 
+static void act(struct shim *s)
+{
+	switch (s->record.health.action) {
+	case HEALTH_DO_NOTHING:
+		break;
+	case HEALTH_DO_KILL:
+		(void)kill(s->sessions[0].pid, SIGKILL);
+		break;
+	case HEALTH_DO_RESTART:
+		shim_restart(s);
+		break;
+	case HEALTH_DO_STOP:
+		shim_stop(s, s->record.stop_timeout_ms);
+		break;
+	}
+}
+
 static void failed(struct shim *s)
 {
 	const struct health_check *h = &s->record.health;
 	bool in_grace = s->status.health == HEALTH_STARTING &&
 			wall_ms() < s->status.started_ms + h->start_period_ms;
 
-	if (!in_grace && ++s->health_failures >= h->retries)
-		set(s, HEALTH_BAD);
+	if (in_grace || ++s->health_failures < h->retries || s->status.health == HEALTH_BAD)
+		return;
+	set(s, HEALTH_BAD);
+	act(s);
 }
 
 void health_run(struct shim *s)

@@ -495,20 +495,28 @@ static enum err_kind told_network_failure(int log, const char *program, struct e
 	return err_set(e, ERR_IO, __func__, "%.*s", (int)MIN(last.n, (size_t)200), last.p);
 }
 
-/* Programs of networks, with the pid in whose namespace the container is. */
-static enum err_kind run_network(struct shim *s, const struct text_list *command, struct err *e)
+/* A program of networks under way; pid 0: there is nothing to do. */
+struct network_run {
+	const char *program;
+	pid_t pid;
+	int log;
+};
+#define NETWORK_RUN_NONE ((struct network_run){ .log = -1 })
+
+/* With the pid in whose namespace the container is. */
+static enum err_kind begin_network(struct shim *s, const struct text_list *command,
+				   struct network_run *ret, struct err *e)
 {
 	const char *argv[NETWORK_ARGS_MAX];
 	char pid[16];
 	size_t n = 0;
-	AUTO_CLOSE log = -1;
 	struct child c = { .argv = argv, .in = -1, .out = -1, .mount = -1 };
-	pid_t child;
-	int status = 0;
 	enum err_kind k;
 
+	*ret = NETWORK_RUN_NONE;
 	if (command->n == 0)
 		return ERR_OK;
+	ret->program = command->v[0];
 	if (command->n > NETWORK_ARGS_MAX - 2)
 		return err_set(e, ERR_TOO_LARGE, __func__, "too many options of networks");
 	for (; n < command->n; n++)
@@ -516,20 +524,32 @@ static enum err_kind run_network(struct shim *s, const struct text_list *command
 	(void)snprintf(pid, sizeof(pid), "%d", (int)s->sessions[0].pid);
 	argv[n++] = pid;
 	argv[n] = NULL;
-	k = fd_open_at(s->state, NETWORK_LOG, O_RDWR | O_CREAT | O_TRUNC, 0600, &log, e);
-	c.err = log;
+	k = fd_open_at(s->state, NETWORK_LOG, O_RDWR | O_CREAT | O_TRUNC, 0600, &ret->log, e);
+	c.err = ret->log;
 	if (k == ERR_OK)
-		k = spawn(&c, &child, e);
-	if (k == ERR_OK)
-		k = wait_for(child, &status, e);
-	return k == ERR_OK && status != 0 ? told_network_failure(log, command->v[0], e) : k;
+		k = spawn(&c, &ret->pid, e);
+	if (k != ERR_OK)
+		fd_close(&ret->log);
+	return k;
+}
+
+static enum err_kind end_network(struct network_run *w, struct err *e)
+{
+	AUTO_CLOSE log = TAKE_FD(w->log);
+	int status = 0;
+	enum err_kind k = w->pid ? wait_for(w->pid, &status, e) : ERR_OK;
+
+	return k == ERR_OK && status != 0 ? told_network_failure(log, w->program, e) : k;
 }
 
 static enum err_kind start(struct shim *s, struct err *e)
 {
 	static const char *const args[] = { "start", NULL };
-	enum err_kind k = run_network(s, &s->record.net_up, e);
+	struct network_run up;
+	enum err_kind k = begin_network(s, &s->record.net_up, &up, e);
 
+	if (k == ERR_OK)
+		k = end_network(&up, e);
 	return k == ERR_OK ? launch_command(s, args, e) : k;
 }
 
@@ -565,10 +585,15 @@ enum err_kind launch_container(struct shim *s, struct err *e)
 void launch_delete(struct shim *s)
 {
 	static const char *const args[] = { "delete", "--force", NULL };
+	struct network_run down;
 	struct err ignored;
 
-	(void)!launch_command(s, args, &ignored); /* there may be none */
-	(void)!run_network(s, &s->record.net_down, &ignored);
+	/* Both at a time: neither needs what the other removes, for the namespace is kept. */
+	(void)!begin_network(s, &s->record.net_down, &down, &ignored);
+	/* There may be none; one that was killed meanwhile has left the rest. */
+	if (launch_command(s, args, &ignored) != ERR_OK)
+		(void)!launch_command(s, args, &ignored);
+	(void)!end_network(&down, &ignored);
 }
 
 /* --- Other processes in it --- */

@@ -55,7 +55,11 @@ static bool wants_restart(const struct shim *s)
 {
 	const struct record *r = &s->record;
 
-	if (s->is_stopped || r->restart == RESTART_NO)
+	if (s->is_stopped)
+		return false;
+	if (s->must_restart)
+		return true;
+	if (r->restart == RESTART_NO)
 		return false;
 	if (r->restart == RESTART_ON_FAILURE)
 		return s->status.exit_code != 0 &&
@@ -101,6 +105,7 @@ static void finish_container(struct shim *s)
 	launch_delete(s);
 	if (wants_restart(s))
 		plan_restart(s);
+	s->must_restart = false;
 	shim_write_status(s);
 	client_tell_end(s, s->status.exit_code, s->status.phase == PHASE_EXITED);
 }
@@ -155,20 +160,11 @@ static void kill_all(struct shim *s)
 	(void)kill(s->sessions[0].pid, SIGKILL);
 }
 
-void shim_stop(struct shim *s, uint64_t timeout_ms)
+static void ask_to_end(struct shim *s, uint64_t timeout_ms)
 {
 	static const char *const resume[] = { "resume", NULL };
 	struct err ignored;
 
-	s->is_stopped = true;
-	if (s->restart_at_ms) {
-		s->restart_at_ms = 0;
-		s->status.phase = PHASE_EXITED;
-		s->status.stopped_by_user = true;
-		shim_write_status(s);
-		client_tell_end(s, s->status.exit_code, true);
-		return;
-	}
 	if (s->status.phase == PHASE_PAUSED)
 		(void)!launch_command(s, resume, &ignored);
 	if (timeout_ms == 0) {
@@ -178,6 +174,26 @@ void shim_stop(struct shim *s, uint64_t timeout_ms)
 	s->kill_at_ms = mono_ms() + timeout_ms;
 	if (!s->sessions[0].ended)
 		(void)kill(s->sessions[0].pid, (int)s->record.stop_signal);
+}
+
+void shim_stop(struct shim *s, uint64_t timeout_ms)
+{
+	s->is_stopped = true;
+	if (s->restart_at_ms) {
+		s->restart_at_ms = 0;
+		s->status.phase = PHASE_EXITED;
+		s->status.stopped_by_user = true;
+		shim_write_status(s);
+		client_tell_end(s, s->status.exit_code, true);
+		return;
+	}
+	ask_to_end(s, timeout_ms);
+}
+
+void shim_restart(struct shim *s)
+{
+	s->must_restart = true;
+	ask_to_end(s, s->record.stop_timeout_ms);
 }
 
 /* --- Children --- */

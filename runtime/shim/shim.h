@@ -65,8 +65,9 @@ struct shim {
 	uint64_t restart_at_ms; /* 0: not waiting to be restarted */
 	uint64_t backoff_ms;
 	unsigned health_failures;
-	bool is_stopped;  /* by a user: no restart */
-	char cgroup[512]; /* of memory; "" */
+	bool is_stopped;   /* by a user: no restart */
+	bool must_restart; /* whatever its policy is */
+	char cgroup[512];  /* of memory; "" */
 
 	/* children that ended before it was known whose they are */
 	struct {
@@ -128,5 +129,8 @@ void health_done(struct shim *s, struct session *x);
 
 /* --- main.c --- */
 
+/* For good. */
 void shim_stop(struct shim *s, uint64_t timeout_ms);
+/* To be started again, in the time that the container has for its end. */
+void shim_restart(struct shim *s);
 void shim_write_status(struct shim *s);

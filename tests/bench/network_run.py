@@ -24,6 +24,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import netlab  # noqa: E402
 import runner  # noqa: E402
 
+del os.environ["BERTH_NETWORK"]  # of which runner makes none
+
 WAYS = {"no network": ("--network", "none"), "default network": (), "default network, a port": ("-p", "8080:80")}
 
 
@@ -46,8 +48,8 @@ class Berth:
         self.env = dict(os.environ, **lab.env)
 
     def command(self, way):
-        # Without any option berth has no network; its default one is called berth.
-        options = WAYS[way] if way == "no network" else ("--network", self.network, *WAYS[way])
+        preset = way == "no network" or self.network == "berth"
+        options = WAYS[way] if preset else ("--network", self.network, *WAYS[way])
         return self.r.command("run", "--rm", *options, self.ref, "true")
 
 

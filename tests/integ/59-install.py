@@ -75,6 +75,8 @@ def installs():
     want += [UNITS / p for p in ("berthd.service", "berthd.socket", "berthd-metrics.socket", "berth@.service")]
     want += [PREFIX / f"share/man/man{p[-1]}/{p}" for p in PAGES]
     want += [PREFIX / "share/bash-completion/completions" / p for p in ("berth", "berthd")]
+    want += [PREFIX / "share/fish/vendor_completions.d" / f"{p}.fish" for p in ("berth", "berthd")]
+    want += [PREFIX / "share/zsh/site-functions" / f"_{p}" for p in ("berth", "berthd")]
     want += [PREFIX / "lib/sysusers.d/berthd.conf", "etc/berthd/berthd.conf"]
     same("missing", [], [str(p) for p in want if not (root / p).is_file()])
     same("left to fill in", [], [p.name for p in (root / UNITS).iterdir() if re.search(r"@[A-Z]+@", p.read_text())])
@@ -284,7 +286,7 @@ def commands_of(program):
     if program == "berthd":
         return {m.group(1): m.group(0) for m in re.finditer(r"^  berthd ([a-z-]+).*$", helped("berthd", "help"), re.M)}
     if program == "berth":
-        names = re.findall(r"^  ([a-z]+)  +\S", helped("berth", "help"), re.M)
+        names = re.findall(r"^  ([a-z-]+)  +\S", helped("berth", "help").split("\n\n")[2], re.M)
         return {n: helped("berth", "help", n) for n in names}
     if program == "berth-net":
         return {m.group(1): m.group(0) for m in re.finditer(r"^  berth-net ((?:network )?[a-z]+).*$", helped("berth-net", "--help"), re.M)}
@@ -452,6 +454,75 @@ def fish():
     same("options", ["--gc.lease="], complete("berthd", "berthd serve --gc.l"))
     same("berth", ["pull", "push"], complete("berth", "berth pu"))
     same("its options", ["--env", "--env-file"], complete("berth", "berth run --env"))
+
+
+class Zsh:
+    """An interactive zsh with completion, in a terminal; what may follow is what its completion offers (compadd)."""
+
+    SETUP = """
+PS1='$ '; autoload -U compinit; compinit -u -D
+compadd() {
+	[[ ${@[1,(i)(-|--)]} == *-(O|A|D)\\ * ]] && { builtin compadd "$@"; return }
+	local -a offered
+	builtin compadd -A offered "$@"
+	print -rl -- $offered >>$OFFERED
+	builtin compadd "$@"
+}
+zle -C offer list-choices _main_complete
+tell() { zle offer; print -r -- END >>$OFFERED; zle kill-whole-line }
+zle -N tell; bindkey '^T' tell
+"""
+
+    def __init__(self, functions, work):
+        self.offered = work / "offered"
+        (work / ".zshrc").write_text(self.SETUP)
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.environ.update({"PATH": f"{BIN}:{os.environ['PATH']}", "TERM": "dumb", "ZDOTDIR": str(work), "HOME": str(work), "OFFERED": str(self.offered),
+                               "FPATH": f"{functions}:" + run("zsh", "-fc", "print $FPATH").stdout.strip()})
+            os.execvp("zsh", ["zsh", "-i"])
+
+    def complete(self, line):
+        self.offered.write_text("")
+        os.write(self.fd, line.encode() + b"\x14")
+        end = time.monotonic() + r.WAIT_S
+        while not (got := self.offered.read_text()).endswith("END\n"):
+            if time.monotonic() > end:
+                raise AssertionError(f"zsh offers nothing for {line!r}: {got!r}")
+            if select.select([self.fd], [], [], 0.02)[0]:
+                os.read(self.fd, 65536)
+        return [w for w in got.splitlines()[:-1] if w]
+
+    def close(self):
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+
+@case("zsh completes commands, options, and names of the registry that runs")
+def zsh():
+    need("zsh")
+    with tempfile.TemporaryDirectory() as made, r.Daemon() as s:
+        work = pathlib.Path(made)
+        (work / "variables").touch()
+        same("push", 201, (s.push_blob("team/app", b"{}"), s.put_manifest("team/app", "v1", r.image(b"{}")))[1].status)
+        shell = Zsh(Installed.root() / PREFIX / "share/zsh/site-functions", work)
+        try:
+            same("commands", sorted(commands_of("berthd")), sorted(set(shell.complete("berthd "))))
+            same("one", ["check-access", "check-config"], sorted(shell.complete("berthd check-")))
+            same("options", ["--gc.lease="], shell.complete("berthd serve --gc.l"))
+            same("all options", True, set(option_names()) <= {w[2:-1] for w in shell.complete("berthd serve --")})
+            same("words", ["pause"], shell.complete("berthd gc pa"))
+            same("repositories", ["team/app"], shell.complete(f"berthd tags --root {s.root} t"))
+            same("tags", ["team/app:v1"], shell.complete(f"berthd rm --root={s.root} team/app:v"))
+            same("commands of berth", sorted([*commands_of("berth"), "help"]), sorted(shell.complete("berth ")))
+            same("after options", ["pull", "push"], sorted(shell.complete(f"berth --root {work} pu")))
+            same("options of berth run", ["--env", "--env-file"], sorted(shell.complete("berth run --env")))
+            same("networks", ["inspect"], shell.complete("berth network insp"))
+            same("volumes", ["create", "inspect", "ls", "prune", "rm"], sorted(shell.complete("berth volume ")))
+            same("a value", True, any(w.endswith("variables") for w in shell.complete(f"berth run --env-file {work}/var")))
+        finally:
+            shell.close()
 
 
 try:

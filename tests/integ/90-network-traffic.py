@@ -105,18 +105,25 @@ def masquerade(lab):
 @case("containers of two networks do not reach each other; on an isolated network not even those of one")
 def isolation(lab):
     for name in ("red", "blue"):
-        lab.network_command("create", name)
-    lab.network_command("create", "--isolated", "cells")
+        lab.network_command("create", "--ipv6", name)
+    lab.network_command("create", "--ipv6", "--isolated", "cells")
     red, blue, one, two = [lab.container(x) for x in ("red1", "blue1", "one", "two")]
     red.up("--network", "red")
     blue.up("--network", "blue")
     one.up("--network", "cells")
     two.up("--network", "cells")
-    with Server(blue.netns, 7000, "blue"), Server(two.netns, 7000, "two"):
-        same("two networks", True, refuses(red.netns, blue.addresses()[0], 7000))
-        same("the host still", "blue", (ask(None, blue.addresses()[0], 7000) or "").split(" ")[0])
-        same("within an isolated network, by the bridge", "two", (ask(None, two.addresses()[0], 7000) or "").split(" ")[0])
-        same("from another network into it", True, refuses(red.netns, two.addresses()[0], 7000))
+    for box in (red, blue, one, two):
+        settle(box)
+    for kind in (TCP, UDP):
+        with Server(blue.netns, 7000, "blue", kind), Server(two.netns, 7000, "two", kind):
+            for blue_at, two_at in zip(blue.addresses(), two.addresses()):
+                same(f"two networks, {blue_at} {kind}", True, refuses(red.netns, blue_at, 7000, kind))
+                same(f"the host still, {blue_at} {kind}", "blue", (ask(None, blue_at, 7000, kind) or "").split(" ")[0])
+                same(f"an isolated network, by the host, {two_at} {kind}", "two", (ask(None, two_at, 7000, kind) or "").split(" ")[0])
+                same(f"from another network into it, {two_at} {kind}", True, refuses(red.netns, two_at, 7000, kind))
+                same(f"within it, {two_at} {kind}", True, refuses(one.netns, two_at, 7000, kind))
+        with Server(None, 7001, "host", kind):
+            same(f"from it to the host {kind}", f"host {one.addresses()[0]}", ask(one.netns, one.gateway(), 7001, kind))
     # A container on both networks is a way between them only if it wants to be one.
     bridge = lab.container("both")
     seen = bridge.up("--network", "red", "--network", "blue")

@@ -160,6 +160,22 @@ def never(lab):
         before.require_same(netlab.Counts(), plugin["type"], allow=netlab.KEPT)
 
 
+@case("a container that has added, changed or removed addresses of its interface: DEL leaves nothing")
+def changed(lab):
+    before = prepare(lab, "--ipv6")
+    lab.env["CNI_PATH"] = netlab.PLUGINS["go"]
+    for change in ("ip addr add 2001:db8:9::9/64 dev eth0", "ip addr add 10.99.0.9/24 dev eth0", "ip addr flush dev eth0",
+                   "ip -6 addr flush dev eth0 scope global", "ip link del eth0", "ip link set eth0 name other",
+                   "for i in $(seq 200); do ip addr add 10.98.0.$i/32 dev eth0; ip addr add 2001:db8:8::$i/128 dev eth0; done"):
+        box = lab.container()
+        box.up("--network", "one", "-p", "8080:80")
+        sh("nsenter", f"--net={box.netns}", "sh", "-c", ("ip link set eth0 down; " if "name" in change else "") + change)
+        box.down()
+        box.kill()
+        netlab.wait_until("the namespace's end", lambda: len(netlab.ip_json("link")) == len(before.links))
+        before.require_same(netlab.Counts(), change)
+
+
 @case("100 containers are killed and start again, with ports: the counts at the end are those of the beginning")
 def churn(lab):
     before = prepare(lab)

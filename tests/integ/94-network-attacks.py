@@ -78,7 +78,7 @@ def advertise(box):
 def router_advertisements(lab):
     for name in ("all", "default"):
         pathlib.Path(f"/proc/sys/net/ipv6/conf/{name}/accept_ra").write_text("2")
-    lab.network_command("create", "--ipv6", "one")
+    lab.network_command("create", "--ipv6", "--open", "one")
     box = box_on(lab, "box")
     bridge = json.loads(lab.network_command("inspect", "one").stdout)[0]["bridge"]
     accept = pathlib.Path(f"/proc/sys/net/ipv6/conf/{bridge}/accept_ra")
@@ -167,15 +167,132 @@ def one_port(lab):
         same("after its end", f"third {OUT}", ask("outside", WIRE, 8080))
 
 
+def mac_of(box):
+    return json.loads(in_box(box, "ip", "-j", "link", "show", "eth0").stdout)[0]["address"]
+
+
 @case("CNI-08 a container with another MAC address than it was given is not heard")
 def spoofing(lab):
-    lab.network_command("create", "one")
-    evil, victim = box_on(lab, "evil"), box_on(lab, "victim")
-    mac = json.loads(in_box(victim, "ip", "-j", "link", "show", "eth0").stdout)[0]["address"]
-    with Server(None, 7001, "host"):
-        same("before", f"host {evil.addresses()[0]}", ask(evil.netns, evil.gateway(), 7001))
-        in_box(evil, "ip", "link", "set", "eth0", "address", mac)
-        same("as another", True, refuses(evil.netns, evil.gateway(), 7001))
+    for options in ((), ("--open",)):  # by rules of ours, and by the plugin's
+        lab.network_command("create", *options, "one")
+        evil, victim = box_on(lab, "evil"), box_on(lab, "victim")
+        with Server(None, 7001, "host"):
+            same("before", f"host {evil.addresses()[0]}", ask(evil.netns, evil.gateway(), 7001))
+            in_box(evil, "ip", "link", "set", "eth0", "address", mac_of(victim))
+            same("as another", True, refuses(evil.netns, evil.gateway(), 7001))
+        lab.network_command("rm", "-f", "one")
+        lab.sweep()
+
+
+def send_frame(box, destination, kind, payload):
+    """From the container's own MAC address."""
+    with netlab.inside(box.netns):
+        raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+    with raw:
+        raw.bind(("eth0", 0))
+        raw.send(bytes.fromhex((destination + mac_of(box)).replace(":", "")) + kind.to_bytes(2, "big") + payload)
+
+
+def arp_reply(box, claimed, target):
+    hardware = bytes.fromhex(mac_of(box).replace(":", ""))
+    send_frame(box, mac_of(target), 0x0806, bytes([0, 1, 8, 0, 6, 4, 0, 2]) + hardware + socket.inet_aton(claimed)
+               + bytes.fromhex(mac_of(target).replace(":", "")) + socket.inet_aton(target.addresses()[0]))
+
+
+def checksum(data):
+    total = sum(int.from_bytes(data[i:i + 2], "big") for i in range(0, len(data), 2))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return (~total & 0xFFFF).to_bytes(2, "big")
+
+
+def icmp6(box, target, source, destination, body):
+    """body is without its checksum, which stands behind its first two bytes."""
+    ends = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, destination)
+    whole = body[:2] + checksum(ends + len(body).to_bytes(4, "big") + bytes([0, 0, 0, 58]) + body) + body[4:]
+    send_frame(box, mac_of(target), 0x86DD, bytes([0x60, 0, 0, 0]) + len(whole).to_bytes(2, "big") + bytes([58, 255]) + ends + whole)
+
+
+def neighbour_advertisement(box, claimed, target):
+    body = bytes([136, 0, 0, 0, 0x60, 0, 0, 0]) + socket.inet_pton(socket.AF_INET6, claimed) + bytes([2, 1]) + \
+        bytes.fromhex(mac_of(box).replace(":", ""))
+    icmp6(box, target, box.addresses()[1], target.addresses()[1], body)
+
+
+def neighbours(box, address):
+    return [x.get("lladdr") for x in json.loads(in_box(box, "ip", "-j", "neigh", "show", address).stdout or "[]")]
+
+
+def udp4(box, target, source):
+    destination = target.addresses()[0]
+    body = (40000).to_bytes(2, "big") + (7003).to_bytes(2, "big") + (9).to_bytes(2, "big") + b"\0\0?"
+    head = bytes([0x45, 0, 0, 20 + len(body), 0, 1, 0, 0, 64, 17, 0, 0]) + socket.inet_aton(source) + socket.inet_aton(destination)
+    send_frame(box, mac_of(target), 0x0800, head[:10] + checksum(head) + head[12:] + body)
+
+
+def believes(lab, evil, victim, target):
+    """What a container takes from another that claims a third one's addresses under its own MAC address."""
+    believed = []
+    sh("nsenter", f"--net={target.netns}", "sh", "-c", "echo 0 >/proc/sys/net/ipv4/neigh/eth0/locktime")  # it would not listen for a second
+    with netlab.socket_in(target.netns, socket.SOCK_DGRAM) as listener:
+        listener.bind(("0.0.0.0", 7003))
+        for a, address in enumerate(victim.addresses()):
+            with Server(victim.netns, 7001, "victim"):
+                same("before", f"victim {target.addresses()[a]}", ask(target.netns, address, 7001))
+            (arp_reply, neighbour_advertisement)[a](evil, address, target)
+        udp4(evil, target, victim.addresses()[0])
+        udp4(evil, target, evil.addresses()[0])  # which comes after all of it
+        sources = [listener.recvfrom(10)[1][0]]
+        if sources != [evil.addresses()[0]]:
+            sources.append(listener.recvfrom(10)[1][0])
+    believed += ["packet"] * (victim.addresses()[0] in sources)
+    for what, address in zip(("ARP", "advertisement"), victim.addresses()):
+        believed += [what] * (mac_of(evil) in neighbours(target, address))
+    return believed
+
+
+@case("CNI-08 ARP, neighbour advertisements and packets by which a container claims another's address under its own MAC address")
+def claims(lab):
+    for options, want in (((), []), (("--open",), ["packet", "ARP", "advertisement"])):
+        lab.network_command("create", "--ipv6", *options, "one")
+        boxes = [box_on(lab, x) for x in ("evil", "victim", "target")]
+        for box in boxes:
+            netlab.wait_until("addresses", lambda box=box: "tentative" not in in_box(box, "ip", "-6", "addr").stdout)
+        same(f"believed: {options}", want, believes(lab, *boxes))
+        same("checked", 0 if options else 3, len(netlab.senders()))
+        for box in boxes:
+            box.down()
+        same("afterwards", [], netlab.senders())
+        lab.network_command("rm", "one")
+        lab.sweep()
+
+
+@case("CNI-08 router advertisements to another container; rules of interfaces that are gone go by gc")
+def routers(lab):
+    lab.network_command("create", "--ipv6", "one")
+    evil, target = box_on(lab, "evil"), box_on(lab, "target")
+    for name in ("all", "eth0"):
+        sh("nsenter", f"--net={target.netns}", "sh", "-c", f"echo 2 >/proc/sys/net/ipv6/conf/{name}/accept_ra")
+    netlab.wait_until("an address to send from", lambda: "tentative" not in in_box(evil, "ip", "-6", "addr").stdout)
+    advertise(evil)
+    with Server(target.netns, 7001, "target"):
+        same("alive", f"target {evil.addresses()[0]}", ask(evil.netns, target.addresses()[0], 7001))
+    same("routes", False, "2001:bad:" in in_box(target, "ip", "-6", "route").stdout)
+    sh("ip", "link", "add", "vethgone", "type", "veth", "peer", "name", "vethpeer")
+    sh("nft", "add chain netdev berth from-vethgone { type filter hook ingress device vethgone priority 0; }")
+    sh("ip", "link", "del", "vethgone")
+    lab.network_command("gc")
+    same("chains", 2, len(netlab.senders()))
+    sh("nft", "flush", "table", "netdev", "berth")
+
+    def believed():
+        advertise(evil)
+        return "2001:bad:" in in_box(target, "ip", "-6", "route").stdout
+    netlab.wait_until("a target that believes it without rules", believed)
+    evil.kill()
+    target.kill()
+    lab.network_command("gc")
+    same("afterwards", [], netlab.senders())
 
 
 @case("CNI-09 a torn lease: the address is not given twice, and DEL frees it")

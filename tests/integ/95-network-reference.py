@@ -44,7 +44,10 @@ def chain(version, *plugins, **more):
     return {"cniVersion": version, "name": "net", "plugins": list(plugins), **more}
 
 
-# name: (list or single configuration, what else ADD is given)
+FOLDER = {"net/20-tuning.conf": {"type": "tuning"}, "net/10-ports.conf": PORTMAP, "net/30-other.json": {"type": "none-such"},
+          "net/deeper/10.conf": {"type": "none-such"}}
+
+# name: (list or single configuration, what else ADD is given; "files": more configurations)
 CASES = {
     "bridge": (chain("1.0.0", bridge()), {}),
     "bridge, portmap, firewall, tuning": (
@@ -72,7 +75,15 @@ CASES = {
     "version 0.3.1": (chain("0.3.1", bridge(), PORTMAP, {"type": "tuning"}), {"caps": PORTS}),
     "version 0.4.0": (chain("0.4.0", bridge(), PORTMAP, {"type": "firewall"}), {"caps": PORTS}),
     "cniVersions": (chain("0.4.0", bridge(), cniVersions=["0.3.1", "1.0.0", "9.0.0"]), {}),
+    "cniVersions beside a newer cniVersion": (chain("1.0.0", bridge(), cniVersions=["0.3.1", "0.4.0"]), {}),
+    "cniVersions of which none is known": (chain("0.4.0", bridge(), cniVersions=["7.0.0", "9.0.0"]), {}),
     "disableCheck": (chain("1.0.0", bridge(), disableCheck=True), {}),
+    "disableCheck as a text": (chain("1.0.0", bridge(), disableCheck="True"), {}),
+    "disableCheck that is false as a text": (chain("1.0.0", bridge(), disableCheck="false"), {}),
+    "plugins of a directory behind those of the list": (chain("1.0.0", bridge()), {"caps": PORTS, "files": FOLDER}),
+    "plugins of a directory alone": ({"cniVersion": "1.0.0", "name": "net"}, {"files": {"net/10.conf": bridge(), "net/20.conf": {"type": "firewall"}}}),
+    "loadOnlyInlinedPlugins": (chain("1.0.0", bridge(), loadOnlyInlinedPlugins=True), {"caps": PORTS, "files": FOLDER}),
+    "loadOnlyInlinedPlugins as a text": (chain("1.0.0", bridge(), loadOnlyInlinedPlugins="true"), {"files": FOLDER}),
     "a single configuration": ({"cniVersion": "0.3.1", "name": "net", **bridge()}, {}),
     "a single configuration of 0.2.0": ({"cniVersion": "0.2.0", "name": "net", **bridge(ipam=DUAL)}, {}),
     "a single configuration of 0.1.0": ({"cniVersion": "0.1.0", "name": "net", **bridge()}, {}),
@@ -81,6 +92,10 @@ CASES = {
     "a kind of interface the kernel may lack": (chain("1.0.0", {"type": "ipvlan", "master": "lo", "ipam": DUAL}), {}),
 }
 NEWEST = {
+    "disableGC": (chain("1.1.0", bridge(), {"type": "tuning"}, disableGC=True), {}),
+    "disableGC as a text": (chain("1.1.0", bridge(), {"type": "tuning"}, disableGC="TRUE"), {}),
+    "disableCheck and disableGC that are false": (chain("1.1.0", bridge(), disableGC=False, disableCheck=False), {}),
+    "cniVersions, and more than is known": (chain("0.3.1", bridge(), cniVersions=["1.0.0", "1.1.0", "1.2.0"]), {}),
     "version 1.1.0": (chain("1.1.0", bridge(), PORTMAP, {"type": "firewall"}, {"type": "tuning"}), {"caps": PORTS}),
     "macvlan": (chain("1.1.0", {"type": "macvlan", "master": "uplink", "ipam": DUAL}), {}),
     "vlan": (chain("1.1.0", {"type": "vlan", "master": "uplink", "vlanId": 5, "ipam": DUAL}), {}),
@@ -103,7 +118,8 @@ def without(value, *parts):
     return value
 
 
-def files():
+def files(whole_lists):
+    """Below /var/lib/cni.  What came of a directory of plugins is in berth's copy of the list, not in cnitool's."""
     found = {}
     for directory, _, names in os.walk("/var/lib/cni"):
         if names or not directory.endswith("/results"):  # made before the ADD here, after it there
@@ -114,6 +130,8 @@ def files():
             if directory.endswith("/results"):
                 text = json.loads(text)
                 text["config"] = json.loads(base64.b64decode(text["config"]))
+                if whole_lists is False:
+                    text["config"] = without(text["config"], "plugins", "loadOnlyInlinedPlugins")
             found[path] = (oct(os.stat(path).st_mode), text)
     return found
 
@@ -141,9 +159,9 @@ def chains(lines):
     return found
 
 
-def look(netns):
+def look(netns, whole_lists):
     volatile = ("timer", "time", "_age", "bridge_id", "root_id", "tentative", "state", "topology_change", "config_pending")
-    seen = {"files": files()}
+    seen = {"files": files(whole_lists)}
     for where in (None, netns):
         if where and sh("ip", "-n", where, "link", rc=None).returncode != 0:
             continue  # gone
@@ -213,7 +231,7 @@ def record_to(lab, plugins):
     lab.env["CNI_PATH"] = str(wrapped)
 
 
-def story(lab, which, given):
+def story(lab, which, given, whole_lists):
     """One attachment from ADD to DEL; everything seen on the way."""
     tool, seen = Tool(lab, which), {}
     ns = lab.netns("box")
@@ -225,7 +243,7 @@ def story(lab, which, given):
         p = tool.op(verb, ns, rc=None, **kw)
         if verb == "add" and p.returncode != 0 and which == "cnitool":
             tool.op("del", ns, rc=None, **kw)  # which berth-net does by itself
-        seen[name] = {"status": p.returncode, "out": json.loads(p.stdout) if p.stdout.startswith("{") else p.stdout, **look(ns)}
+        seen[name] = {"status": p.returncode, "out": json.loads(p.stdout) if p.stdout.startswith("{") else p.stdout, **look(ns, whole_lists)}
         return p.returncode
 
     added = step("add", "add", **given)
@@ -237,6 +255,8 @@ def story(lab, which, given):
         step("add again", "add", **given)
         step("status", "status")
         step("gc", "gc")
+        if netlab.cached():  # disableGC: rules that cnitool leaves without the namespace are removed here
+            step("del after gc", "del", **given)
         sh("ip", "netns", "del", ns)
         step("del of a namespace that is gone", "del", **given)
     # After a failed ADD plugins are told more here: the result of those before, which DEL by cnitool does not know.
@@ -270,7 +290,16 @@ def on_own_host(fn):
     return json.loads(text)
 
 
+def write_files(lab, more):
+    for name, document in more.items():
+        (lab.conf / name).parent.mkdir(parents=True, exist_ok=True)
+        (lab.conf / name).write_text(json.dumps(document))
+
+
 def compare(plugins, document, given):
+    more = given.get("files", {})
+    given = {k: v for k, v in given.items() if k != "files"}
+
     def told(which):
         def fn():
             with netlab.Lab(plugins) as lab:
@@ -279,7 +308,8 @@ def compare(plugins, document, given):
                 lab.env["NETCONFPATH"] = str(lab.conf)
                 record_to(lab, plugins)
                 lab.network(document)
-                return story(lab, which, given)
+                write_files(lab, more)
+                return story(lab, which, given, not more)
         return on_own_host(fn)
 
     reference, ours = told("cnitool"), told("berth")
@@ -305,6 +335,55 @@ def register(plugins, name, document, given):
 for where in ("go", "debian"):
     for title, (what, extra) in {**CASES, **(NEWEST if where == "go" else {})}.items():
         register(where, title, what, extra)
+
+# ---- what is no configuration, and what cannot be run ----
+
+# name: what the file has, a text or a document
+REFUSED = {
+    "no JSON": "{{{", "nothing": "", "an array": "[]",
+    "no name": {"cniVersion": "1.0.0", "plugins": [bridge()]},
+    "a name that is no text": {"cniVersion": "1.0.0", "name": 1, "plugins": [bridge()]},
+    "plugins that are none": {"cniVersion": "1.0.0", "name": "net", "plugins": {}},
+    "no plugin": chain("1.0.0"),
+    "neither plugins nor a directory": {"cniVersion": "1.0.0", "name": "net"},
+    "a plugin without a type": chain("1.0.0", {}),
+    "a plugin that is no object": chain("1.0.0", "bridge"),
+    "a plugin that is missing": chain("1.0.0", {"type": "none-such"}),
+    "a type that is a path": chain("1.0.0", {"type": "../bridge"}),
+    "a version that is no text": {"cniVersion": 1, "name": "net", "plugins": [bridge()]},
+    "a version that is none": chain("x.y", bridge()),
+    "a version of the future": chain("2.0.0", bridge()),
+    "a version between two": chain("0.3.2", bridge()),
+    "cniVersions that are no array": chain("1.0.0", bridge(), cniVersions="1.0.0"),
+    "cniVersions that are no texts": chain("1.0.0", bridge(), cniVersions=[1]),
+    "cniVersions with one that is none": chain("1.0.0", bridge(), cniVersions=["0.4.0", "x"]),
+    "disableCheck that is neither": chain("1.0.0", bridge(), disableCheck="no"),
+    "disableCheck that is a number": chain("1.0.0", bridge(), disableCheck=1),
+    "disableGC that is neither": chain("1.0.0", bridge(), disableGC="off"),
+    "loadOnlyInlinedPlugins that is neither": chain("1.0.0", bridge(), loadOnlyInlinedPlugins="1"),
+    "loadOnlyInlinedPlugins without plugins": {"cniVersion": "1.0.0", "name": "net", "loadOnlyInlinedPlugins": True},
+    "capabilities that are no truths": chain("1.0.0", bridge(capabilities={"ips": "yes"})),
+}
+
+
+@case(f"{len(REFUSED)} configurations that cnitool refuses are refused, and neither leaves anything")
+def refused(_):
+    if not os.access(netlab.CNITOOL, os.X_OK):
+        raise tap.Skip("no cnitool")
+
+    def statuses(which):
+        def fn():
+            with netlab.Lab("go") as lab:
+                seen, ns = {}, lab.netns("box")
+                for name, text in REFUSED.items():
+                    (lab.conf / "net.conflist").write_text(text if isinstance(text, str) else json.dumps(text))
+                    p = Tool(lab, which).op("add", ns, rc=None)
+                    seen[name] = [p.returncode, netlab.cached(), netlab.leases(), [x["ifname"] for x in netlab.ip_json("link", netns=ns)]]
+                return seen
+        return on_own_host(fn)
+    same("cnitool", {name: [1, [], [], ["lo"]] for name in REFUSED}, statuses("cnitool"))
+    same("berth-net", {name: [1, [], [], ["lo"]] for name in REFUSED}, statuses("berth"))
+
 
 # ---- each understands what the other did ----
 

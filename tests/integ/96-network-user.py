@@ -172,8 +172,9 @@ def run(lab):
     user = User(lab)
     with runner.Runner() as r:
         b = UserBerth(user, r)
-        same("without a network", "1", b.berth("run", "--rm", b.box, "sh", "-c", "ip -o link | wc -l").strip())
-        same("with one", True, f"{WIRE}/24" in b.berth("run", "--rm", "--network", "pasta", b.box, "ip", "addr"))
+        same("without a network", "1", b.berth("run", "--rm", "--network", "none", b.box, "sh", "-c", "ip -o link | wc -l").strip())
+        for options in ((), ("--network", "pasta")):
+            same(f"with one: {options}", True, f"{WIRE}/24" in b.berth("run", "--rm", *options, b.box, "ip", "addr"))
         netlab.wait_until("pasta's end", lambda: not speakers())
         state = b.up("one", "-p", "8080:80", "-p", "80", "--dns", "10.1.1.1", "--add-host", "other:10.2.2.2")
         same("networks", ["pasta"], [x["network"] for x in state["networks"]])
@@ -200,6 +201,12 @@ def run(lab):
         same("in its place", "three answers", netrun.answers("outside", WIRE, 8081))
         b.berth("rm", "-f", "one", "two", "three", "four")
         netlab.wait_until("pasta's end", lambda: not speakers())
+        fifth = b.up("five", "-p", "8081:80")
+        os.kill(netrun.parent_of(fifth["pid"]), signal.SIGKILL)
+        netlab.wait_until("the shim is gone", lambda: not json.loads(b.berth("inspect", "five"))[0]["state"]["supervised"])
+        same("it runs without its shim", ("running", "five answers"), (json.loads(b.berth("inspect", "five"))[0]["state"]["status"], netrun.answers("outside", WIRE, 8081)))
+        b.berth("rm", "-f", "five")
+        netlab.wait_until("the end of pasta and of the container", lambda: not speakers() and not os.path.exists(f"/proc/{fifth['pid']}"))
         same("kept", ([], []), tuple(os.listdir(user.home / "berth-net" / x) for x in ("netns", "pids")))
 
 

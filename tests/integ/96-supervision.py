@@ -16,6 +16,8 @@ import registry  # noqa: E402
 import runner  # noqa: E402
 import tap  # noqa: E402
 
+KILLAT = registry.TOP / "build/release/tests/lib/killat"
+SHIM = pathlib.Path(runner.BERTH).parent / "berth-shim"
 LOOP = "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.05; done"
 
 
@@ -57,7 +59,7 @@ def gone(r):
     end = time.monotonic() + 20
     while left := traces(r):
         if time.monotonic() > end:
-            raise AssertionError(f"left: {left}")
+            raise AssertionError("left: " + "\n".join(left))
         time.sleep(0.02)
 
 
@@ -66,6 +68,65 @@ def forget_nothing(r, *names):
     r.ids |= {c["id"] for c in ps(r)}
     r.berth("rm", "-f", *names)
     gone(r)
+
+
+class Killer:
+    """A program that is run in the place of a real one, and killed before its n'th call that changes something (tests/lib/killat.c)."""
+
+    def __init__(self, r, directory, name, real, word=""):
+        self.at = r.work / directory / name
+        self.at.parent.mkdir(exist_ok=True)
+        shutil.copy(KILLAT, self.at)
+        self.real, self.word, self.count = real, word, r.work / f"{directory}.count"
+
+    def arm(self, n):
+        self.count.unlink(missing_ok=True)
+        pathlib.Path(f"{self.at}.killat").write_text(f"{self.real}\n{n}\n{self.word}\n{self.count}\n")
+
+    def ended(self):
+        """How many such calls it made, once it has ended."""
+        registry.wait_until(f"the end of {self.at}", lambda: self.count.exists() and self.count.read_text().endswith("\n"))
+        return int(self.count.read_text())
+
+
+def survives(r, name):
+    """Whatever was killed: ps, logs and stop are right about what is left, and rm -f leaves nothing of it."""
+    def is_settled(c):
+        """A shim that lives goes on: to running, or to the end that it is about to see."""
+        return not c["supervised"] or c["status"] in ("created", "exited") or c["status"] == "running" and os.path.exists(f"/proc/{c['pid']}")
+
+    registry.wait_until("nothing is under way", lambda: all(is_settled(c) for c in ps(r)))
+    for c in ps(r):
+        r.ids.add(c["id"])
+        tap.one_of("status", ("created", "starting", "running", "exited"), c["status"])
+        tap.one_of("status without a process", ("created", "starting", "exited") if not c["pid"] else ("starting", "running"), c["status"])
+        tap.one_of("log", ("", "up\n"), r.run("logs", name).stdout)
+        r.berth("stop", "-t", "5", name)
+        tap.one_of("status after stop", ("created", "exited"), one(r, name)["status"])
+        r.berth("rm", "-f", name)
+    tap.same("ps", [], ps(r))
+    r.berth("prune")
+    gone(r)
+
+
+def each_step(r, killer, command, script):
+    """Kills it before each of its calls, the last one included."""
+    if not os.path.exists(KILLAT):
+        raise tap.Skip(f"no {KILLAT}")
+    n = total = 0
+    while n <= total:
+        killer.arm(n)
+        subprocess.run([*command, "run", "-d", "--name", "k", r.box, "sh", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, timeout=runner.WAIT_S, check=n == 0)
+        if n == 0:
+            total = killer.ended()
+        else:
+            killer.ended()
+        survives(r, "k")
+        n += 1
+    assert total > 3, total
+    print(f"# {total} steps", flush=True)
+    tap.same("the image can be used", "fine\n", r.berth("run", "--rm", r.box, "echo", "fine"))
 
 
 def shim_of(c):
@@ -102,6 +163,28 @@ def kill_starting(r):
     r.berth("prune")
     gone(r)
     tap.same("the image can be used", "fine\n", r.berth("run", "--rm", r.box, "echo", "fine"))
+
+
+@tap.case("kill -9 of berth at each step of run")
+def berth_steps(r):
+    killer = Killer(r, "berth-killer", "berth", runner.BERTH)
+    each_step(r, killer, [str(killer.at), *r.command()[1:]], LOOP)
+
+
+@tap.case("kill -9 of the shim at each step of its life")
+def shim_steps(r):
+    killer = Killer(r, "shim-killer", "berth-shim", SHIM)
+    shutil.copy(runner.BERTH, killer.at.parent / "berth")
+    each_step(r, killer, [str(killer.at.parent / "berth"), *r.command()[1:]], "echo up; exit 3")
+
+
+@tap.case("kill -9 of the runtime at each step of create, start and delete")
+def runtime_steps(r):
+    for word in ("create", "start", "delete"):
+        killer = Killer(r, f"{word}-killer", "berth-runtime", runner.RUNTIME, word)
+        command = r.command()
+        command[command.index("--runtime") + 1] = str(killer.at)
+        each_step(r, killer, command, LOOP if word != "delete" else "echo up; exit 3")
 
 
 @tap.case("kill -9 of berth run --rm: the shim removes the container when it has ended")

@@ -12,7 +12,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import netlab  # noqa: E402
-from netlab import ask, refuses, sh  # noqa: E402
+from netlab import Server, ask, refuses, sh  # noqa: E402
 from netrun import OUT, WIRE, answers, main, outside, parent_of  # noqa: E402
 from tap import case, same  # noqa: E402
 
@@ -39,12 +39,60 @@ def traffic(b):
     same("the port", True, refuses("outside", WIRE, 8080))
 
 
-@case("run with a port and no network: the default one, made by its first use")
+@case("run without --network: the default one, made by its first use; ports, names and the way out")
 def default(b):
     outside(b.lab)
+    same("before", [], b.r.berth("network", "ls", "-q").split())
     b.up("one", "-p", "8080:80")
     same("by the port", "one answers", answers("outside", WIRE, 8080))
     same("networks", ["berth"], b.r.berth("network", "ls", "-q").split())
+    b.up("two")
+    same("by name", "one answers", b.r.berth("exec", "two", "sh", "-c", "echo | nc one 80").strip())
+    with Server("outside", 7002, "outside"):
+        same("out, masqueraded", f"outside {WIRE}", ask(f"/proc/{b.pid('two')}/ns/net", OUT, 7002))
+    b.r.berth("create", "--name", "three", b.box, "sleep", "100")
+    b.r.berth("start", "three")
+    same("of create and start", ["berth"], [x["network"] for x in json.loads(b.r.berth("inspect", "three"))[0]["state"]["networks"]])
+
+
+LINKS = "ls /sys/class/net"  # in the order of names
+
+
+@case("run without --network: none where the plugins are missing, which is told; what needs one is refused then")
+def no_plugins(b):
+    os.environ["CNI_PATH"] = str(b.lab.work / "nothing")
+    try:
+        p = b.r.run("run", "--rm", b.box, "sh", "-c", LINKS)
+        same("links", ["lo"], p.stdout.split())
+        same(f"told: {p.stderr}", (1, True, True),
+             (len(p.stderr.splitlines()), "containernetworking-plugins" in p.stderr, '"bridge"' in p.stderr))
+        for options in (("-p", "8080:80"), ("--add-host", "a:10.0.0.1")):
+            p = b.r.run("run", "--rm", *options, b.box, "true", check=False)
+            same(f"{options}: {p.stderr}", (125, True), (p.returncode, "containernetworking-plugins" in p.stderr))
+        p = b.r.run("run", "--rm", "--network", "none", b.box, "sh", "-c", LINKS)
+        same("asked for", (["lo"], ""), (p.stdout.split(), p.stderr))
+    finally:
+        os.environ.update(b.lab.env)
+    same("containers", [], json.loads(b.r.berth("ps", "-a", "--json")))
+    same("networks", [], b.r.berth("network", "ls", "-q").split())
+
+
+@case("BERTH_NETWORK is the network of who names none: none, or another by its name; --network is stronger")
+def preset(b):
+    b.r.berth("network", "create", "web")
+
+    def run(name, *options, check=True):
+        os.environ["BERTH_NETWORK"] = name
+        try:
+            return b.r.run("run", "--rm", *options, b.box, "sh", "-c", LINKS, check=check)
+        finally:
+            del os.environ["BERTH_NETWORK"]
+    same("none", (["lo"], ""), (run("none").stdout.split(), run("none").stderr))
+    same("by name", ["eth0", "lo"], run("web").stdout.split())
+    same("--network", ["eth0", "lo"], run("none", "--network", "web").stdout.split())
+    same("none, and a port", True, "need a network by name" in run("none", "-p", "80:80", check=False).stderr)
+    same("one that is not there", True, "nosuch" in run("nosuch", check=False).stderr)
+    same("networks", ["web"], b.r.berth("network", "ls", "-q").split())
 
 
 def published(b, name):

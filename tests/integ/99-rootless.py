@@ -53,11 +53,12 @@ class User(runner.Runner):
             d.mkdir()
             os.chown(d, UID, UID)
         os.chmod(self.run_dir, 0o700)
+        self.network = "none"
         self.root = self.home / "data/berth"
         self.state = self.run_dir / "berth"
 
     def as_user(self, *args):
-        env = [f"HOME={self.home}", f"XDG_DATA_HOME={self.home}/data", f"XDG_RUNTIME_DIR={self.run_dir}",
+        env = [f"HOME={self.home}", f"XDG_DATA_HOME={self.home}/data", f"XDG_RUNTIME_DIR={self.run_dir}", f"BERTH_NETWORK={self.network}",
                f"PATH={self.top}/bin:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"]
         return ["setpriv", "--reuid", str(UID), "--regid", str(UID), "--clear-groups", "--inh-caps=-all",
                 "env", "-i", *env, *args]
@@ -124,11 +125,20 @@ def networks(r):
     def interfaces(*options):
         return r.berth("run", "--rm", *options, r.box, "ls", "/sys/class/net").split()
 
-    tap.same("none", ["lo"], interfaces())
+    tap.same("none", ["lo"], interfaces("--network", "none"))
     tap.same("host", sorted(os.listdir("/sys/class/net")), sorted(interfaces("--network", "host")))
     if not shutil.which("pasta"):
         raise tap.Skip("pasta is not installed: none and host are right")
     tap.same("pasta", 2, len(interfaces("--network", "pasta")))
+    r.network = ""
+    try:
+        tap.same("what is preset", 2, len(interfaces()))
+        no_tun = f"mount --bind {r.top}/nosubid /dev/net/tun && exec \"$@\""
+        p = subprocess.run(["unshare", "-m", "sh", "-c", no_tun, "sh", *r.command("run", "--rm", r.box, "ls", "/sys/class/net")],
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        tap.same(f"where it cannot be: {p.stderr}", (0, ["lo"], True), (p.returncode, p.stdout.split(), "/dev/net/tun" in p.stderr))
+    finally:
+        r.network = "none"
     nothing_runs()
     # Through a port of the host's.
     port = nginx.free_port()

@@ -297,8 +297,8 @@ class Lab:
     # configurations
 
     def network(self, document, file=None):
-        """Writes a list, or a single configuration if it has no plugins; returns its name."""
-        kind = "conflist" if "plugins" in document else "conf"
+        """Writes a single configuration if it has a type, or else a list; returns its name."""
+        kind = "conf" if "type" in document else "conflist"
         (self.conf / (file or f"{document['name']}.{kind}")).write_text(json.dumps(document))
         return document["name"]
 
@@ -417,6 +417,11 @@ def rules(family="ip"):
     return sorted(x.split(" [")[0] for x in lines)
 
 
+def senders():
+    """Interfaces whose senders are checked (runtime/net/sender.h)."""
+    return sorted(x["chain"]["name"] for x in json.loads(sh("nft", "-j", "list", "chains", "netdev").stdout)["nftables"] if "chain" in x)
+
+
 def leases():
     found = []
     for directory, _, files in os.walk("/var/lib/cni/networks"):
@@ -444,6 +449,7 @@ class Counts:
         self.routes = sorted(f"{r['dst']} {r.get('dev')}" for f in ("-4", "-6") for r in ip_json(f, "route")
                              if not r["dst"].startswith("fe80") and r["dst"] != "ff00::/8" and r["dst"] != "multicast")
         self.rules = rules()
+        self.senders = senders()
         self.leases = leases()
         self.cached = cached()
 

@@ -12,6 +12,7 @@ import netlab
 import runner
 import tap
 
+del os.environ["BERTH_NETWORK"]  # in the laboratory what is preset is part of what is tested
 SERVE = "while :; do nc -l -p 80 -e sh -c 'read x; echo $0 answers'; done"
 WIRE, OUT = "192.0.2.1", "192.0.2.2"
 

@@ -22,6 +22,8 @@ BERTH = os.environ.get("BERTH", str(TOP / "build/bin/berth"))
 RUNTIME = os.environ.get("BERTH_RUNTIME", str(TOP / "build/bin/berth-runtime"))
 BUSYBOX = "/bin/busybox"
 WAIT_S = registry.WAIT_S
+# Containers have no network unless a test asks for one: the machine's own stays as it is.
+os.environ["BERTH_NETWORK"] = "none"
 
 
 def layer(files, compress=True):

@@ -225,13 +225,13 @@ static const struct get_case {
 	const char *body, *range;
 } gets[] = {
 	{ "whole", "GET", NULL, 200, TEXT, NULL },
-	{ "head", "HEAD", NULL, 200, TEXT, NULL }, /* the host leaves the body out */
+	{ "head", "HEAD", NULL, 200, "", NULL },
 	{ "part", "GET", "Range: bytes=4-8\n", 206, "bytes", "bytes 4-8/19" },
 	{ "from the end", "GET", "Range: bytes=-4\n", 206, "blob", "bytes 15-18/19" },
 	{ "open", "GET", "Range: bytes=15-\n", 206, "blob", "bytes 15-18/19" },
 	{ "beyond", "GET", "Range: bytes=19-\n", 416, "RANGE_INVALID", "bytes */19" },
 	{ "not understood", "GET", "Range: lines=1-2\n", 200, TEXT, NULL },
-	{ "part of a head", "HEAD", "Range: bytes=4-8\n", 200, TEXT, NULL },
+	{ "part of a head", "HEAD", "Range: bytes=4-8\n", 200, "", NULL },
 	{ "part if it is another", "GET", "Range: bytes=4-8\nIf-Range: \"x\"\n", 200, TEXT, NULL },
 	{ "if it is another", "GET", "If-None-Match: \"x\"\n", 200, TEXT, NULL },
 	{ "if there is none", "GET", "If-None-Match: *\n", 304, "", NULL },
@@ -255,6 +255,10 @@ static void test_get(void **state)
 		assert_null(reply_field(&x, "Content-Range"));
 	assert_string_equal(reply_field(&x, "Docker-Content-Digest"), digest_text(&d, dt));
 	assert_string_equal(reply_field(&x, "Accept-Ranges"), "bytes");
+	if (strcmp(c->method, "HEAD") == 0) {
+		assert_true(x.rq->reply.no_body && x.rq->reply.fd < 0);
+		assert_int_equal(x.rq->reply.length, strlen(TEXT));
+	}
 	exchange_end(&x);
 	test_server_stop(&s);
 }

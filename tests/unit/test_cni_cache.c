@@ -162,14 +162,14 @@ static void test_files(void **state)
 	assert_ok(cache_remove(dir, &NETWORK, &CONTAINER, &IFNAME, &e), &e);
 	fill(&c);
 	(void)umask(0);
-	assert_ok(cache_write(dir, &c, true, &e), &e);
+	assert_ok(cache_write(dir, &c, CACHE_LASTING, &e), &e);
 	(void)umask(022);
 	assert_int_equal(mode_of(dir, "results"), 0700);
 	assert_int_equal(mode_of(dir, "results/some-net-some-id-eth0"), 0600);
 	assert_ok(cache_read(dir, &NETWORK, &CONTAINER, &IFNAME, &back, &e), &e);
 	assert_format(&back, WHOLE);
 	c.incomplete = true;
-	assert_ok(cache_write(dir, &c, false, &e), &e);
+	assert_ok(cache_write(dir, &c, CACHE_QUICK, &e), &e);
 	cache_entry_clear(&back);
 	assert_ok(cache_read(dir, &NETWORK, &CONTAINER, &IFNAME, &back, &e), &e);
 	assert_true(back.incomplete);
@@ -187,7 +187,7 @@ static void test_torn_file(void **state)
 
 	(void)state;
 	fill(&c);
-	assert_ok(cache_write(dir, &c, true, &e), &e);
+	assert_ok(cache_write(dir, &c, CACHE_LASTING, &e), &e);
 	cache_entry_clear(&c);
 	file_write(dir, "results/some-net-some-id-eth0", STR("{\"kind\":\"cniCa"));
 	assert_err(cache_read(dir, &NETWORK, &CONTAINER, &IFNAME, &c, &e), ERR_CORRUPT, &e,
@@ -209,9 +209,9 @@ static void test_half_written(void **state)
 
 	(void)state;
 	fill(&c);
-	assert_ok(cache_write(dir, &c, true, &e), &e);
+	assert_ok(cache_write(dir, &c, CACHE_LASTING, &e), &e);
 	file_write(dir, "results/.some-net-some-id-eth0", STR(WHOLE));
-	assert_ok(cache_write(dir, &c, false, &e), &e);
+	assert_ok(cache_write(dir, &c, CACHE_WHOLE, &e), &e);
 	assert_false(file_exists(dir, "results/.some-net-some-id-eth0"));
 	file_write(dir, "results/.some-net-some-id-eth0", STR(WHOLE));
 	assert_ok(cache_remove(dir, &NETWORK, &CONTAINER, &IFNAME, &e), &e);
@@ -227,8 +227,9 @@ static void test_unwritable(void **state)
 	(void)state;
 	fill(&c);
 	file_write(dir, "results", STR("not a directory"));
-	assert_err(cache_write(dir, &c, true, &e), ERR_IO, &e, "results");
-	assert_err(cache_write("/nowhere/at/all", &c, true, &e), ERR_NOT_FOUND, &e, "/nowhere");
+	assert_err(cache_write(dir, &c, CACHE_LASTING, &e), ERR_IO, &e, "results");
+	assert_err(cache_write("/nowhere/at/all", &c, CACHE_LASTING, &e), ERR_NOT_FOUND, &e,
+		   "/nowhere");
 }
 
 struct seen {
@@ -256,7 +257,7 @@ static void test_each(void **state)
 	fill(&c);
 	for (unsigned i = 3; i > 0; i--) {
 		(void)snprintf(c.container.s, sizeof(c.container.s), "id%u", i);
-		assert_ok(cache_write(dir, &c, false, &e), &e);
+		assert_ok(cache_write(dir, &c, CACHE_QUICK, &e), &e);
 	}
 	file_write(dir, "results/zz-broken-eth0", STR("{"));
 	file_write(dir, "results/.some-net-id9-eth0", STR(WHOLE));

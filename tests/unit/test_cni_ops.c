@@ -557,6 +557,41 @@ static void test_check(void **state)
 	assert_err(cni_check(&b.cni, &l, &b.attachment, &e), ERR_UNSUPPORTED, &e, "has no CHECK");
 }
 
+#define TORN "{\"kind\":\"cniCacheV1\",\"conta"
+#define ENTRY(result)                                                                              \
+	"{\"kind\":\"cniCacheV1\",\"containerId\":\"c1\",\"config\":\"\",\"ifName\":\"eth0\","     \
+	"\"networkName\":\"net\",\"result\":" result "}"
+
+/* DEL takes it as if it were not known, CHECK must not. */
+static const struct cached_case {
+	const char *name, *text, *wrong;
+	enum err_kind kind;
+} cached_cases[] = {
+	{ "torn", TORN, "not valid JSON", ERR_CORRUPT },
+	{ "of an unknown version", ENTRY("{\"cniVersion\":\"9.9.9\"}"), "9.9.9", ERR_UNSUPPORTED },
+	{ "that is none", ENTRY("{\"cniVersion\":\"1.0.0\",\"ips\":1}"), "\"ips\"", ERR_INVALID },
+	{ "of another type", ENTRY("[]"), "another type", ERR_CORRUPT },
+};
+
+static void test_cached_is_wrong(void **state)
+{
+	const struct cached_case *c = *state;
+	AUTO_CONFLIST l = { 0 };
+	AUTO_CNI_BOX b;
+	struct err e;
+
+	cni_box_open(&b);
+	cni_box_list("net", "1.0.0", "a", "", &l);
+	add_ok(&b, &l);
+	(void)cni_box_calls(&b);
+	file_write(b.cache, "results/net-c1-eth0", str_of(c->text));
+	assert_err(cni_check(&b.cni, &l, &b.attachment, &e), c->kind, &e, c->wrong);
+	assert_string_equal(cni_box_calls(&b), "");
+	del_ok(&b, &l);
+	assert_string_equal(cni_box_calls(&b), "a DEL");
+	assert_int_equal(cni_box_cached(&b), 0);
+}
+
 /* ---- STATUS, VERSION ---- */
 
 static void test_status(void **state)
@@ -710,6 +745,34 @@ static void test_gc_versions(void **state)
 	assert_input(&b, 1, "cni.dev/valid-attachments", "[]");
 }
 
+/* ADD is among those that undo themselves. */
+static void test_hangs(void **state)
+{
+	static const char *const commands[] = { "CHECK", "STATUS", "VERSION", "GC", "DEL" };
+	const char *none[] = { NULL };
+	struct cni_gc_report report;
+	struct cni_versions versions;
+	AUTO_CONFLIST l = { 0 };
+	AUTO_CNI_BOX b;
+	struct err e;
+
+	(void)state;
+	cni_box_open(&b);
+	cni_box_list("net", "1.1.0", "a", "", &l);
+	add_ok(&b, &l);
+	b.options.timeout_ms = 300;
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		cni_box_behaviour(&b, "a", commands[i], "sleep 1000 & wait");
+	assert_err(cni_check(&b.cni, &l, &b.attachment, &e), ERR_IO, &e, "did not end within");
+	assert_err(cni_status(&b.cni, &l, &e), ERR_IO, &e, "did not end within");
+	assert_err(cni_versions(&b.cni, STR("a"), &versions, &e), ERR_IO, &e, "did not end within");
+	assert_err(cni_validate(&b.cni, &l, &e), ERR_IO, &e, "did not end within");
+	assert_err(cni_del(&b.cni, &l.name, &l, &b.attachment, &e), ERR_IO, &e,
+		   "did not end within");
+	assert_int_equal(cni_box_cached(&b), 1);
+	assert_err(cni_gc(&b.cni, &l, is_among, none, &report, &e), ERR_IO, &e, "2 failures");
+}
+
 /* I4: an ADD that nobody finished is stale, whoever calls its container valid. */
 static void test_gc_incomplete(void **state)
 {
@@ -729,7 +792,7 @@ static void test_gc_incomplete(void **state)
 	    cache_read(b.cache, &l.name, &b.attachment.container, &b.attachment.ifname, &c, &e),
 	    &e);
 	c.incomplete = true;
-	assert_ok(cache_write(b.cache, &c, false, &e), &e);
+	assert_ok(cache_write(b.cache, &c, CACHE_QUICK, &e), &e);
 	valid[0] = "c1";
 	assert_ok(cni_gc(&b.cni, &l, is_among, valid, &report, &e), &e);
 	assert_int_equal(report.removed, 1);
@@ -780,6 +843,8 @@ int main(void)
 	unit_case("a result of another version", test_cached_in_another_version);
 	unit_case("a namespace that stands in", test_stand_in);
 	unit_case("CHECK", test_check);
+	UNIT_TABLE("CHECK and DEL with a result", test_cached_is_wrong, cached_cases);
+	unit_case("what hangs, whatever the operation", test_hangs);
 	unit_case("STATUS", test_status);
 	unit_case("VERSION", test_versions);
 	unit_case("GC", test_gc);

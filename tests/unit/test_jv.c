@@ -247,6 +247,40 @@ static void test_share(void **state)
 	jv_free(&whole); /* NULL is let be */
 }
 
+static void test_array(void **state)
+{
+	AUTO_JV *v = NULL;
+	struct err e;
+
+	(void)state;
+	assert_ok(jv_parse_array(STR("[\"a\",[1]]"), 2, &v, &e), &e);
+	assert_dump(v, "[\"a\",[1]]");
+	jv_free(&v);
+	assert_err(jv_parse_array(STR("{}"), 2, &v, &e), ERR_INVALID, &e, "not an array");
+	assert_err(jv_parse_array(STR("[[[]]]"), 2, &v, &e), ERR_INVALID, &e, "deeper");
+	assert_null(v);
+}
+
+/* What is written can be read, and texts stay texts. */
+static void test_wide(void **state)
+{
+	static const char text[] = "{\"a\":18446744073709551615,\"b\":[9223372036854775808,1],"
+				   "\"c\":9223372036854775807,\"d\":\"18446744073709551615\"}";
+	AUTO_JV *made = jv_pack("{s:o, s:[o,i], s:o, s:s}", "a", jv_new_u64(UINT64_MAX), "b",
+				jv_new_u64(UINT64_C(1) << 63), 1, "c", jv_new_u64(INT64_MAX), "d",
+				"18446744073709551615");
+	AUTO_JV *read = NULL;
+	uint64_t n = 0;
+	struct err e;
+
+	(void)state;
+	assert_dump(made, text);
+	assert_ok(jv_parse_object_u64(str_of(text), 4, &read, &e), &e);
+	assert_true(jv_u64(jv_member(read, "a"), &n));
+	assert_int_equal(n, UINT64_MAX);
+	assert_dump(read, text);
+}
+
 static void test_dump_fails(void **state)
 {
 	AUTO_JV *v = parsed(STR("{\"a\":\"0123456789\"}"));
@@ -271,6 +305,8 @@ int main(void)
 	unit_case("pack", test_pack);
 	unit_case("append and set", test_append_and_set);
 	unit_case("share", test_share);
+	unit_case("an array", test_array);
+	unit_case("integers over 2^63", test_wide);
 	unit_case("dump that fails", test_dump_fails);
 	return unit_run();
 }

@@ -6,6 +6,8 @@
 #include "runtime/net/keep.h"
 #include "runtime/net/network.h"
 #include "runtime/net/ports.h"
+#include "runtime/net/sender.h"
+#include "runtime/net/user_mode.h"
 #include "runtime/net/wants.h"
 
 enum { OPT_NETNS = 256, OPT_IP, OPT_MAC, OPT_ALIAS };
@@ -186,6 +188,7 @@ int network_cli_disconnect(const struct network_cli *c, int argc, char **argv)
 	const char *ifname = NULL;
 	AUTO_CNI cni;
 	struct err e;
+	struct jv *v;
 	int option;
 
 	cni_init(&cni, &c->cni);
@@ -199,17 +202,20 @@ int network_cli_disconnect(const struct network_cli *c, int argc, char **argv)
 		return STATUS_USAGE;
 	if (disconnect(c, &cni, argv[optind], argv[optind + 1], ifname, &e) != ERR_OK)
 		return network_cli_fail(c, &cni, &e);
-	return STATUS_OK;
+	v = jv_pack("{s:s, s:s}", "network", argv[optind], "id", argv[optind + 1]);
+	return network_cli_done(c, &v, NULL);
 }
 
 /* ---- commands on networks by name, or on all that berth made ---- */
 
-typedef enum err_kind each_fn(const struct network_cli *c, struct cni *cni,
-			      const struct conflist *l, struct err *e);
+struct eaching;
+typedef enum err_kind each_fn(const struct eaching *w, struct cni *cni, const struct conflist *l,
+			      struct err *e);
 
 struct eaching {
 	const struct network_cli *cli;
 	each_fn *fn;
+	struct jv *list; /* of what was found, for programs */
 	int status;
 };
 
@@ -219,7 +225,7 @@ static void do_one(struct eaching *w, const struct conflist *l)
 	struct err e;
 
 	cni_init(&cni, &w->cli->cni);
-	if (w->fn(w->cli, &cni, l, &e) != ERR_OK)
+	if (w->fn(w, &cni, l, &e) != ERR_OK)
 		w->status = network_cli_fail(w->cli, &cni, &e);
 }
 
@@ -232,9 +238,18 @@ static enum err_kind do_file(void *arg, const char *file, struct conflist *l,
 	return ERR_OK;
 }
 
+static int note_bad_name(const struct eaching *w, const char *name, const struct err *why)
+{
+	struct jv *v = jv_pack("{s:s}", "name", name);
+
+	network_cli_note(w->cli, w->list, &v, NULL, why);
+	return network_cli_fail(w->cli, NULL, why);
+}
+
 static int on_each(const struct network_cli *c, int argc, char **argv, each_fn *fn)
 {
-	struct eaching w = { .cli = c, .fn = fn };
+	AUTO_JV *list = jv_new_array();
+	struct eaching w = { .cli = c, .fn = fn, .list = list };
 	struct err e;
 
 	if (argc == 1 && conflist_each(c->conf_dir, do_file, &w, &e) != ERR_OK)
@@ -249,20 +264,24 @@ static int on_each(const struct network_cli *c, int argc, char **argv, each_fn *
 		if (k == ERR_OK)
 			do_one(&w, &l);
 		else
-			w.status = network_cli_fail(c, NULL, &e);
+			w.status = note_bad_name(&w, argv[i], &e);
 	}
-	return w.status;
+	return c->json ? w.status | network_cli_print(list) : w.status;
 }
 
-static enum err_kind gc_one(const struct network_cli *c, struct cni *cni, const struct conflist *l,
+static enum err_kind gc_one(const struct eaching *w, struct cni *cni, const struct conflist *l,
 			    struct err *e)
 {
 	struct cni_gc_report report;
+	char line[NET_NAME_MAX + 64];
 	enum err_kind k = attachments_collect(cni, l, &report, e);
+	struct jv *v = jv_pack("{s:s, s:i, s:b}", "name", l->name.s, "removed", (int)report.removed,
+			       "disabled", l->disable_gc);
 
-	network_cli_names(c, &l->name, NULL);
-	(void)printf("%s: %u removed%s\n", l->name.s, report.removed,
-		     l->disable_gc ? ", by disableGC" : "");
+	network_cli_names(w->cli, &l->name, NULL);
+	(void)snprintf(line, sizeof(line), "%s: %u removed%s", l->name.s, report.removed,
+		       l->disable_gc ? ", by disableGC" : "");
+	network_cli_note(w->cli, w->list, &v, line, k == ERR_OK ? NULL : e);
 	return k;
 }
 
@@ -271,9 +290,13 @@ static int sweep(const struct network_cli *c)
 {
 	AUTO_CNI cni;
 	struct err e;
+	enum err_kind k;
 
 	cni_init(&cni, &c->cni);
-	return attach_sweep(&cni, &e) == ERR_OK ? STATUS_OK : network_cli_fail(c, &cni, &e);
+	k = attach_sweep(&cni, &e);
+	if (k == ERR_OK && !user_mode_is_needed())
+		k = sender_sweep(&e);
+	return k == ERR_OK ? STATUS_OK : network_cli_fail(c, &cni, &e);
 }
 
 int network_cli_gc(const struct network_cli *c, int argc, char **argv)
@@ -284,7 +307,24 @@ int network_cli_gc(const struct network_cli *c, int argc, char **argv)
 	return status ? status : swept;
 }
 
-static enum err_kind attachments_each(const struct network_cli *c, struct cni *cni,
+/* "ok", or what is wrong; a NULL: of the network itself. */
+static void note_state(const struct eaching *w, const struct conflist *l,
+		       const struct attachment *a, const struct err *why)
+{
+	AUTO_SBUF line;
+	struct jv *v = a ? jv_pack("{s:s, s:s, s:s}", "name", l->name.s, "id", a->container.s,
+				   "interface", a->ifname.s)
+			 : jv_pack("{s:s}", "name", l->name.s);
+
+	sbuf_init(&line, SBUF_MAX);
+	sbuf_addf(&line, "%s", l->name.s);
+	if (a)
+		sbuf_addf(&line, " %s %s", a->container.s, a->ifname.s);
+	sbuf_addf(&line, ": %s", why ? why->msg : "ok");
+	network_cli_note(w->cli, w->list, &v, line.p, why);
+}
+
+static enum err_kind attachments_each(const struct eaching *w, struct cni *cni,
 				      const struct conflist *l,
 				      enum err_kind (*fn)(struct cni *cni, const struct conflist *l,
 							  const struct attachment *a,
@@ -292,7 +332,7 @@ static enum err_kind attachments_each(const struct network_cli *c, struct cni *c
 				      struct err *e)
 {
 	AUTO_ATTACHMENTS found = { 0 };
-	enum err_kind first = attachments_find(&c->cni, &l->name, NULL, &found, e);
+	enum err_kind first = attachments_find(&w->cli->cni, &l->name, NULL, &found, e);
 
 	for (size_t i = 0; i < found.n; i++) {
 		const struct attachment a = { .container = found.p[i].container,
@@ -300,8 +340,7 @@ static enum err_kind attachments_each(const struct network_cli *c, struct cni *c
 		struct err mine;
 		enum err_kind k = fn(cni, l, &a, &mine);
 
-		(void)printf("%s %s %s: %s\n", l->name.s, a.container.s, a.ifname.s,
-			     k == ERR_OK ? "ok" : mine.msg);
+		note_state(w, l, &a, k == ERR_OK ? NULL : &mine);
 		if (k == ERR_OK || first != ERR_OK)
 			continue;
 		first = k;
@@ -319,13 +358,13 @@ static enum err_kind check_attachment(struct cni *cni, const struct conflist *l,
 	return k == ERR_UNSUPPORTED ? ERR_OK : k;
 }
 
-static enum err_kind check_one(const struct network_cli *c, struct cni *cni,
-			       const struct conflist *l, struct err *e)
+static enum err_kind check_one(const struct eaching *w, struct cni *cni, const struct conflist *l,
+			       struct err *e)
 {
 	enum err_kind k = cni_status(cni, l, e);
 
-	(void)printf("%s: %s\n", l->name.s, k == ERR_OK ? "ok" : e->msg);
-	return k == ERR_OK ? attachments_each(c, cni, l, check_attachment, e) : k;
+	note_state(w, l, NULL, k == ERR_OK ? NULL : e);
+	return k == ERR_OK ? attachments_each(w, cni, l, check_attachment, e) : k;
 }
 
 int network_cli_check(const struct network_cli *c, int argc, char **argv)
@@ -341,10 +380,10 @@ static enum err_kind reload_attachment(struct cni *cni, const struct conflist *l
 	return network_reload(cni, l, a, &result, e);
 }
 
-static enum err_kind reload_one(const struct network_cli *c, struct cni *cni,
-				const struct conflist *l, struct err *e)
+static enum err_kind reload_one(const struct eaching *w, struct cni *cni, const struct conflist *l,
+				struct err *e)
 {
-	return attachments_each(c, cni, l, reload_attachment, e);
+	return attachments_each(w, cni, l, reload_attachment, e);
 }
 
 int network_cli_reload(const struct network_cli *c, int argc, char **argv)

@@ -71,6 +71,30 @@ int network_cli_print(const struct jv *v)
 	return STATUS_OK;
 }
 
+int network_cli_done(const struct network_cli *c, struct jv **take, const char *line)
+{
+	int status = STATUS_OK;
+
+	if (c->json)
+		status = network_cli_print(*take);
+	else if (line && printf("%s\n", line) < 0)
+		status = STATUS_FAILED;
+	jv_free(take);
+	return status;
+}
+
+void network_cli_note(const struct network_cli *c, struct jv *list, struct jv **take,
+		      const char *line, const struct err *why)
+{
+	if (!c->json) {
+		if (line)
+			(void)printf("%s\n", line); /* failures show when stdout is flushed */
+	} else if ((!why || jv_set(*take, "error", jv_pack("s", why->msg)))) {
+		(void)!jv_append(list, TAKE(*take)); /* without memory the list is short */
+	}
+	jv_free(take);
+}
+
 enum err_kind network_cli_open(const struct network_cli *c, struct cni *cni, const char *name,
 			       struct conflist *ret, struct err *e)
 {
@@ -128,8 +152,25 @@ void network_cli_help(const char *program)
 	network_cli_list(verbs, ARRAY_LEN(verbs), program, " network");
 }
 
-int network_cli_group(const struct network_cli *c, int argc, char **argv)
+/* --json may stand behind the command, too. */
+static int take_json(int argc, char **argv, bool *json)
 {
+	int n = 0;
+
+	for (int i = 0; i < argc; i++) {
+		if (strcmp(argv[i], "--json") == 0)
+			*json = true;
+		else
+			argv[n++] = argv[i];
+	}
+	argv[n] = NULL;
+	return n;
+}
+
+int network_cli_group(const struct network_cli *preset, int argc, char **argv)
+{
+	struct network_cli own = *preset;
+	const struct network_cli *c = &own;
 	const struct network_verb *v = network_cli_find(verbs, ARRAY_LEN(verbs), argv[0]);
 	int status;
 
@@ -138,6 +179,7 @@ int network_cli_group(const struct network_cli *c, int argc, char **argv)
 			      argv[0]);
 		return STATUS_USAGE;
 	}
+	argc = take_json(argc, argv, &own.json);
 	status = v->run(c, argc, argv);
 	return status == STATUS_USAGE ? network_cli_usage(c, " network", v) : status;
 }

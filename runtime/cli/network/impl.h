@@ -19,6 +19,11 @@ int network_cli_fail(const struct network_cli *c, const struct cni *cni, const s
 int network_cli_usage(const struct network_cli *c, const char *group, const struct network_verb *v);
 /* Writes a document to stdout. */
 int network_cli_print(const struct jv *v);
+/* What was done: the value for programs, or a line (NULL: none); consumes the value. */
+int network_cli_done(const struct network_cli *c, struct jv **take, const char *line);
+/* One of several: a line, or for programs a member of the list, with the reason if it failed (NULL: it did not). */
+void network_cli_note(const struct network_cli *c, struct jv *list, struct jv **take,
+		      const char *line, const struct err *why);
 const struct network_verb *network_cli_find(const struct network_verb *table, size_t n,
 					    const char *name);
 void network_cli_list(const struct network_verb *table, size_t n, const char *program,

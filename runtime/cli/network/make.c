@@ -160,6 +160,7 @@ int network_cli_create(const struct network_cli *c, int argc, char **argv)
 	AUTO_CONFLIST made = { 0 };
 	AUTO_CNI cni;
 	struct err e;
+	struct jv *v;
 	enum err_kind k = ERR_OK;
 	int option;
 
@@ -183,8 +184,8 @@ int network_cli_create(const struct network_cli *c, int argc, char **argv)
 	jv_free(&w.labels);
 	if (k != ERR_OK)
 		return network_cli_fail(c, &cni, &e);
-	(void)printf("%s\n", made.name.s);
-	return STATUS_OK;
+	v = jv_pack("{s:s}", "name", made.name.s);
+	return network_cli_done(c, &v, made.name.s);
 }
 
 static bool nobody(void *arg, const struct cache_entry *entry)
@@ -211,6 +212,7 @@ static enum err_kind remove_one(const struct network_cli *c, struct cni *cni, co
 int network_cli_rm(const struct network_cli *c, int argc, char **argv)
 {
 	static const struct option options[] = { { "force", no_argument, NULL, 'f' }, { 0 } };
+	AUTO_JV *list = jv_new_array();
 	int status = STATUS_OK, option;
 	bool force = false;
 
@@ -224,13 +226,16 @@ int network_cli_rm(const struct network_cli *c, int argc, char **argv)
 		return STATUS_USAGE;
 	for (int i = optind; i < argc; i++) {
 		AUTO_CNI cni;
+		struct jv *v = jv_pack("{s:s}", "name", argv[i]);
 		struct err e;
+		enum err_kind k;
 
 		cni_init(&cni, &c->cni);
-		if (remove_one(c, &cni, argv[i], force, &e) != ERR_OK)
+		k = remove_one(c, &cni, argv[i], force, &e);
+		if (k != ERR_OK)
 			status = network_cli_fail(c, &cni, &e);
-		else
-			(void)printf("%s\n", argv[i]);
+		network_cli_note(c, list, &v, k == ERR_OK ? argv[i] : NULL,
+				 k == ERR_OK ? NULL : &e);
 	}
-	return status;
+	return c->json ? status | network_cli_print(list) : status;
 }

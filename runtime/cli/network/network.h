@@ -18,8 +18,8 @@ struct network_cli {
 	bool json;             /* output for programs */
 };
 
-/* `network ...`: argv[0] is the name of the command within the group. */
-int network_cli_group(const struct network_cli *c, int argc, char **argv);
+/* `network ...`: argv[0] is the name of the command within the group; argv[argc] may be written. */
+int network_cli_group(const struct network_cli *preset, int argc, char **argv);
 void network_cli_help(const char *program);
 
 /* An attachment as `inspect` shows it; NULL: no memory. */

@@ -186,6 +186,7 @@ int network_cli_down(const struct network_cli *c, int argc, char **argv)
 	struct container_id container;
 	AUTO_CNI cni;
 	struct err e;
+	struct jv *v;
 	enum err_kind k;
 
 	if (argc != 2 && argc != 3) /* a shim tells the process as well */
@@ -194,5 +195,8 @@ int network_cli_down(const struct network_cli *c, int argc, char **argv)
 	k = container_id_parse(str_of(argv[1]), &container, &e);
 	if (k == ERR_OK)
 		k = attach_down(&cni, &container, &e);
-	return k == ERR_OK ? STATUS_OK : network_cli_fail(c, &cni, &e);
+	if (k != ERR_OK)
+		return network_cli_fail(c, &cni, &e);
+	v = jv_pack("{s:s}", "id", container.s);
+	return network_cli_done(c, &v, NULL);
 }

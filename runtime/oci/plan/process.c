@@ -14,6 +14,7 @@
 
 #define UMASK_DEFAULT 022
 #define PID_DIGITS_MAX 12
+#define KEEPS_GROUPS "run.oci.keep_original_groups" /* an annotation that crun has made known */
 
 /* ---- capabilities ---- */
 
@@ -124,6 +125,15 @@ static enum err_kind set_groups(struct user_op *op, const struct numbers *gids, 
 	return ERR_OK;
 }
 
+/* The process keeps the groups that its starter has, some of which its user namespace may have no name for. */
+static bool keeps_groups(const struct spec *s)
+{
+	struct str v;
+
+	return jv_text(jv_member(jv_member(s->document, "annotations"), KEEPS_GROUPS), &v) &&
+	       str_eq(v, STR("1"));
+}
+
 static enum err_kind plan_user(struct plan *p, const struct spec_process *proc,
 			       const struct host *h, const struct spec *s, struct err *e)
 {
@@ -136,13 +146,15 @@ static enum err_kind plan_user(struct plan *p, const struct spec_process *proc,
 		return plan_no_memory(e);
 	*op = (struct user_op){ .uid = u->uid,
 				.gid = u->gid,
-				.sets_groups = !gives_up_setgroups(p, h),
+				.sets_groups = !keeps_groups(s) && !gives_up_setgroups(p, h),
 				.umask = u->umask.set ? u->umask.v : UMASK_DEFAULT,
 				.no_new_privileges = proc->no_new_privileges,
 				.keeps_admin = s->linux_.seccomp && !proc->no_new_privileges };
 	k = set_groups(op, &u->additional_gids, p->arena, e);
 	if (k != ERR_OK)
 		return k;
+	if (keeps_groups(s))
+		op->groups_n = 0;
 	if (!op->sets_groups && op->groups_n)
 		return err_set(e, ERR_DENIED, __func__,
 			       "process.user.additionalGids: setgroups(2) "
