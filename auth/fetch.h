@@ -3,6 +3,7 @@
  *
  * H1  https, checked against authorities; http only with this machine itself, unless it is allowed.  No redirect is followed.
  * H2  Time and size are bounded.
+ *     What the thread that asks does it for is passed on (base/trace.h).
  * H3  No message has what was sent or received in it.
  * Threads  any; all block.
  */
