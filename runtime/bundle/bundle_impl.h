@@ -26,6 +26,8 @@ struct making {
 };
 
 enum err_kind making_no_memory(struct err *e);
+/* Has it a user namespace of its own? */
+bool making_is_mapped(const struct making *m);
 
 /* A mount as it is asked for. */
 struct mount_wish {

@@ -11,7 +11,6 @@
 
 #include "base/clock.h"
 #include "runtime/cli/report.h"
-#include "runtime/container/volumes.h"
 
 #define SHIM_SYNC_FD 3
 #define SHIM_ATTACHED_FD 4
@@ -496,25 +495,6 @@ static enum err_kind unuse_image(struct ctl *t, const char *id, struct err *e)
 		return k;
 	k = images_unuse(im, id, e);
 	images_end(im);
-	return k;
-}
-
-enum err_kind ctl_drop_volumes(struct ctl *t, const struct text_list *names, struct err *e)
-{
-	AUTO_CLOSE dir = -1;
-	AUTO_CLOSE guard = -1;
-	enum err_kind k;
-
-	if (names->n == 0)
-		return ERR_OK;
-	k = volumes_open(&t->cs, &dir, e);
-	if (k == ERR_OK)
-		k = volumes_guard(dir, true, &guard, e);
-	for (size_t i = 0; k == ERR_OK && i < names->n; i++) {
-		k = volume_remove(&t->cs, dir, names->v[i], e);
-		if (k == ERR_IN_USE || k == ERR_NOT_FOUND)
-			k = ERR_OK;
-	}
 	return k;
 }
 
