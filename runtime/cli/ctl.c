@@ -176,11 +176,15 @@ static void clean_up(struct ctl *t, struct container *c, const struct status *no
 static enum err_kind stop_orphan(struct ctl *t, struct container *c, struct status *s,
 				 uint64_t timeout_ms, struct err *e)
 {
+	static const char *const resume[] = { "resume", NULL };
 	static const char *const delete[] = { "delete", "--force", NULL };
 	AUTO_CLOSE fd = (int)syscall(SYS_pidfd_open, s->pid, 0);
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	enum err_kind k = ERR_OK;
+	struct err not_paused;
 
+	/* No signal ends what is frozen, and the file may not have it that it is. */
+	(void)!ctl_runtime(t, c, resume, NULL, &not_paused);
 	if (timeout_ms)
 		k = ctl_signal_orphan(s, (int)c->record.stop_signal, false, e);
 	if (k == ERR_OK && timeout_ms && fd >= 0)
