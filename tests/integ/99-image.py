@@ -22,7 +22,12 @@ def make(r, archive):
         tools.mkdir()
         (tools / "berthd").symlink_to(registry.TOP / "build/bin/berthd")
         (tools / "berth").symlink_to(runner.BERTH)
-    got = subprocess.run([registry.TOP / "etc/tools/image.sh", tools, archive, NAME], capture_output=True, text=True,
+    needs = registry.TOP / "build/release/berthd-needs"
+    if not needs.exists():
+        flags = ["WERROR=1"] if "-Werror" in (registry.TOP / "build/release/.flags").read_text() else []
+        subprocess.run(["make", "-s", "-C", registry.TOP, needs.relative_to(registry.TOP), *flags], check=True, stdout=subprocess.DEVNULL,
+                       timeout=registry.WAIT_S * 5)
+    got = subprocess.run([registry.TOP / "etc/tools/image.sh", tools, needs, archive, NAME], capture_output=True, text=True,
                          timeout=registry.WAIT_S * 5, check=False)
     if got.returncode != 0:
         raise AssertionError(got.stderr[-2000:])
