@@ -45,9 +45,11 @@ static void raise_descriptor_limit(void)
  */
 static void bound_heaps(void)
 {
+	/* NOLINTBEGIN(concurrency-mt-unsafe): no thread runs yet */
 	(void)mallopt(M_ARENA_MAX, HEAPS_MAX);
 	(void)mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
 	(void)mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+	/* NOLINTEND(concurrency-mt-unsafe) */
 }
 
 /* How berthd was started. */

@@ -28,7 +28,8 @@ ROUND_S = CLIENTS / float(sys.argv[2]) if len(sys.argv) > 2 else 0  # of one cli
 KEEP = 20  # tags of a client
 SAMPLES = 240
 OPTIONS = ("--log.access=false", "--gc.interval=1s", "--gc.lease=5s", "--gc.untagged_keep=0s", "--gc.max_share=100", "--trash.keep=5s",
-           "--uploads.idle=5s", "--auth.throttle.failures=1000", "--limits.address.requests=100000", "--limits.identity.uploads=100")
+           "--uploads.idle=5s", "--limits.address.requests=100000", "--limits.identity.uploads=100",
+           "--auth.throttle.failures=1000", "--auth.throttle.window=1s")  # or who is wrong all the time locks out who is right
 ACCESS = "--access=[{who: alice, repositories: '**', allow: [pull, push, delete]}, {who: anonymous, repositories: '**', allow: pull}]"
 
 
