@@ -82,19 +82,23 @@ static enum err_kind parse(struct str in, unsigned depth_max, json_t **ret, stru
 	return ERR_OK;
 }
 
+static enum err_kind keep(json_t *j, bool is_wanted, const char *wanted, struct jv **ret,
+			  struct err *e)
+{
+	if (!is_wanted) {
+		json_decref(j);
+		return err_set(e, ERR_INVALID, __func__, "JSON is not an %s", wanted);
+	}
+	*ret = own(j);
+	return ERR_OK;
+}
+
 enum err_kind jv_parse_object(struct str in, unsigned depth_max, struct jv **ret, struct err *e)
 {
 	json_t *j = NULL;
 	enum err_kind k = parse(in, depth_max, &j, e);
 
-	if (k != ERR_OK)
-		return k;
-	if (!json_is_object(j)) {
-		json_decref(j);
-		return err_set(e, ERR_INVALID, __func__, "JSON is not an object");
-	}
-	*ret = own(j);
-	return ERR_OK;
+	return k == ERR_OK ? keep(j, json_is_object(j), "object", ret, e) : k;
 }
 
 enum err_kind jv_parse_array(struct str in, unsigned depth_max, struct jv **ret, struct err *e)
@@ -102,14 +106,7 @@ enum err_kind jv_parse_array(struct str in, unsigned depth_max, struct jv **ret,
 	json_t *j = NULL;
 	enum err_kind k = parse(in, depth_max, &j, e);
 
-	if (k != ERR_OK)
-		return k;
-	if (!json_is_array(j)) {
-		json_decref(j);
-		return err_set(e, ERR_INVALID, __func__, "JSON is not an array");
-	}
-	*ret = own(j);
-	return ERR_OK;
+	return k == ERR_OK ? keep(j, json_is_array(j), "array", ret, e) : k;
 }
 
 /*

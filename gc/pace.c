@@ -5,10 +5,10 @@
 #include "base/clock.h"
 #include "storage/collect.h"
 
-#define BATCH_MIN 8
-#define REST 10 /* times as long as a batch took, at first */
-#define REST_MS_MAX 200
-#define HASTE_MS (120u * 1000) /* a cycle that has lasted so long rests as long as it works */
+#define BATCH_MIN 16
+#define REST 40 /* times as long as a batch took, at first */
+#define REST_MS_MAX 400
+#define HASTE_MS (600u * 1000) /* a cycle that has lasted so long rests as long as it works */
 #define BATCH_MS_MIN 100       /* a batch that takes less may grow */
 #define BATCH_MS_MAX 200       /* one that takes more shrinks: who comes then waits for it */
 

@@ -1,13 +1,13 @@
 # berth and berth-shim: included by ../Makefile.
 
 RUNNER_PARTS := image container bundle
-RUNNER := $(patsubst %.c,$(O)/%.o,$(foreach p,$(RUNNER_PARTS),$(wildcard runtime/$(p)/*.c)))
+RUNNER := $(patsubst %.c,$(O)/%.o,$(foreach p,$(RUNNER_PARTS),$(wildcard runtime/$(p)/*.c))) $(O)/runtime/oci/init/tree.o
 CLI := $(patsubst %.c,$(O)/%.o,$(wildcard runtime/cli/*.c))
 RUNNER_LIBS := -larchive -lcurl -lisal -lzstd
 
 # One for each container, so linked statically and of few parts: its memory and start are paid each time.
 SHIM := $(patsubst %.c,$(O)/%.o,$(wildcard runtime/shim/*.c)) \
-	$(patsubst %,$(O)/runtime/container/%.o,record status overlay fuse) $(RUNTIME_BASE)
+	$(patsubst %,$(O)/runtime/container/%.o,record status overlay fuse idmount) $(O)/runtime/oci/init/tree.o $(RUNTIME_BASE)
 
 all: $(BIN)/berth $(BIN)/berth-shim $(BIN)/berth-init
 

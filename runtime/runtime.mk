@@ -7,7 +7,7 @@ RUNTIME := $(RUNTIME_SOURCES:%.c=$(O)/%.o)
 # What tests link of it: everything but main.
 RUNTIME_TESTED := $(filter-out $(O)/runtime/oci/main.o,$(RUNTIME))
 # Of base what needs no library but jansson.
-RUNTIME_BASE := $(patsubst %,$(O)/base/%.o,arena clock err fd jv str sys)
+RUNTIME_BASE := $(patsubst %,$(O)/base/%.o,arena clock err fd idmap jv str sys)
 RUNTIME_LIBS := -ljansson -lseccomp
 RUNTIME_LDFLAGS = $(if $(filter asan tsan,$(MODE)),$(LDFLAGS_ALL),-static-pie $(filter-out -pie,$(LDFLAGS_ALL)))
 RUNTIME_UNIT := $(patsubst %.c,$(O)/%,$(wildcard tests/unit/runtime/test_*.c))

@@ -21,6 +21,7 @@
 #define SETTLE_MS 1000       /* between looks for files to make durable */
 #define FLUSH_PULLS_MS 10000 /* between writes of pull times */
 #define REAP_MS_MAX 60000    /* between looks for idle upload sessions */
+#define TRIM_MS 60000        /* between returns of memory that is free */
 
 #define HEAPS_MAX 4 /* that all threads share */
 #define MAPPED_BYTES                                                                               \
@@ -67,7 +68,7 @@ struct service {
 struct chores {
 	struct job job;
 	struct store *store;
-	uint64_t reap_every_ms, reaped_mono_ms, settled_mono_ms, flushed_mono_ms;
+	uint64_t reap_every_ms, reaped_mono_ms, settled_mono_ms, flushed_mono_ms, trimmed_mono_ms;
 	_Atomic bool busy;
 };
 
@@ -103,6 +104,10 @@ static void do_chores(struct job *j)
 	if (now - c->reaped_mono_ms >= c->reap_every_ms) {
 		c->reaped_mono_ms = now;
 		reap_uploads(c->store);
+	}
+	if (now - c->trimmed_mono_ms >= TRIM_MS) {
+		c->trimmed_mono_ms = now;
+		(void)malloc_trim(KEPT_BYTES);
 	}
 	c->busy = false;
 }
@@ -262,7 +267,8 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 	struct chores chores = { .job = { .run = do_chores },
 				 .reap_every_ms =
 				     MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX),
-				 .reaped_mono_ms = mono_ms() };
+				 .reaped_mono_ms = mono_ms(),
+				 .trimmed_mono_ms = mono_ms() };
 	enum err_kind k = live_new(c, line->n_args, line->args, &s.live, e);
 
 	if (k == ERR_OK)

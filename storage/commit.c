@@ -3,7 +3,8 @@
 #include "base/clock.h"
 #include "base/lock.h"
 
-#define BATCH_MAX 2048 /* bounds the size of a transaction and the wait of the first in it */
+/* Bounds the wait of the first in a transaction, and the pages that LMDB keeps of the largest one: some ten a change. */
+#define BATCH_MAX 256
 
 /* A caller of commit_change, on its own stack until done. */
 struct waiter {

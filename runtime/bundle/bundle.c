@@ -13,6 +13,11 @@ enum err_kind making_no_memory(struct err *e)
 		       "no memory for config.json, or a text that is no UTF-8");
 }
 
+bool making_is_mapped(const struct making *m)
+{
+	return m->place->ids && idmaps_are_set(m->place->ids);
+}
+
 const char *making_value(const char *pair)
 {
 	const char *eq = strchr(pair, '=');
@@ -58,6 +63,8 @@ static enum err_kind namespaces_json(const struct making *m, struct jv **ret, st
 	if (k == ERR_OK)
 		k = add_namespace(list, "mount", NULL, e);
 	if (k == ERR_OK)
+		k = add_namespace(list, "user", making_is_mapped(m) ? NULL : "host", e);
+	if (k == ERR_OK)
 		k = add_namespace(list, "pid", o->pid, e);
 	if (k == ERR_OK)
 		k = add_namespace(list, "network", o->network, e);
@@ -83,7 +90,8 @@ static bool add_network_sysctls(const struct making *m, struct jv *sysctls)
 		return true;
 	return jv_set(sysctls, "net.ipv4.ip_unprivileged_port_start", jv_pack("s", "0")) &&
 	       jv_set(sysctls, "net.ipv4.ping_group_range",
-		      jv_pack("s", m->place->in_userns ? "0 0" : "0 2147483647"));
+		      jv_pack("s",
+			      m->place->in_userns || making_is_mapped(m) ? "0 0" : "0 2147483647"));
 }
 
 static enum err_kind sysctls_json(const struct making *m, struct jv **ret, struct err *e)
@@ -129,6 +137,27 @@ static bool add_cgroup(const struct making *m, struct jv *v, struct jv *resource
 		      jv_pack("s", arena_printf(m->arena, "/berth/%s", m->place->id)));
 }
 
+static bool add_map(struct jv *v, const char *key, const struct idmap *map)
+{
+	AUTO_JV *list = jv_new_array();
+
+	for (size_t i = 0; list && i < map->n; i++) {
+		const struct idmap_piece *p = &map->v[i];
+
+		if (!jv_append(list,
+			       jv_pack("{s:I, s:I, s:I}", "containerID", (long long)p->inside,
+				       "hostID", (long long)p->outside, "size", (long long)p->n)))
+			return false;
+	}
+	return jv_set(v, key, TAKE(list));
+}
+
+static bool add_maps(const struct making *m, struct jv *v)
+{
+	return !making_is_mapped(m) || (add_map(v, "uidMappings", &m->place->ids->uids) &&
+					add_map(v, "gidMappings", &m->place->ids->gids));
+}
+
 static enum err_kind linux_json(struct making *m, struct jv **ret, struct err *e)
 {
 	AUTO_JV *resources = NULL;
@@ -151,7 +180,8 @@ static enum err_kind linux_json(struct making *m, struct jv **ret, struct err *e
 	if (v && m->volumes->shares_mounts &&
 	    !jv_set(v, "rootfsPropagation", jv_pack("s", "rshared")))
 		return making_no_memory(e);
-	k = v && add_cgroup(m, v, TAKE(resources)) ? add_confinement(m, v, e) : making_no_memory(e);
+	k = v && add_maps(m, v) && add_cgroup(m, v, TAKE(resources)) ? add_confinement(m, v, e)
+								     : making_no_memory(e);
 	if (k == ERR_OK)
 		*ret = TAKE(v);
 	return k;

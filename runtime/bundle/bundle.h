@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/idmap.h"
 #include "base/jv.h"
 #include "runtime/image/config.h"
 
@@ -43,10 +44,13 @@ struct bundle_place {
 	int root;           /* the container's files as they are now, to look for users; -1: none */
 	const char
 	    *files; /* directory with hosts, hostname and resolv.conf, to be mounted on /etc */
-	const char *volumes; /* directory of named volumes */
+	struct text_list accounts; /* more files of that directory, for /etc as well */
+	const char *volumes;       /* directory of named volumes */
 	bool
 	    in_userns; /* no devices can be made, perhaps no control groups, and few ids are known */
 	bool alone;    /* root is the only id there is */
+	/* Of a user namespace of its own; NULL, or without pieces: none. */
+	const struct idmaps *ids;
 	const char *init;    /* program for options.init */
 	uint64_t files_soft; /* limit of open files before berth raised its own; 0: it did not */
 };
@@ -71,6 +75,11 @@ struct bundle {
 };
 void bundle_clear(struct bundle *b);
 #define AUTO_BUNDLE CLEANUP(bundle_clear) struct bundle
+
+/* How many ids, from 0, a user namespace needs for the users that the root knows, and the one asked for. */
+MUST_CHECK enum err_kind bundle_count_ids(const struct bundle_options *o,
+					  const struct image_config *image, int root, uint64_t *ret,
+					  struct err *e);
 
 /* image may be NULL: only a root file system. */
 MUST_CHECK enum err_kind bundle_make(const struct bundle_options *o,

@@ -26,6 +26,8 @@ struct making {
 };
 
 enum err_kind making_no_memory(struct err *e);
+/* Has it a user namespace of its own? */
+bool making_is_mapped(const struct making *m);
 
 /* A mount as it is asked for. */
 struct mount_wish {
@@ -70,9 +72,12 @@ MUST_CHECK enum err_kind process_json(struct making *m, struct jv **ret, struct 
 /* mounts.c */
 MUST_CHECK enum err_kind mounts_json(struct making *m, struct jv **ret, struct err *e);
 
-/* limits.c: linux.resources and linux.devices. */
+/* limits.c: linux.resources. */
 MUST_CHECK enum err_kind limits_json(struct making *m, struct jv **ret, struct err *e);
+
+/* devices.c: linux.devices, and linux.resources.devices. */
 MUST_CHECK enum err_kind devices_json(struct making *m, struct jv **ret, struct err *e);
+MUST_CHECK enum err_kind devices_add_rules(const struct making *m, struct jv *v, struct err *e);
 
 /* seccomp.c; *ret NULL: none. */
 MUST_CHECK enum err_kind seccomp_json(const struct making *m, struct jv **ret, struct err *e);

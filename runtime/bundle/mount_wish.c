@@ -97,10 +97,10 @@ static enum err_kind check_target(const struct mount_wish *w, struct err *e)
 static enum err_kind take_flag(const struct making *m, struct mount_wish *w, struct str flag,
 			       struct err *e)
 {
-	static const char *const known[] = { "ro",     "rw",     "rprivate", "private", "rslave",
-					     "slave",  "nosuid", "nodev",    "noexec",  "suid",
-					     "dev",    "exec",   "bind",     "rbind",   "rro",
-					     "shared", "rshared" };
+	static const char *const known[] = { "ro",     "rw",      "rprivate", "private", "rslave",
+					     "slave",  "nosuid",  "nodev",    "noexec",  "suid",
+					     "dev",    "exec",    "bind",     "rbind",   "rro",
+					     "shared", "rshared", "idmap" };
 	static const char *const ignored[] = {
 		"z", "Z", "copy", "cached", "delegated", "consistent"
 	};
@@ -111,6 +111,12 @@ static enum err_kind take_flag(const struct making *m, struct mount_wish *w, str
 	m->volumes->shares_mounts = m->volumes->shares_mounts || shares;
 	if (str_eq(flag, STR("nocopy")) || str_eq(flag, STR("U")))
 		return ERR_OK;
+	if (str_eq(flag, STR("idmap")) && !making_is_mapped(m))
+		return ERR_OK; /* ids are what they are */
+	if (str_eq(flag, STR("idmap")) && m->place->in_userns)
+		return err_set(
+		    e, ERR_UNSUPPORTED, __func__,
+		    "idmap: the kernel lets no ordinary user mount files with other owners");
 	for (size_t i = 0; i < ARRAY_LEN(ignored); i++) {
 		if (str_eq(flag, str_of(ignored[i])))
 			return ERR_OK;
@@ -291,6 +297,7 @@ static enum err_kind take_switch(const struct making *m, struct mount_wish *w, c
 		{ "volume-nocopy", "nocopy", NULL },
 		{ "U", "U", NULL },
 		{ "chown", "U", NULL },
+		{ "idmap", "idmap", NULL },
 	};
 	const char *flag;
 	bool yes;

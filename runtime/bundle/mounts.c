@@ -1,6 +1,8 @@
 /* What is mounted: the kernel's file systems, files of /etc, volumes, tmpfs. */
 #include "runtime/bundle/bundle_impl.h"
 
+#define TTY_GID 5
+
 /* "a,b,c" as a list. */
 static struct jv *words(const struct making *m, const char *text)
 {
@@ -34,6 +36,33 @@ static bool is_host(const char *mode)
 	return mode && strcmp(mode, "host") == 0;
 }
 
+/* Terminals belong to a group that every distribution has under this number. */
+static bool has_tty_group(const struct making *m)
+{
+	uint64_t ignored;
+
+	return !m->place->alone &&
+	       (!making_is_mapped(m) || idmap_out(&m->place->ids->gids, TTY_GID, &ignored));
+}
+
+/* A user namespace may mount one that shows processes of its own, and bind that of others. */
+static enum err_kind add_proc(const struct making *m, struct jv *list, struct err *e)
+{
+	const char *pid = m->o->pid, *more = m->proc_options;
+	const char *options =
+	    arena_printf(m->arena, "nosuid,noexec,nodev%s%s", more ? "," : "", more ? more : "");
+
+	if (!options)
+		return making_no_memory(e);
+	if (!pid || strcmp(pid, "private") == 0 || !(m->place->in_userns || making_is_mapped(m)))
+		return add(m, list, "proc", "proc", "/proc", options, e);
+	if (more)
+		return err_set(e, ERR_UNSUPPORTED, __func__,
+			       "proc-opts: a user namespace cannot have them with --pid %.60s",
+			       pid);
+	return add(m, list, "bind", "/proc", "/proc", "rbind,nosuid,noexec,nodev", e);
+}
+
 /* Without a network of its own a container may not mount sysfs anew in a user namespace; a bind always works. */
 static enum err_kind add_kernel(const struct making *m, struct jv *list, struct err *e)
 {
@@ -42,19 +71,16 @@ static enum err_kind add_kernel(const struct making *m, struct jv *list, struct 
 	const struct {
 		const char *type, *source, *to, *options;
 	} all[] = {
-		{ "proc", "proc", "/proc",
-		  arena_printf(m->arena, "nosuid,noexec,nodev%s%s", m->proc_options ? "," : "",
-			       m->proc_options ? m->proc_options : "") },
 		{ "tmpfs", "tmpfs", "/dev", "nosuid,strictatime,mode=755,size=65536k" },
 		{ "devpts", "devpts", "/dev/pts",
-		  m->place->alone ? "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620"
-				  : "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5" },
+		  has_tty_group(m) ? "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"
+				   : "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620" },
 		{ "sysfs", "sysfs", "/sys",
 		  arena_printf(m->arena, "nosuid,noexec,nodev,%s", access) },
 		{ "cgroup", "cgroup", "/sys/fs/cgroup",
 		  arena_printf(m->arena, "%s,nosuid,noexec,relatime,nodev", access) },
 	};
-	enum err_kind k = ERR_OK;
+	enum err_kind k = add_proc(m, list, e);
 
 	for (size_t i = 0; k == ERR_OK && i < ARRAY_LEN(all); i++)
 		k = all[i].options
@@ -76,18 +102,25 @@ static enum err_kind add_kernel(const struct making *m, struct jv *list, struct 
 	return k;
 }
 
+static enum err_kind add_file(const struct making *m, struct jv *list, const char *name,
+			      struct err *e)
+{
+	const char *from = arena_printf(m->arena, "%s/%s", m->place->files, name);
+	const char *to = arena_printf(m->arena, "/etc/%s", name);
+
+	return from && to ? add(m, list, "bind", from, to, "rbind,rprivate", e)
+			  : making_no_memory(e);
+}
+
 static enum err_kind add_files(const struct making *m, struct jv *list, struct err *e)
 {
 	static const char *const names[] = { "hosts", "hostname", "resolv.conf" };
 	enum err_kind k = ERR_OK;
 
-	for (size_t i = 0; k == ERR_OK && m->place->files && i < ARRAY_LEN(names); i++) {
-		const char *from = arena_printf(m->arena, "%s/%s", m->place->files, names[i]);
-		const char *to = arena_printf(m->arena, "/etc/%s", names[i]);
-
-		k = from && to ? add(m, list, "bind", from, to, "rbind,rprivate", e)
-			       : making_no_memory(e);
-	}
+	for (size_t i = 0; k == ERR_OK && m->place->files && i < ARRAY_LEN(names); i++)
+		k = add_file(m, list, names[i], e);
+	for (size_t i = 0; k == ERR_OK && i < m->place->accounts.n; i++)
+		k = add_file(m, list, m->place->accounts.v[i], e);
 	return k;
 }
 

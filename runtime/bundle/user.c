@@ -147,6 +147,77 @@ static enum err_kind resolve(struct making *m, struct str passwd, struct str gro
 	return k;
 }
 
+/* --- User namespaces --- */
+
+static enum err_kind check_one(const struct idmap *map, const char *what, uint64_t id,
+			       struct err *e)
+{
+	uint64_t ignored;
+
+	if (idmap_out(map, id, &ignored))
+		return ERR_OK;
+	return err_set(e, ERR_INVALID, __func__,
+		       "%s %llu is not in the container's map of ids: --userns gives it %llu", what,
+		       (unsigned long long)id, (unsigned long long)idmap_count(map));
+}
+
+static enum err_kind check_mapped(const struct making *m, struct err *e)
+{
+	const struct idmaps *ids = m->place->ids;
+	enum err_kind k;
+
+	if (!making_is_mapped(m))
+		return ERR_OK;
+	k = check_one(&ids->uids, "user", m->uid, e);
+	if (k == ERR_OK)
+		k = check_one(&ids->gids, "group", m->gid, e);
+	for (size_t i = 0; k == ERR_OK && i < m->groups.n; i++) {
+		struct str in = str_of(m->groups.v[i]);
+		uint64_t gid = 0;
+
+		(void)scan_u64(&in, ID_MAX, &gid);
+		k = check_one(&ids->gids, "group", gid, e);
+	}
+	return k;
+}
+
+/* Numbers from "nobody" on are no users of files. */
+static void count_fields(struct str text, size_t first, size_t last, uint64_t *n)
+{
+	struct str f[FIELDS_MAX];
+	uint64_t id;
+
+	while (next_line(&text, f)) {
+		for (size_t i = first; i <= last; i++) {
+			if (number(f[i], &id) && id < ID_NOBODY && id >= *n)
+				*n = id + 1;
+		}
+	}
+}
+
+enum err_kind bundle_count_ids(const struct bundle_options *o, const struct image_config *image,
+			       int root, uint64_t *ret, struct err *e)
+{
+	AUTO_SBUF passwd;
+	AUTO_SBUF groups;
+	struct str asked = str_of(o->user ? o->user : image ? image->user : ""), id;
+	enum err_kind k = read_file(root, "etc/passwd", &passwd, e);
+	enum err_kind k2 = read_file(root, "etc/group", &groups, e);
+	uint64_t n;
+
+	if (k != ERR_OK || k2 != ERR_OK)
+		return k != ERR_OK ? k : k2;
+	*ret = 1;
+	count_fields((struct str){ passwd.p, passwd.n }, 2, 3, ret);
+	count_fields((struct str){ groups.p, groups.n }, 2, 2, ret);
+	while (asked.n) {
+		(void)str_cut(asked, ':', &id, &asked);
+		if (number(id, &n) && n >= *ret)
+			*ret = n + 1;
+	}
+	return ERR_OK;
+}
+
 enum err_kind user_resolve(struct making *m, struct err *e)
 {
 	AUTO_SBUF passwd;
@@ -156,7 +227,8 @@ enum err_kind user_resolve(struct making *m, struct err *e)
 
 	if (k == ERR_OK)
 		k = k2;
-	return k == ERR_OK ? resolve(m, (struct str){ passwd.p, passwd.n },
-				     (struct str){ groups.p, groups.n }, e)
-			   : k;
+	if (k == ERR_OK)
+		k = resolve(m, (struct str){ passwd.p, passwd.n },
+			    (struct str){ groups.p, groups.n }, e);
+	return k == ERR_OK ? check_mapped(m, e) : k;
 }

@@ -56,7 +56,10 @@ static enum err_kind pack_changes(const struct container *c, struct newlayer *l,
 	return k == ERR_OK ? tar_writer_finish(tar, e) : k;
 }
 
-/* It stands still meanwhile, unless it is not to, or does anyway. */
+/*
+ * It stands still meanwhile, unless it is not to, or does anyway; an ordinary user's without a cgroup cannot, which is no
+ * reason to have no image of it.
+ */
 static enum err_kind pack_still(struct ctl *t, struct container *c, const struct commit_args *a,
 				struct newlayer *l, struct err *e)
 {
@@ -68,6 +71,11 @@ static enum err_kind pack_still(struct ctl *t, struct container *c, const struct
 	pause = k == ERR_OK && supervised && now.phase == PHASE_RUNNING && a->pause != OPT_FALSE;
 	if (pause)
 		k = ctl_ask(t, c, SHIM_PAUSE, "", NULL, e);
+	if (pause && k != ERR_OK && a->pause == OPT_UNSET && c->record.in_userns) {
+		cli_note("container %s goes on meanwhile: %s", c->record.name, e->msg);
+		pause = false;
+		k = ERR_OK;
+	}
 	if (k != ERR_OK)
 		return k;
 	k = pack_changes(c, l, e);

@@ -3,6 +3,7 @@
 
 #include "runtime/cli/ctl.h"
 #include "runtime/cli/report.h"
+#include "runtime/container/idmount.h"
 #include "runtime/image/copy.h"
 #include "runtime/image/tar.h"
 #include "runtime/image/unpack.h"
@@ -15,9 +16,10 @@ struct cp_args {
 
 /* What an argument names. */
 struct place {
-	const char *container; /* NULL: this machine */
-	bool is_stream;        /* "-" */
-	const char *text;      /* the path as it was typed */
+	const char *container;    /* NULL: this machine */
+	const struct idmaps *ids; /* of the container; NULL */
+	bool is_stream;           /* "-" */
+	const char *text;         /* the path as it was typed */
 	int root;         /* where it begins: the container's root, "/", or the working directory */
 	uint64_t resolve; /* how names below it are resolved */
 	char path[MEMBER_PATH_MAX]; /* without ".", ".." and slashes too many; "" is root itself */
@@ -174,12 +176,13 @@ static enum err_kind check_parent(const struct place *to, const char *path, stru
 
 /* --- Into a tree --- */
 
-static struct tree_options tree_options_of(const struct cp_args *a)
+static struct tree_options tree_options_of(const struct cp_args *a, const struct place *to)
 {
 	/* Devices are rights, too: without --archive they are left out, as where there can be none. */
 	return (struct tree_options){ .form = TREE_COPY,
 				      .in_userns = !a->archive || cli_is_in_userns(),
-				      .umask = CLI_UMASK };
+				      .umask = CLI_UMASK,
+				      .ids = to->ids };
 }
 
 static enum err_kind copy_files(const struct cp_args *a, const struct place *from,
@@ -189,8 +192,8 @@ static enum err_kind copy_files(const struct cp_args *a, const struct place *fro
 	AUTO_CLOSE fd = -1;
 	struct copy_into into = { .fd = -1 };
 	struct pack_sink sink = copy_sink(&into);
-	struct pack_options o = { .is_reowned = !a->archive };
-	struct tree_options options = tree_options_of(a);
+	struct pack_options o = { .is_reowned = !a->archive, .ids = from->ids };
+	struct tree_options options = tree_options_of(a, to);
 	struct tree_stats stats = { 0 };
 	char path[MEMBER_PATH_MAX];
 	struct stat s;
@@ -244,7 +247,7 @@ static enum err_kind copy_out(const struct cp_args *a, const struct place *from,
 	AUTO_TAR_WRITER *tar = NULL;
 	AUTO_CLOSE fd = -1;
 	struct pack_sink sink = { .member = add_member, .data = add_data };
-	struct pack_options o = { .form = PACK_FILES };
+	struct pack_options o = { .form = PACK_FILES, .ids = from->ids };
 	struct stat s;
 	bool contents;
 	enum err_kind k = open_place(from, a->follow, true, &fd, &s, e);
@@ -264,7 +267,7 @@ static enum err_kind copy_in(const struct cp_args *a, const struct place *to, st
 	AUTO_CLOSE dir = -1;
 	int in = STDIN_FILENO;
 	struct unpack_source from = { .read = unpack_read_fd, .arg = &in };
-	struct unpack_options o = { .tree = tree_options_of(a), .below = to->path };
+	struct unpack_options o = { .tree = tree_options_of(a, to), .below = to->path };
 	struct unpack_result r;
 	struct stat s;
 	enum err_kind k = open_place(to, true, false, &dir, &s, e);
@@ -315,10 +318,16 @@ static enum err_kind run_cp_on(struct cli *c, struct place *from, struct place *
 	if (k == ERR_OK)
 		k = container_find(&t.cs, from->container ? from->container : to->container, &one,
 				   e);
+	if (k == ERR_OK &&
+	    idmaps_are_set(&one.record.ids)) /* only whom it knows can make files in it */
+		k = idmount_become_root(&one.record.ids, e);
 	if (k == ERR_OK)
 		k = open_files(&t, &one, &inside, e);
+	if (k == ERR_OK && from->container)
+		k = idmount_become(geteuid(), getegid(), e);
 	from->root = from->container ? inside : outside;
 	to->root = to->container ? inside : outside;
+	*(from->container ? &from->ids : &to->ids) = &one.record.ids;
 	return k == ERR_OK ? copy(c->options, from, to, e) : k;
 }
 

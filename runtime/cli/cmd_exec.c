@@ -51,14 +51,17 @@ static enum err_kind env_json(struct cli *c, const struct exec_args *a, const st
 }
 
 /* Users by the container's own files, as they are now. */
-static enum err_kind resolve_user(struct cli *c, const struct exec_args *a, pid_t pid,
+static enum err_kind resolve_user(struct cli *c, const struct container *one, pid_t pid,
 				  struct jv *process, struct err *e)
 {
+	const struct exec_args *a = c->options;
 	char root_path[64];
 	AUTO_CLOSE root = -1;
 	AUTO_BUNDLE b = { .arena = &c->arena };
 	struct bundle_options o = { .user = a->user, .privileged = a->privileged };
-	struct bundle_place place = { .id = "000000000000", .rootfs = "/" };
+	struct bundle_place place = { .id = "000000000000",
+				      .rootfs = "/",
+				      .ids = &one->record.ids };
 	const struct jv *made;
 	enum err_kind k;
 
@@ -106,7 +109,7 @@ static enum err_kind make_process(struct cli *c, struct container *one, const st
 	if (!ok)
 		return err_set(e, ERR_INVALID, __func__, "an argument is no UTF-8");
 	if (a->user || a->privileged)
-		k = resolve_user(c, a, now->pid, v, e);
+		k = resolve_user(c, one, now->pid, v, e);
 	if (k == ERR_OK)
 		*ret = TAKE(v);
 	return k;

@@ -10,7 +10,7 @@ struct run_args {
 	const char *pull, *restart, *log_driver, *overlay;
 	const char *stop_timeout, *health_interval, *health_timeout, *health_start;
 	const char *health_action;
-	struct text_list log_opts;
+	struct text_list log_opts, uid_maps, gid_maps;
 	const char *cidfile;
 };
 
@@ -41,7 +41,7 @@ struct run_args {
 	{ "security-opt", 0, OPT_TEXTS, B(security), "OPTION", \
 	  "no-new-privileges, seccomp=FILE|unconfined, mask=PATHS, unmask=PATHS|ALL, proc-opts=OPTIONS" }, \
 	/* files */ \
-	{ "volume", 'v', OPT_TEXTS, B(volumes), "[SOURCE:]TARGET[:OPTIONS]", "a directory of the host, or a volume by name or without one" }, \
+	{ "volume", 'v', OPT_TEXTS, B(volumes), "[SOURCE:]TARGET[:OPTIONS]", "a directory of the host, or a volume by name or without one; OPTIONS also U: its files become the process's, idmap: keep theirs in a user namespace" }, \
 	{ "mount", 0, OPT_TEXTS, B(mounts), "type=..,source=..,target=..", "the same, or a tmpfs, in long form" }, \
 	{ "tmpfs", 0, OPT_TEXTS, B(tmpfs), "TARGET[:OPTIONS]", "a file system in memory" }, \
 	{ "read-only", 0, OPT_FLAG, B(read_only), NULL, "the root cannot be written" }, \
@@ -61,6 +61,10 @@ struct run_args {
 	{ "pid", 0, OPT_TEXT, B(pid), "host|ns:PATH", "processes" }, \
 	{ "ipc", 0, OPT_TEXT, B(ipc), "host|ns:PATH", "shared memory and queues" }, \
 	{ "uts", 0, OPT_TEXT, B(uts), "host", "host name" }, \
+	{ "userns", 0, OPT_TEXT, M(userns), "host|keep-id|nomap|auto|private", \
+	  "whose ids users have outside (host): also keep-id:uid=..,gid=.. and auto:size=..,uidmapping=..,gidmapping=.." }, \
+	{ "uidmap", 0, OPT_TEXTS, A(uid_maps), "CONTAINER:HOST:SIZE", "which ids users have outside, in a user namespace that has these alone" }, \
+	{ "gidmap", 0, OPT_TEXTS, A(gid_maps), "CONTAINER:HOST:SIZE", "the same for groups (as --uidmap)" }, \
 	{ "cgroupns", 0, OPT_TEXT, B(cgroupns), "host|private", "sight of control groups" }, \
 	/* on networks by name */ \
 	{ "publish", 'p', OPT_TEXTS, N(publish), "[[IP:]PORT:]PORT[/PROTOCOL]", "a port of the host (any that is free) for one of the container" }, \
@@ -208,6 +212,8 @@ static enum err_kind take_all(struct cli *c, struct run_args *a, struct err *e)
 	if (k == ERR_OK && m->health_action == HEALTH_DO_RESTART && m->restart != RESTART_NO)
 		k = err_set(e, ERR_INVALID, __func__,
 			    "--health-on-failure restart and --restart exclude each other");
+	if (k == ERR_OK)
+		k = usermap_parse(m->userns, &a->uid_maps, &a->gid_maps, &m->ids, e);
 	if (k == ERR_OK)
 		k = take_pull(a, e);
 	if (k == ERR_OK)

@@ -18,6 +18,8 @@ struct process {
 
 struct top {
 	struct cli *c;
+	const struct idmap
+	    *uids; /* of the container; without pieces: no user namespace of its own */
 	char namespace[LINK_MAX_BYTES]; /* that they are in; "" if their pids are known already */
 	struct process *all;
 	size_t n, cap; /* cap: of all */
@@ -141,20 +143,20 @@ static char *command_of(struct cli *c, pid_t pid, const char *stat)
 }
 
 /* False: it has ended. */
-static bool look_at(struct cli *c, struct process *p)
+static bool look_at(const struct top *t, struct process *p)
 {
 	char buf[STAT_MAX];
 	struct stat owner;
 	struct str rest, field;
-	uint64_t user = 0, system = 0;
+	uint64_t user = 0, system = 0, inside;
 	size_t n;
 
 	(void)snprintf(buf, sizeof(buf), "/proc/%d", (int)p->pid);
 	if (fstatat(AT_FDCWD, buf, &owner, 0) < 0 ||
 	    !read_proc(p->pid, "stat", buf, sizeof(buf), &n) || !strrchr(buf, ')'))
 		return false;
-	p->uid = owner.st_uid;
-	p->command = command_of(c, p->pid, buf);
+	p->uid = idmap_in(t->uids, owner.st_uid, &inside) ? (uid_t)inside : owner.st_uid;
+	p->command = command_of(t->c, p->pid, buf);
 	rest = str_of(strrchr(buf, ')') + 2);
 	for (unsigned i = 3; i <= FIELD_SYSTEM_TICKS; i++) {
 		(void)str_cut(rest, ' ', &field, &rest);
@@ -225,7 +227,7 @@ static enum err_kind find(struct ctl *ctl, struct container *c, struct top *t, s
 		k = find_by_namespace(t, now.pid, e);
 	}
 	for (size_t i = 0; i < t->n; i++) {
-		if (look_at(ctl->c, &t->all[i]))
+		if (look_at(t, &t->all[i]))
 			t->all[kept++] = t->all[i];
 	}
 	t->n = kept;
@@ -234,7 +236,7 @@ static enum err_kind find(struct ctl *ctl, struct container *c, struct top *t, s
 
 static enum err_kind top_one(struct ctl *ctl, struct container *c, void *arg, struct err *e)
 {
-	struct top t = { .c = ctl->c };
+	struct top t = { .c = ctl->c, .uids = &c->record.ids.uids };
 	double tick = (double)sysconf(_SC_CLK_TCK);
 	enum err_kind k = find(ctl, c, &t, e);
 

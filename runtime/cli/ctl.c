@@ -11,7 +11,6 @@
 
 #include "base/clock.h"
 #include "runtime/cli/report.h"
-#include "runtime/container/volumes.h"
 
 #define SHIM_SYNC_FD 3
 #define SHIM_ATTACHED_FD 4
@@ -177,11 +176,15 @@ static void clean_up(struct ctl *t, struct container *c, const struct status *no
 static enum err_kind stop_orphan(struct ctl *t, struct container *c, struct status *s,
 				 uint64_t timeout_ms, struct err *e)
 {
+	static const char *const resume[] = { "resume", NULL };
 	static const char *const delete[] = { "delete", "--force", NULL };
 	AUTO_CLOSE fd = (int)syscall(SYS_pidfd_open, s->pid, 0);
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	enum err_kind k = ERR_OK;
+	struct err not_paused;
 
+	/* No signal ends what is frozen, and the file may not have it that it is. */
+	(void)!ctl_runtime(t, c, resume, NULL, &not_paused);
 	if (timeout_ms)
 		k = ctl_signal_orphan(s, (int)c->record.stop_signal, false, e);
 	if (k == ERR_OK && timeout_ms && fd >= 0)
@@ -492,25 +495,6 @@ static enum err_kind unuse_image(struct ctl *t, const char *id, struct err *e)
 		return k;
 	k = images_unuse(im, id, e);
 	images_end(im);
-	return k;
-}
-
-enum err_kind ctl_drop_volumes(struct ctl *t, const struct text_list *names, struct err *e)
-{
-	AUTO_CLOSE dir = -1;
-	AUTO_CLOSE guard = -1;
-	enum err_kind k;
-
-	if (names->n == 0)
-		return ERR_OK;
-	k = volumes_open(&t->cs, &dir, e);
-	if (k == ERR_OK)
-		k = volumes_guard(dir, true, &guard, e);
-	for (size_t i = 0; k == ERR_OK && i < names->n; i++) {
-		k = volume_remove(&t->cs, dir, names->v[i], e);
-		if (k == ERR_IN_USE || k == ERR_NOT_FOUND)
-			k = ERR_OK;
-	}
 	return k;
 }
 

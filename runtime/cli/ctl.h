@@ -8,6 +8,7 @@
 #include "runtime/bundle/bundle.h"
 #include "runtime/cli/image.h"
 #include "runtime/container/containers.h"
+#include "runtime/container/usermap.h"
 #include "runtime/image/prune.h"
 #include "runtime/shim/protocol.h"
 
@@ -46,6 +47,10 @@ struct make_options {
 	struct network_options network;
 	struct registry_args registry;
 	const char *image, *name, *platform;
+	const char *userns; /* as it was typed; NULL */
+	struct usermap_wish ids;
+	struct text_list
+	    accounts;       /* files of /etc that were made for this container; ctl_make's own */
 	const char *rootfs; /* a directory in place of an image; NULL */
 	enum pull_policy pull;
 	enum overlay_driver overlay;
@@ -83,6 +88,16 @@ MUST_CHECK enum err_kind ctl_remove(struct ctl *t, struct container *c, bool for
 /* Removes one that has ended and told so; its shim may still be about to.  With --rm its anonymous volumes go, too. */
 MUST_CHECK enum err_kind ctl_remove_ended(struct ctl *t, struct container *c, struct err *e);
 
+/*
+ * Files for /etc in which the caller has a name by these ids, made in etc of the image's: ret_files gets the names of those
+ * that are needed.
+ */
+MUST_CHECK enum err_kind ctl_put_accounts(int root, int etc, uint64_t uid, uint64_t gid,
+					  struct arena *arena, struct text_list *ret_files,
+					  struct err *e);
+/* Makes what the bundle wants, filled from the image's root; *ret_guard is to be held until the record is written. */
+MUST_CHECK enum err_kind ctl_make_volumes(struct ctl *t, const struct bundle *b, int root,
+					  const struct idmaps *ids, int *ret_guard, struct err *e);
 /* Removes volumes by their names, but those that another container has. */
 MUST_CHECK enum err_kind ctl_drop_volumes(struct ctl *t, const struct text_list *names,
 					  struct err *e);
@@ -97,7 +112,8 @@ MUST_CHECK enum err_kind ctl_runtime(struct ctl *t, const struct container *c,
 MUST_CHECK enum err_kind ctl_layers(struct images *im, const struct record *r,
 				    struct layer_list *ret, struct err *e);
 /*
- * The root that a container sees, with its mounts while it runs; the caller holds its lock unless it does.  Changes made
+ * The root that a container sees, with its mounts: all of them while it runs, else volumes and directories of the host, and
+ * this process is in a mount namespace of its own from then on.  The caller holds its lock unless it runs.  Changes made
  * there are the container's.
  */
 MUST_CHECK enum err_kind ctl_files(struct ctl *t, struct container *c, const struct status *now,

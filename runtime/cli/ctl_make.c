@@ -7,9 +7,8 @@
 #include "runtime/cli/ctl.h"
 #include "runtime/cli/network_run.h"
 #include "runtime/container/overlay.h"
+#include "runtime/container/usermap.h"
 #include "runtime/container/userns.h"
-#include "runtime/container/volumes.h"
-#include "runtime/image/copy.h"
 
 #define STOP_TIMEOUT_MS 10000
 #define HEALTH_INTERVAL_MS 30000
@@ -81,6 +80,19 @@ static enum err_kind put(int dir, const char *name, const char *text, struct err
 	return fd_swap_file(dir, name, str_of(text), 0644, e);
 }
 
+/* To the container's root, if it has one. */
+static enum err_kind give(int dir, const char *name, const struct idmaps *ids, struct err *e)
+{
+	uid_t uid = 0;
+	gid_t gid = 0;
+
+	if (!idmaps_are_set(ids) || !idmaps_owner_out(ids, &uid, &gid))
+		return ERR_OK;
+	return sys_fchownat(dir, name, uid, gid, AT_SYMLINK_NOFOLLOW) < 0
+		   ? err_sys(e, __func__, "give a container its /etc/%s", name)
+		   : ERR_OK;
+}
+
 /* The host's, so that names resolve as they do there. */
 static enum err_kind put_resolv(int dir, struct err *e)
 {
@@ -95,8 +107,10 @@ static enum err_kind put_resolv(int dir, struct err *e)
 			   : k;
 }
 
-static enum err_kind put_etc(struct container *c, const char *hostname, struct err *e)
+static enum err_kind put_etc(struct container *c, const char *hostname,
+			     const struct text_list *more, struct err *e)
 {
+	static const char *const names[] = { "hosts", "hostname", "resolv.conf" };
 	AUTO_CLOSE etc = -1;
 	struct arena *a = &c->record.arena;
 	const char *hosts = arena_printf(a,
@@ -112,7 +126,13 @@ static enum err_kind put_etc(struct container *c, const char *hostname, struct e
 		k = put(etc, "hosts", hosts, e);
 	if (k == ERR_OK)
 		k = put(etc, "hostname", name, e);
-	return k == ERR_OK ? put_resolv(etc, e) : k;
+	if (k == ERR_OK)
+		k = put_resolv(etc, e);
+	for (size_t i = 0; k == ERR_OK && i < ARRAY_LEN(names); i++)
+		k = give(etc, names[i], &c->record.ids, e);
+	for (size_t i = 0; k == ERR_OK && i < more->n; i++)
+		k = give(etc, more->v[i], &c->record.ids, e);
+	return k;
 }
 
 /* The root directory is the upper one's: it gets what the topmost layer says of it. */
@@ -361,8 +381,7 @@ static enum err_kind open_image_root(const struct layer_list *l, enum overlay_dr
 	struct overlay o = { .driver = driver,
 			     .lowers = l->fds,
 			     .n_lowers = l->n,
-			     .upper = -1,
-			     .work = -1,
+			     .dir = -1,
 			     .in_userns = cli_is_in_userns() };
 
 	if (l->n == 0) {
@@ -385,9 +404,11 @@ static enum err_kind make_bundle(struct ctl *t, const struct make_options *o, co
 		.rootfs = o->rootfs ? o->rootfs : arena_printf(a, "%s/rootfs", dir),
 		.root = root,
 		.files = arena_printf(a, "%s/etc", dir),
+		.accounts = o->accounts,
 		.volumes = arena_printf(a, "%s/volumes", t->cs.root),
 		.in_userns = cli_is_in_userns(),
 		.alone = userns_is_alone(),
+		.ids = &c->record.ids,
 		.init = o->bundle.init ? ctl_program(t, "berth-init") : NULL,
 		.files_soft = t->c->files_soft,
 	};
@@ -398,100 +419,69 @@ static enum err_kind make_bundle(struct ctl *t, const struct make_options *o, co
 	return bundle_make(&o->bundle, i ? &i->config : NULL, &place, b, e);
 }
 
-/* What the image has where a new volume will be, as docker does it. */
-static enum err_kind fill_volume(int root, const char *target, int data, struct err *e)
+/* --- Ids --- */
+
+/* An ordinary user who keeps ids has a name by them, and is who runs, unless user or image say otherwise. */
+static enum err_kind keep_user(const struct image *i, int root, struct container *c,
+			       struct make_options *o, struct err *e)
 {
-	struct open_how how = { .flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-				.resolve = RESOLVE_IN_ROOT };
-	AUTO_CLOSE from = root < 0 ? -1 : sys_openat2(root, target, &how);
+	const struct usermap_wish *w = &o->ids;
+	struct arena *a = &c->record.arena;
+	AUTO_CLOSE etc = -1;
+	uint64_t uid, gid;
+	enum err_kind k = usermap_caller(&uid, &gid, e);
 
-	if (from < 0)
-		return ERR_OK; /* the image has no directory there */
-	return copy_below(from, data, cli_is_in_userns(), CLI_UMASK, e);
-}
-
-static enum err_kind find_entry(void *arg, const char *name, struct err *e)
-{
-	bool *any = arg;
-
-	(void)name;
-	(void)e;
-	*any = true;
-	return ERR_OK;
-}
-
-static bool has_text(const struct text_list *l, const char *text)
-{
-	for (size_t i = 0; i < l->n; i++) {
-		if (strcmp(l->v[i], text) == 0)
-			return true;
-	}
-	return false;
-}
-
-static enum err_kind make_volumes(int dir, const struct bundle_volumes *v, int root, struct err *e)
-{
-	enum err_kind k = ERR_OK;
-
-	for (size_t i = 0; k == ERR_OK && i < v->names.n; i++) {
-		AUTO_CLOSE data = -1;
-		struct volume_wish wish = { .name = v->names.v[i],
-					    .anonymous = has_text(&v->anonymous, v->names.v[i]) };
-		bool any = false;
-
-		k = volume_make(dir, &wish, &data, NULL, e);
-		if (k == ERR_OK)
-			k = fd_list_dir(data, ".", find_entry, &any, e);
-		if (k == ERR_OK && !any && !has_text(&v->kept_empty, wish.name))
-			k = fill_volume(root, v->targets.v[i], data, e);
-		if (k != ERR_OK)
-			return err_wrap(e, "volume %s", wish.name);
-	}
-	return k;
-}
-
-static enum err_kind hold_volumes(struct ctl *t, const struct bundle_volumes *v, int root,
-				  int *ret_guard, struct err *e)
-{
-	AUTO_CLOSE dir = -1;
-	enum err_kind k;
-
-	if (v->names.n == 0)
-		return ERR_OK;
-	k = volumes_open(&t->cs, &dir, e);
+	if (k != ERR_OK)
+		return k;
+	uid = w->has_uid ? w->uid : uid;
+	gid = w->has_gid ? w->gid : gid;
+	k = fd_open_at(c->dir, "etc", O_RDONLY | O_DIRECTORY, 0, &etc, e);
 	if (k == ERR_OK)
-		k = volumes_guard(dir, false, ret_guard, e);
-	return k == ERR_OK ? make_volumes(dir, v, root, e) : k;
+		k = ctl_put_accounts(root, etc, uid, gid, a, &o->accounts, e);
+	if (k != ERR_OK || o->bundle.user || (i && *i->config.user))
+		return k;
+	o->bundle.user =
+	    arena_printf(a, "%llu:%llu", (unsigned long long)uid, (unsigned long long)gid);
+	return o->bundle.user ? ERR_OK
+			      : err_set(e, ERR_NO_MEMORY, __func__, "no memory for a user");
 }
 
-/* What -v with U gives to the user of the process. */
-static enum err_kind give_volumes(const struct bundle *b, struct err *e)
+static enum err_kind choose_ids(struct ctl *t, const struct image *i, int root, struct container *c,
+				struct make_options *o, int *ret_lock, struct err *e)
 {
-	const struct text_list *paths = &b->volumes.owned;
+	const struct usermap_wish *w = &o->ids;
+	struct usermap_who who = { .is_ordinary = cli_is_in_userns() };
+	struct record *r = &c->record;
 	enum err_kind k = ERR_OK;
 
-	for (size_t i = 0; k == ERR_OK && i < paths->n; i++)
-		k = volume_give(paths->v[i], (uid_t)b->uid, (gid_t)b->gid, e);
+	if (w->kind == USERMAP_KEEP_ID && who.is_ordinary)
+		k = keep_user(i, root, c, o, e);
+	if (k == ERR_OK && w->kind == USERMAP_AUTO)
+		k = bundle_count_ids(&o->bundle, i ? &i->config : NULL, root, &who.ids, e);
+	if (k == ERR_OK && usermap_claims(w))
+		k = usermap_lock(&t->cs, ret_lock, e);
+	if (k == ERR_OK)
+		k = usermap_choose(w, &who, &t->cs, &r->ids, e);
+	r->userns = o->userns ? o->userns : "";
+	r->claims_ids = usermap_claims(w);
 	return k;
 }
 
-static enum err_kind fill(struct ctl *t, const struct make_options *o, const struct image *i,
-			  int root, int top, struct container *c, struct err *e)
+/* --- The whole --- */
+
+static enum err_kind fill_with(struct ctl *t, const struct make_options *o, const struct image *i,
+			       int root, struct container *c, struct err *e)
 {
 	AUTO_BUNDLE b = { 0 };
 	AUTO_CLOSE guard = -1; /* of volumes, until the record is written */
 	struct status created = { .phase = PHASE_CREATED };
-	enum err_kind k = make_dirs(c, top, e);
+	enum err_kind k = make_bundle(t, o, i, root, c, &b, e);
 
-	if (k == ERR_OK)
-		k = make_bundle(t, o, i, root, c, &b, e);
 	c->record.anonymous = b.volumes.anonymous; /* for what goes wrong from here */
 	if (k == ERR_OK)
-		k = hold_volumes(t, &b.volumes, root, &guard, e);
+		k = ctl_make_volumes(t, &b, root, &c->record.ids, &guard, e);
 	if (k == ERR_OK)
-		k = give_volumes(&b, e);
-	if (k == ERR_OK)
-		k = put_etc(c, b.hostname, e);
+		k = put_etc(c, b.hostname, &o->accounts, e);
 	if (k == ERR_OK)
 		k = put_json(c->dir, "config.json", b.config, e);
 	if (k == ERR_OK)
@@ -506,6 +496,18 @@ static enum err_kind fill(struct ctl *t, const struct make_options *o, const str
 	if (k == ERR_OK)
 		k = status_write(c->dir, &created, e);
 	return k == ERR_OK ? record_write(c->dir, &c->record, e) : k;
+}
+
+static enum err_kind fill(struct ctl *t, const struct make_options *o, const struct image *i,
+			  int root, int top, struct container *c, struct err *e)
+{
+	AUTO_CLOSE ids = -1; /* a lock on who has which, until the record is written */
+	struct make_options mine = *o;
+	enum err_kind k = make_dirs(c, top, e);
+
+	if (k == ERR_OK)
+		k = choose_ids(t, i, root, c, &mine, &ids, e);
+	return k == ERR_OK ? fill_with(t, &mine, i, root, c, e) : k;
 }
 
 static enum err_kind make_from_image(struct ctl *t, struct images *im, const struct image *i,

@@ -38,13 +38,25 @@ static enum err_kind mount_device(int device, int *ret, struct err *e)
 
 /* --- The program --- */
 
+/* On disk as inside, shown as outside: "uidmapping=INSIDE:OUTSIDE:COUNT:...". */
+static void add_map(struct sbuf *ret, const char *key, const struct idmap *m)
+{
+	for (size_t i = 0; i < m->n; i++)
+		sbuf_addf(ret, "%s%s%u:%u:%u", i ? "" : key, i ? ":" : "=", m->v[i].inside,
+			  m->v[i].outside, m->v[i].n);
+}
+
 static enum err_kind make_options(const struct overlay *o, struct sbuf *ret, struct err *e)
 {
 	for (size_t i = 0; i < o->n_lowers; i++)
 		sbuf_addf(ret, "%s/proc/self/fd/%d", i ? ":" : "lowerdir=", o->lowers[i]);
-	if (o->upper >= 0)
-		sbuf_addf(ret, ",upperdir=/proc/self/fd/%d,workdir=/proc/self/fd/%d", o->upper,
-			  o->work);
+	if (o->dir >= 0)
+		sbuf_addf(ret, ",upperdir=/proc/self/fd/%d/upper,workdir=/proc/self/fd/%d/work",
+			  o->dir, o->dir);
+	if (o->ids) {
+		add_map(ret, ",uidmapping", &o->ids->uids);
+		add_map(ret, ",gidmapping", &o->ids->gids);
+	}
 	if (o->is_volatile)
 		sbuf_addf(ret, ",volatile");
 	return ret->failed ? err_set(e, ERR_TOO_LARGE, __func__, "too many layers") : ERR_OK;
@@ -75,8 +87,7 @@ static void become(const struct overlay *o, int device, char *options)
 	}
 	for (size_t i = 0; i < o->n_lowers; i++)
 		keep(o->lowers[i]);
-	keep(o->upper);
-	keep(o->work);
+	keep(o->dir);
 	keep(device);
 	(void)snprintf(place, sizeof(place), "/dev/fd/%d", device); /* libfuse's for "is mounted" */
 	(void)execvp(PROGRAM, argv);

@@ -166,6 +166,27 @@ static bool take_health(struct record *r, const struct jv *v)
 	return list(r, v, "command", &r->health.command);
 }
 
+static bool id_map(const struct jv *v, const char *key, struct idmap *ret)
+{
+	const struct jv *array = jv_member(v, key);
+	struct err ignored;
+	struct str s;
+
+	for (size_t i = 0; i < jv_count(array); i++) {
+		if (!jv_text(jv_at(array, i), &s) || idmap_add_text(ret, s, &ignored) != ERR_OK)
+			return false;
+	}
+	return true;
+}
+
+static bool take_ids(struct record *r, const struct jv *v)
+{
+	r->userns = text(r, v, "userns");
+	r->claims_ids = jv_is_true(jv_member(v, "claims_ids"));
+	return r->userns && id_map(v, "uid_map", &r->ids.uids) &&
+	       id_map(v, "gid_map", &r->ids.gids) && !r->ids.uids.n == !r->ids.gids.n;
+}
+
 static bool take(struct record *r, const struct jv *v)
 {
 	r->id = text(r, v, "id");
@@ -189,7 +210,8 @@ static bool take(struct record *r, const struct jv *v)
 	return list(r, v, "lowers", &r->lowers) && list(r, v, "command", &r->command) &&
 	       list(r, v, "net_up", &r->net_up) && list(r, v, "net_down", &r->net_down) &&
 	       list(r, v, "volumes", &r->volumes) && list(r, v, "anonymous", &r->anonymous) &&
-	       pairs(r, v, "labels", &r->labels) && take_health(r, jv_member(v, "health"));
+	       pairs(r, v, "labels", &r->labels) && take_health(r, jv_member(v, "health")) &&
+	       take_ids(r, v);
 }
 
 static bool take_names(struct record *r, const struct jv *v)
@@ -260,11 +282,27 @@ static struct jv *health_json(const struct health_check *h)
 		       "retries", (long long)h->retries, "action", action_names[h->action]);
 }
 
+/* As --uidmap has it. */
+static struct jv *id_map_json(const struct idmap *m)
+{
+	AUTO_JV *list = jv_new_array();
+
+	for (size_t i = 0; list && i < m->n; i++) {
+		const struct idmap_piece *p = &m->v[i];
+		char piece[40];
+
+		(void)snprintf(piece, sizeof(piece), "%u:%u:%u", p->inside, p->outside, p->n);
+		if (!jv_append(list, jv_pack("s", piece)))
+			return NULL;
+	}
+	return TAKE(list);
+}
+
 static struct jv *record_json(const struct record *r)
 {
 	return jv_pack(
 	    "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:b, s:b, s:b, s:b, s:s, s:I, s:I, s:I, s:s, "
-	    "s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:b}",
+	    "s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:b, s:s, s:b, s:o, s:o}",
 	    "id", r->id, "name", r->name, "image", r->image, "image_id", r->image_id, "manifest",
 	    r->manifest, "rootfs", r->rootfs, "network", r->network, "created_ms",
 	    (long long)r->created_ms, "terminal", r->terminal, "stdin_open", r->stdin_open,
@@ -277,7 +315,8 @@ static struct jv *record_json(const struct record *r)
 	    health_json(&r->health), "net_up", list_json(&r->net_up), "net_down",
 	    list_json(&r->net_down), "overlay", overlay_driver_text(r->overlay), "volumes",
 	    list_json(&r->volumes), "anonymous", list_json(&r->anonymous), "shares_mounts",
-	    r->shares_mounts);
+	    r->shares_mounts, "userns", r->userns, "claims_ids", r->claims_ids, "uid_map",
+	    id_map_json(&r->ids.uids), "gid_map", id_map_json(&r->ids.gids));
 }
 
 enum err_kind record_write(int dir, const struct record *r, struct err *e)

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/idmap.h"
 #include "runtime/container/overlay.h"
 
 #define RECORD_FILE "container.json"
@@ -39,6 +40,9 @@ struct record {
 	struct text_pairs labels;
 	uint64_t created_ms;
 	bool terminal, stdin_open, auto_remove, in_userns;
+	const char *userns; /* as it was asked for; "" */
+	struct idmaps ids;  /* without pieces: no user namespace of its own */
+	bool claims_ids;    /* auto gives them to no other container */
 	enum overlay_driver overlay;
 	const char *rootfs; /* a directory of the user's in place of an image; "" without */
 	enum restart_policy restart;

@@ -9,70 +9,20 @@
 #include <sys/wait.h>
 
 #include "base/fd.h"
+#include "base/idmap.h"
+#include "runtime/container/subids.h"
 
-#define RANGES_MAX 64 /* the kernel takes 340 */
 #define NUMBER_MAX 24
 #define LEVELS_MAX 33 /* of user namespaces, in the kernel */
-#define SUBID_FILE_MAX (1u << 20)
-#define MAP_MAX 16384
 #define HOLDER_FILE "userns"
 
 extern char **environ;
 
 /* A user's own id, which becomes 0, and the ranges that follow it. */
-struct range {
-	uint64_t first, n;
-};
 struct ids {
 	uint64_t own;
-	struct range ranges[RANGES_MAX];
-	size_t n;
+	struct subids sub;
 };
-
-/* --- Subordinate ids --- */
-
-static bool is_user(struct str who, const char *name, uint64_t uid)
-{
-	uint64_t n;
-
-	if (name && str_eq(who, str_of(name)))
-		return true;
-	return scan_u64(&who, UINT32_MAX, &n) && scan_end(&who) && n == uid;
-}
-
-/* "USER:FIRST:COUNT", for each line that is the user's. */
-static void take_line(struct ids *ids, struct str line, const char *name, uint64_t uid)
-{
-	struct str who, rest;
-	struct range r;
-
-	if (!str_cut(line, ':', &who, &rest) || !is_user(who, name, uid))
-		return;
-	if (!scan_u64(&rest, UINT32_MAX, &r.first) || !scan_char(&rest, ':') ||
-	    !scan_u64(&rest, UINT32_MAX, &r.n) || !scan_end(&rest) || r.n == 0)
-		return;
-	if (ids->n < RANGES_MAX)
-		ids->ranges[ids->n++] = r;
-}
-
-static enum err_kind read_ids(const char *file, const char *name, uint64_t uid, struct ids *ids,
-			      struct err *e)
-{
-	AUTO_CLOSE fd = sys_openat(AT_FDCWD, file, O_RDONLY | O_CLOEXEC, 0);
-	AUTO_SBUF b;
-	struct str rest, line;
-	enum err_kind k;
-
-	if (fd < 0)
-		return errno == ENOENT ? ERR_OK : err_sys(e, __func__, "open %s", file);
-	sbuf_init(&b, SUBID_FILE_MAX);
-	k = fd_read_rest(fd, &b, file, e);
-	for (rest = (struct str){ b.p, b.n }; k == ERR_OK && rest.n;) {
-		(void)str_cut(rest, '\n', &line, &rest);
-		take_line(ids, line, name, uid);
-	}
-	return k;
-}
 
 /* --- Others' namespaces --- */
 
@@ -84,57 +34,33 @@ static bool is_same(int a, int b)
 	       sa.st_ino == sb.st_ino;
 }
 
-static bool next_number(struct str *in, uint64_t *ret)
-{
-	while (scan_char(in, ' ') || scan_char(in, '\n'))
-		;
-	return scan_u64(in, UINT32_MAX, ret);
-}
-
-static bool read_map(const char *path, struct sbuf *b)
-{
-	AUTO_CLOSE fd = -1;
-	struct err ignored;
-
-	return fd_open_at(AT_FDCWD, path, O_RDONLY, 0, &fd, &ignored) == ERR_OK &&
-	       fd_read_rest(fd, b, path, &ignored) == ERR_OK && b->n > 0;
-}
-
 static bool has_map(pid_t pid, const struct ids *ids)
 {
-	AUTO_SBUF b;
 	char path[64];
-	struct str in;
-	uint64_t inside = 0, at, first, n;
+	struct idmap m;
+	struct err ignored;
+	uint64_t inside = 0;
 
-	sbuf_init(&b, MAP_MAX);
 	(void)snprintf(path, sizeof(path), "/proc/%d/uid_map", (int)pid);
-	if (!read_map(path, &b))
+	if (idmap_read(path, &m, &ignored) != ERR_OK || m.n != ids->sub.n + 1)
 		return false;
-	in = (struct str){ b.p, b.n };
-	for (size_t i = 0; i <= ids->n; i++) {
-		struct range r = i ? ids->ranges[i - 1] : (struct range){ ids->own, 1 };
+	for (size_t i = 0; i < m.n; i++) {
+		struct subids_range r =
+		    i ? ids->sub.v[i - 1] : (struct subids_range){ ids->own, 1 };
 
-		if (!next_number(&in, &at) || !next_number(&in, &first) || !next_number(&in, &n) ||
-		    at != inside || first != r.first || n != r.n)
+		if (m.v[i].inside != inside || m.v[i].outside != r.first || m.v[i].n != r.n)
 			return false;
 		inside += r.n;
 	}
-	return !next_number(&in, &at);
+	return true;
 }
 
 bool userns_is_alone(void)
 {
-	AUTO_SBUF b;
-	struct str in;
-	uint64_t inside, outside, n;
+	struct idmap m;
+	struct err ignored;
 
-	sbuf_init(&b, MAP_MAX);
-	if (!read_map("/proc/self/gid_map", &b))
-		return false;
-	in = (struct str){ b.p, b.n };
-	return next_number(&in, &inside) && next_number(&in, &outside) && next_number(&in, &n) &&
-	       n == 1 && !next_number(&in, &n);
+	return idmap_read("/proc/self/gid_map", &m, &ignored) == ERR_OK && idmap_count(&m) == 1;
 }
 
 /* The namespace of that process, or the one around it, if it is one that we would have made. */
@@ -216,8 +142,8 @@ static enum err_kind find_any(int state, const struct ids *ids, int *ret, struct
 /* newuidmap PID 0 OWN 1 1 FIRST COUNT ... */
 static bool run_mapper(const char *program, pid_t pid, const struct ids *ids)
 {
-	char text[3 * RANGES_MAX + 8][NUMBER_MAX];
-	char *argv[3 * RANGES_MAX + 9];
+	char text[3 * SUBIDS_RANGES_MAX + 8][NUMBER_MAX];
+	char *argv[3 * SUBIDS_RANGES_MAX + 9];
 	uint64_t inside = 1;
 	size_t n = 0;
 	int status;
@@ -228,8 +154,8 @@ static bool run_mapper(const char *program, pid_t pid, const struct ids *ids)
 	(void)snprintf(text[n++], NUMBER_MAX, "0");
 	(void)snprintf(text[n++], NUMBER_MAX, "%llu", (unsigned long long)ids->own);
 	(void)snprintf(text[n++], NUMBER_MAX, "1");
-	for (size_t i = 0; i < ids->n; inside += ids->ranges[i++].n) {
-		const uint64_t three[] = { inside, ids->ranges[i].first, ids->ranges[i].n };
+	for (size_t i = 0; i < ids->sub.n; inside += ids->sub.v[i++].n) {
+		const uint64_t three[] = { inside, ids->sub.v[i].first, ids->sub.v[i].n };
 
 		for (size_t t = 0; t < ARRAY_LEN(three); t++)
 			(void)snprintf(text[n++], NUMBER_MAX, "%llu", (unsigned long long)three[t]);
@@ -317,11 +243,11 @@ static enum err_kind make(int file, const struct ids *u, const struct ids *g, st
 	enum err_kind k = ERR_OK;
 	int n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 
-	if (u->n && g->n)
+	if (u->sub.n && g->sub.n)
 		k = map_by_helper(u, g, e);
 	else
 		k = leave_host(e);
-	if (k == ERR_OK && !(u->n && g->n))
+	if (k == ERR_OK && !(u->sub.n && g->sub.n))
 		k = map_alone(u, g, e);
 	if (k == ERR_OK && sys_ftruncate(file, 0) < 0)
 		return err_sys(e, __func__, "write " HOLDER_FILE);
@@ -345,11 +271,11 @@ static enum err_kind find_ids(struct ids *u, struct ids *g, struct err *e)
 
 	u->own = geteuid();
 	g->own = getegid();
-	k = read_ids("/etc/subuid", name, u->own, u, e);
+	k = subids_read("/etc/subuid", name, u->own, &u->sub, e);
 	if (k == ERR_OK)
-		k = read_ids("/etc/subgid", name, u->own, g, e);
-	if (u->n == 0 || g->n == 0)
-		u->n = g->n = 0;
+		k = subids_read("/etc/subgid", name, u->own, &g->sub, e);
+	if (u->sub.n == 0 || g->sub.n == 0)
+		u->sub.n = g->sub.n = 0;
 	return k;
 }
 
@@ -371,6 +297,6 @@ enum err_kind userns_enter(const char *path, bool *ret_alone, struct err *e)
 		k = find_any(state, &u, &ns, e);
 	if (k == ERR_OK)
 		k = ns >= 0 ? enter(ns, e) : make(file, &u, &g, e);
-	*ret_alone = u.n == 0;
+	*ret_alone = u.sub.n == 0;
 	return k;
 }

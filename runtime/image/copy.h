@@ -14,5 +14,8 @@ struct copy_into {
 /* Borrows the argument. */
 struct pack_sink copy_sink(struct copy_into *into);
 
-/* All that is below a directory, as it is; the other directory becomes like it, too. */
-MUST_CHECK enum err_kind copy_below(int from, int to, bool in_userns, mode_t mask, struct err *e);
+/*
+ * All that is below a directory, as it is, but for owners if there is a map (of struct tree_options); the other directory
+ * becomes like it, too.
+ */
+MUST_CHECK enum err_kind copy_below(int from, int to, const struct tree_options *o, struct err *e);

@@ -99,6 +99,13 @@ static bool has_overlay_mark(const struct packing *p, const char *file, const ch
 	return getxattr(file, overlay_name(p, what, name, sizeof(name)), NULL, 0) >= 0;
 }
 
+/* fuse-overlayfs says it by an attribute of its own where it may not set overlayfs's, and by a file, too. */
+static bool is_opaque(const struct packing *p, const char *dir)
+{
+	return has_overlay_mark(p, dir, "opaque") ||
+	       getxattr(dir, "user.fuseoverlayfs.opaque", NULL, 0) >= 0;
+}
+
 /* Set by mounts with other options than ours, whose data or names are in lower layers (K3). */
 static enum err_kind check_whole(const struct packing *p, const char *file, struct err *e)
 {
@@ -220,6 +227,7 @@ static void take_stat(struct packing *p, const struct stat *s)
 	m->mode = s->st_mode & MODE_BITS;
 	m->uid = s->st_uid;
 	m->gid = s->st_gid;
+	idmaps_owner_in(p->o->ids, &m->uid, &m->gid);
 	m->rdev = s->st_rdev;
 	m->size_bytes = m->kind == MEMBER_FILE ? (uint64_t)s->st_size : 0;
 	m->atime = s->st_atim;
@@ -269,6 +277,7 @@ static enum err_kind give_mark(struct packing *p, const char *prefix, const char
 struct below {
 	struct packing *p;
 	int dir;
+	bool is_opaque; /* as is told already */
 };
 
 static enum err_kind give_below(struct packing *p, int fd, const char *file, struct err *e)
@@ -278,7 +287,8 @@ static enum err_kind give_below(struct packing *p, int fd, const char *file, str
 
 	if (p->depth == DEPTH_MAX)
 		return err_set(e, ERR_TOO_LARGE, __func__, "directories nested too deeply");
-	if (p->o->form == PACK_LAYER && file && has_overlay_mark(p, file, "opaque"))
+	w.is_opaque = p->o->form == PACK_LAYER && file && is_opaque(p, file);
+	if (w.is_opaque)
 		k = give_mark(p, ".wh..wh.", ".opq", e);
 	p->depth++;
 	if (k == ERR_OK)
@@ -359,6 +369,8 @@ static enum err_kind entry_below(void *arg, const char *name, struct err *e)
 
 	if (p->o->form == PACK_LAYER && is_whiteout(w->dir, name))
 		return give_mark(p, ".wh.", name, e);
+	if (w->is_opaque && strcmp(name, ".wh..wh..opq") == 0)
+		return ERR_OK;
 	if (p->o->form == PACK_LAYER && str_starts(str_of(name), STR(".wh.")))
 		return err_set(e, ERR_INVALID, __func__,
 			       "\"%.100s\": a layer cannot have files of that name", name);

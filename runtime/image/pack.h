@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "base/idmap.h"
 #include "runtime/image/member.h"
 
 struct pack_sink {
@@ -25,6 +26,8 @@ enum pack_form { PACK_FILES, PACK_LAYER };
 struct pack_options {
 	enum pack_form form;
 	bool in_userns; /* overlayfs's marks are user attributes */
+	/* Owners are told as they are inside of these; NULL, or without pieces: as they are. */
+	const struct idmaps *ids;
 	/* Somebody's own: no other owner, no set-id bits, no attributes that give rights. */
 	bool is_reowned;
 	uid_t uid;

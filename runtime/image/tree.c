@@ -1,6 +1,7 @@
 #include "runtime/image/tree_impl.h"
 
 #include <errno.h>
+#include <sys/fsuid.h>
 #include <sys/sysmacros.h>
 
 #include "base/hash.h"
@@ -16,8 +17,8 @@ enum err_kind tree_open(int root_fd, const struct tree_options *o, struct tree *
 	t->root_fd = root_fd;
 	t->options = *o;
 	t->parent.fd = -1;
-	t->euid = geteuid();
-	t->egid = getegid();
+	t->fsuid = (uid_t)setfsuid(-1U);
+	t->fsgid = (gid_t)setfsgid(-1U);
 	random_bytes(&t->seed, sizeof(t->seed));
 	sbuf_init(&t->times, TIMES_MAX);
 	*ret = t;

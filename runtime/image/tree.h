@@ -19,6 +19,7 @@
 #pragma once
 
 #include "base/fd.h"
+#include "base/idmap.h"
 #include "runtime/image/member.h"
 
 enum tree_form { TREE_FLAT, TREE_OVERLAY, TREE_COPY };
@@ -30,6 +31,8 @@ struct tree_options {
 	enum tree_form form;
 	bool in_userns; /* not the host's root: no devices, overlayfs with user attributes */
 	mode_t umask;   /* of the process */
+	/* Members' owners are inside of these, files' outside; NULL, or without pieces: they are the same. */
+	const struct idmaps *ids;
 	tree_lowers_fn *lowers; /* TREE_OVERLAY; NULL for a bottom layer */
 	void *arg;
 };

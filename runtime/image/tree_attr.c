@@ -125,10 +125,16 @@ static enum err_kind disinherit(struct tree *t, const struct member *m, int fd, 
 	return k == ERR_OK && m->kind == MEMBER_DIR ? drop_xattr(t, fd, -1, ACL_DEFAULT, e) : k;
 }
 
+struct owner {
+	uid_t uid;
+	gid_t gid;
+};
+
 /* As a new file has it anyway, unless its directory hands on its group. */
-static bool has_owner(const struct tree *t, const struct member *m, bool is_new)
+static bool has_owner(const struct tree *t, const struct member *m, const struct owner *o,
+		      bool is_new)
 {
-	return is_new && m->path_n > 0 && m->uid == t->euid && m->gid == t->egid &&
+	return is_new && m->path_n > 0 && o->uid == t->fsuid && o->gid == t->fsgid &&
 	       !(t->parent.mode & S_ISGID);
 }
 
@@ -151,13 +157,16 @@ static enum err_kind set_mode(const struct member *m, int fd, struct err *e)
 /* Owner, then mode, then attributes: each may take away what comes after it. */
 enum err_kind attr_apply(struct tree *t, const struct member *m, int fd, bool is_new, struct err *e)
 {
-	bool owned = has_owner(t, m, is_new);
+	struct owner o = { m->uid, m->gid };
 	enum err_kind k = ERR_OK;
+	bool owned;
 
-	if (!owned && sys_fchownat(fd, "", m->uid, m->gid, AT_EMPTY_PATH) < 0) {
-		k = err_sys(e, __func__, "give it to %u:%u", m->uid, m->gid);
-		return k;
-	}
+	if (!idmaps_owner_out(t->options.ids, &o.uid, &o.gid))
+		return err_set(e, ERR_DENIED, __func__,
+			       "owner %u:%u is not in the container's map of ids", m->uid, m->gid);
+	owned = has_owner(t, m, &o, is_new);
+	if (!owned && sys_fchownat(fd, "", o.uid, o.gid, AT_EMPTY_PATH) < 0)
+		return err_sys(e, __func__, "give it to %u:%u", m->uid, m->gid);
 	if (!is_new)
 		k = each_xattr(t, fd, -1, drop_xattr, e);
 	if (k == ERR_OK && is_new && t->parent.has_default_acl)

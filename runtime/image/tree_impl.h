@@ -22,8 +22,8 @@ struct tree {
 	int root_fd;
 	struct tree_options options;
 	uint64_t seed;
-	uid_t euid;
-	gid_t egid;
+	uid_t fsuid; /* whose a new file is */
+	gid_t fsgid;
 	bool root_was_put;
 	struct tree_parent parent;
 	struct idset dirs; /* directories whose times are known or were made here */

@@ -269,28 +269,36 @@ static enum err_kind take_console(int listener, int *ret, struct err *e)
 	return fcntl(*ret, F_SETFL, O_NONBLOCK) < 0 ? err_sys(e, __func__, "terminal") : ERR_OK;
 }
 
-static enum err_kind make_pipe(int *ret_read, int *ret_write, bool we_read, struct err *e)
+/* The container's root's, who makes them the process's, so that /dev/stdout and the like can be opened. */
+static enum err_kind make_pipe(const struct idmaps *ids, int *ret_read, int *ret_write,
+			       bool we_read, struct err *e)
 {
+	uid_t uid = 0;
+	gid_t gid = 0;
 	int fds[2];
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_sys(e, __func__, "make a pipe");
 	*ret_read = fds[0];
 	*ret_write = fds[1];
+	if (idmaps_are_set(ids) && idmaps_owner_out(ids, &uid, &gid) &&
+	    fchown(fds[0], uid, gid) < 0)
+		return err_sys(e, __func__, "give a pipe to the container");
 	if (fcntl(fds[we_read ? 0 : 1], F_SETFL, O_NONBLOCK) < 0)
 		return err_sys(e, __func__, "set up a pipe");
 	return ERR_OK;
 }
 
 /* Ends of pipes for the process; ours go into the session. */
-static enum err_kind make_pipes(struct session *x, bool with_stdin, struct child *c, struct err *e)
+static enum err_kind make_pipes(const struct idmaps *ids, struct session *x, bool with_stdin,
+				struct child *c, struct err *e)
 {
-	enum err_kind k = make_pipe(&x->out, &c->out, true, e);
+	enum err_kind k = make_pipe(ids, &x->out, &c->out, true, e);
 
 	if (k == ERR_OK)
-		k = make_pipe(&x->err, &c->err, true, e);
+		k = make_pipe(ids, &x->err, &c->err, true, e);
 	if (k == ERR_OK && with_stdin)
-		k = make_pipe(&c->in, &x->in, false, e);
+		k = make_pipe(ids, &c->in, &x->in, false, e);
 	return k;
 }
 
@@ -342,21 +350,15 @@ static enum err_kind open_layers(const struct shim *s, int *lowers, struct err *
 
 static enum err_kind mount_overlay(const struct shim *s, int *lowers, int *ret, struct err *e)
 {
-	AUTO_CLOSE upper = -1;
-	AUTO_CLOSE work = -1;
 	struct overlay o = { .lowers = lowers,
 			     .n_lowers = s->record.lowers.n,
+			     .dir = s->dir,
+			     .ids = &s->record.ids,
 			     .driver = s->record.overlay,
 			     .in_userns = s->record.in_userns,
 			     .is_volatile = s->record.auto_remove };
 	enum err_kind k = open_layers(s, lowers, e);
 
-	if (k == ERR_OK)
-		k = fd_open_at(s->dir, "upper", O_PATH | O_DIRECTORY, 0, &upper, e);
-	if (k == ERR_OK)
-		k = fd_open_at(s->dir, "work", O_PATH | O_DIRECTORY, 0, &work, e);
-	o.upper = upper;
-	o.work = work;
 	return k == ERR_OK ? overlay_mount(&o, ret, e) : k;
 }
 
@@ -407,7 +409,7 @@ static enum err_kind create_with_root(struct shim *s, struct session *x, struct 
 	enum err_kind k;
 
 	if (!s->record.terminal) {
-		k = make_pipes(x, s->record.stdin_open, c, e);
+		k = make_pipes(&s->record.ids, x, s->record.stdin_open, c, e);
 		if (k == ERR_OK)
 			k = run_create(s, c, NULL, e);
 		close_ends(c);
@@ -620,7 +622,7 @@ enum err_kind launch_exec(struct shim *s, struct session *x, const char *process
 		arg(&a, "--console-socket");
 		arg(&a, console);
 	} else if (with_output) {
-		k = make_pipes(x, with_stdin, &c, e);
+		k = make_pipes(&s->record.ids, x, with_stdin, &c, e);
 	}
 	arg(&a, s->record.id);
 	if (k == ERR_OK)

@@ -5,7 +5,7 @@
  * H2  Output that was written before the end is in the log, and sent, before the end is told.
  * H3  The container's root is mounted in the mount namespaces of runtime and container alone, so nothing of it is left when
  *     both are gone, whatever killed them.
- * Threads  one; signals by signalfd.
+ * Threads  one, but while a root with a map of ids is mounted; signals by signalfd.
  */
 #pragma once
 

@@ -97,6 +97,7 @@ def of_load():
         s.start()
         tell(f"idle, after a start with {MANIFESTS} manifests", s)
         under("manifests pushed and read, 64 clients", s, "put", "-c", 64, "-t", SECONDS, "-g", 75, "-k", MANIFESTS, "-p", "x", b.url(s, ""), "m")
+        under("manifests pushed, 1,024 clients", s, "put", "-c", 1024, "-t", SECONDS, "-p", "y", b.url(s, ""), "m")
         under("blobs of 1 MiB pushed, 64 clients", s, "blob", "-w", "streamed", "-c", 64, "-t", SECONDS, "-s", 2**20, b.url(s, ""), "m")
         under("blobs of 4 KiB pushed, 64 clients", s, "blob", "-w", "once", "-c", 64, "-t", SECONDS, "-s", 4096, b.url(s, ""), "m")
         under("pages of 1,000 tags, 64 clients", s, "get", "-c", 64, "-t", SECONDS, b.url(s, "/v2/m/tags/list?n=1000"))

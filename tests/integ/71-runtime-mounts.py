@@ -298,6 +298,23 @@ def userns(c):
     c["linux"]["gidMappings"] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
 
 
+@case("in a user namespace that may walk neither to the root nor to the source of a mount")
+def out_of_reach(box):
+    source = os.path.join(box.work, "private/ids")
+    os.makedirs(source)
+    with open(source + "/file", "w") as f:
+        f.write("seen\n")
+    os.chmod(os.path.dirname(source), 0o700)
+
+    def change(c):
+        userns(c)
+        add_mount(c, "/mnt", source, None, ["rbind"])
+
+    bundle = box.bundle("cat /mnt/file; id -u; test -e /private || echo in the root", change)
+    os.chmod(bundle, 0o700)
+    same("output", "seen\n0\nin the root\n", box.rt("run", "--bundle", bundle, box.id()).stdout)
+
+
 @case("in a user namespace: devices are bound, the host's flags stay locked, files can be bound")
 def in_userns(box):
     source = os.path.join(box.work, "locked")

@@ -95,6 +95,18 @@ def preset(b):
     same("networks", ["web"], b.r.berth("network", "ls", "-q").split())
 
 
+@case("run with a user namespace of its own: on a network, by a port, and in another's network namespace")
+def userns(b):
+    outside(b.lab)
+    b.r.berth("network", "create", "web")
+    b.up("one", "--network", "web", "-p", "8080:80", "--uidmap", "0:600000:1000")
+    b.up("two", "--network", "web", "--uidmap", "0:700000:1000")
+    same("by the port", "one answers", answers("outside", WIRE, 8080))
+    same("from the other, by name", "one answers", b.r.berth("exec", "two", "sh", "-c", "echo | nc one 80").strip())
+    same("the one who joins", "one answers", b.run("--network", "container:one", "--uidmap", "0:800000:1000", "echo | nc 127.0.0.1 80").strip())
+    same("who may ping", "0\t0", b.r.berth("exec", "one", "cat", "/proc/sys/net/ipv4/ping_group_range").strip())
+
+
 def published(b, name):
     """{(inner, protocol): (address, outer)} as inspect has them; ps and port must say the same."""
     seen = {}

@@ -165,3 +165,52 @@ unsigned cni_box_cached(const struct cni_box *b)
 {
 	return file_exists(b->cache, "results") ? dir_count(b->cache, "results") : 0;
 }
+
+/* ---- what must hold ---- */
+
+/* want NULL: it is not there. */
+void cni_box_assert_input(const struct cni_box *b, unsigned n, const char *key, const char *want)
+{
+	AUTO_JV *v = cni_box_input(b, n);
+	AUTO_JV *one = NULL;
+	AUTO_SBUF out, wanted;
+
+	sbuf_init(&out, 10000);
+	sbuf_init(&wanted, 10000);
+	if (!want) {
+		assert_null(jv_member(v, key));
+		return;
+	}
+	assert_non_null(jv_member(v, key));
+	one = jv_pack("[o]", jv_share(jv_member(v, key)));
+	jv_dump(one, &out);
+	sbuf_addf(&wanted, "[%s]", want);
+	assert_string_equal(out.p, wanted.p);
+}
+
+void cni_box_assert_env(const struct cni_box *b, unsigned n, const char *want)
+{
+	struct sbuf text;
+	char name[32];
+
+	(void)snprintf(name, sizeof(name), "env.%u", n);
+	text = file_read(b->dir, name);
+	assert_string_equal(text.p, want);
+	sbuf_clear(&text);
+}
+
+void cni_box_add_ok(struct cni_box *b, const struct conflist *l)
+{
+	AUTO_RESULT r;
+	struct err e;
+
+	assert_ok(cni_add(&b->cni, l, &b->attachment, &r, &e), &e);
+	assert_int_equal(r.n_ips, 1);
+}
+
+void cni_box_del_ok(struct cni_box *b, const struct conflist *l)
+{
+	struct err e;
+
+	assert_ok(cni_del(&b->cni, &l->name, l, &b->attachment, &e), &e);
+}

@@ -40,3 +40,15 @@ struct jv *cni_box_input(const struct cni_box *b, unsigned n);
 void cni_box_list(const char *name, const char *version, const char *plugins, const char *more,
 		  struct conflist *ret);
 unsigned cni_box_cached(const struct cni_box *b);
+
+/* The member of the n'th call's input is this JSON; want NULL: it is not there. */
+void cni_box_assert_input(const struct cni_box *b, unsigned n, const char *key, const char *want);
+void cni_box_assert_env(const struct cni_box *b, unsigned n, const char *want);
+void cni_box_add_ok(struct cni_box *b, const struct conflist *l);
+void cni_box_del_ok(struct cni_box *b, const struct conflist *l);
+
+/* What ADD answers with, unless a plugin does otherwise. */
+#define CNI_BOX_ADDED CNI_BOX_ADDED_IN("1.0.0")
+#define CNI_BOX_ADDED_IN(v)                                                                        \
+	"{\"cniVersion\":\"" v "\",\"interfaces\":[{\"name\":\"eth0\",\"sandbox\":\"/x\"}],"       \
+	"\"ips\":[{\"address\":\"10.9.8.7/24\",\"interface\":0}]}"

@@ -1,7 +1,7 @@
 /*
  * syscall - makes system calls by number and says what they return: seen from inside a seccomp filter.
  *
- * usage: syscall [i386:|x32:]NUMBER...     with all arguments 0
+ * usage: syscall [i386:|x32:]NUMBER[,FIRST]...     with all arguments 0, or the first one of choice
  */
 #include <errno.h>
 #include <sys/syscall.h>
@@ -27,15 +27,17 @@ static long call(struct str text)
 {
 	bool i386 = str_starts(text, STR("i386:")), x32 = str_starts(text, STR("x32:"));
 	struct str kind, digits = text;
-	uint64_t number = 0;
+	uint64_t number = 0, first = 0;
 
 	if (i386 || x32)
 		(void)str_cut(text, ':', &kind, &digits);
 	if (!scan_u64(&digits, 100000, &number))
 		return -EINVAL;
+	if (scan_char(&digits, ',') && !scan_u64(&digits, UINT64_MAX, &first))
+		return -EINVAL;
 	if (i386)
 		return (int)by_int80((long)number);
-	return syscall((long)number | (x32 ? X32_BIT : 0), 0, 0, 0, 0, 0, 0) < 0 ? -errno : 0;
+	return syscall((long)number | (x32 ? X32_BIT : 0), first, 0, 0, 0, 0, 0) < 0 ? -errno : 0;
 }
 
 int main(int argc, char **argv)

@@ -8,12 +8,12 @@ static const struct rested {
 	const char *name;
 	uint64_t batch_ms, age_ms, want_ms;
 } rested[] = {
-	{ "a cycle that has begun", 5, 0, 50 },
-	{ "after a minute", 5, MINUTE, 30 },
-	{ "after two", 5, 2 * MINUTE, 5 },
+	{ "a cycle that has begun", 5, 0, 200 },
+	{ "after five minutes", 5, 5 * MINUTE, 105 },
+	{ "after ten", 5, 10 * MINUTE, 5 },
 	{ "after an hour", 5, 60 * MINUTE, 5 },
-	{ "never longer than a client would wait for nothing", 1000, 0, 200 },
-	{ "nor when it hurries", 1000, 60 * MINUTE, 200 },
+	{ "never longer than a client would wait for nothing", 1000, 0, 400 },
+	{ "nor when it hurries", 1000, 60 * MINUTE, 400 },
 	{ "a batch that took no time", 0, 0, 0 },
 };
 

@@ -13,13 +13,14 @@
 
 struct init {
 	const struct plan *plan;
-	int sync;       /* to the runtime */
-	int listen;     /* socket for `start`, bound; -1 for exec */
-	int start;      /* the connection of `start`; -1 before */
-	int root;       /* O_PATH on the container's root */
-	int null;       /* O_PATH on the host's /dev/null, -1 before it is needed */
-	int mask;       /* O_PATH on an empty read-only directory, -1 before it is needed */
-	pid_t host_pid; /* our own, as the runtime sees it */
+	int sync;           /* to the runtime */
+	int listen;         /* socket for `start`, bound; -1 for exec */
+	int start;          /* the connection of `start`; -1 before */
+	int root;           /* O_PATH on the container's root */
+	int null;           /* O_PATH on the host's /dev/null, -1 before it is needed */
+	int mask;           /* O_PATH on an empty read-only directory, -1 before it is needed */
+	bool is_at_ns_root; /* in no chroot any more */
+	pid_t host_pid;     /* our own, as the runtime sees it */
 	char program[4096];
 	char home[4096];
 	struct note why; /* detail of a failure; may stay empty */

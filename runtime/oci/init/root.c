@@ -16,11 +16,27 @@ static bool is_same_file(int a, int b)
 }
 
 /*
+ * A runtime that was started in a chroot: what lies outside of that is still the root of the mount namespace, where
+ * setns would lead the container's own processes.  Joining the namespace anew leads us there first.
+ */
+static int leave_chroot(const struct init *in)
+{
+	int ns = NEG_ERRNO(openat(in->plan->proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC)), r;
+
+	if (ns < 0)
+		return ns;
+	r = NEG_ERRNO(setns(ns, CLONE_NEWNS));
+	(void)close(ns);
+	return r;
+}
+
+/*
  * Where to attach: over the directory itself, so that hooks find the tree under its own path.  Whoever renames
  * directories meanwhile could make the path mean another place; then, and where a user namespace may not walk the
- * path, it is attached over the old root, out of everybody's sight.
+ * path, it is attached over the old root, out of everybody's sight: the namespace's, since joining the namespace later
+ * would lead into what is attached over it.
  */
-static int attach_tree(const char *path, int tree)
+static int attach_tree(struct init *in, const char *path, int tree)
 {
 	int at = NEG_ERRNO(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC)), r;
 
@@ -28,8 +44,13 @@ static int attach_tree(const char *path, int tree)
 		(void)close(at);
 		at = -EACCES;
 	}
-	if (at == -EACCES)
+	if (at == -EACCES) {
+		r = leave_chroot(in);
+		if (r < 0)
+			return r;
+		in->is_at_ns_root = true;
 		at = NEG_ERRNO(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
+	}
 	if (at < 0)
 		return at;
 	r = tree_attach(tree, at);
@@ -64,28 +85,13 @@ int init_attach_root(struct init *in)
 		return tree;
 	r = tree_propagate(tree, MS_PRIVATE); /* pivot_root(2) refuses a shared root */
 	if (r == 0)
-		r = attach_tree(path, tree);
+		r = attach_tree(in, path, tree);
 	if (r < 0) {
 		(void)close(tree);
 		return r;
 	}
 	in->root = tree;
 	return 0;
-}
-
-/*
- * A runtime that was started in a chroot: what lies outside of that is still the root of the mount namespace, where
- * setns would lead the container's own processes.  Joining the namespace anew leads us there first.
- */
-static int leave_chroot(const struct init *in)
-{
-	int ns = NEG_ERRNO(openat(in->plan->proc, "self/ns/mnt", O_RDONLY | O_CLOEXEC)), r;
-
-	if (ns < 0)
-		return ns;
-	r = NEG_ERRNO(setns(ns, CLONE_NEWNS));
-	(void)close(ns);
-	return r;
 }
 
 /* The old root ends up on top of the new one, and is let go from there. */
@@ -145,7 +151,7 @@ static int change_root(struct init *in)
 
 int init_pivot(struct init *in, enum pivot_kind kind)
 {
-	int r = kind == PIVOT_CHROOT ? 0 : leave_chroot(in);
+	int r = kind == PIVOT_CHROOT || in->is_at_ns_root ? 0 : leave_chroot(in);
 
 	if (r < 0)
 		return r;

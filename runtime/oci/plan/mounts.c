@@ -158,7 +158,7 @@ static enum err_kind open_source(const struct mounts *c, const struct spec_mount
 	protect_sysfs(c, m, fd);
 	m->source_dev = st.st_dev;
 	m->source_ino = st.st_ino;
-	if (!c->h->may_mount || !(idmaps || is_peer || (c->p->in_userns && !c->h->in_userns)))
+	if (!c->h->may_mount || !(idmaps || is_peer || c->p->is_new_userns || c->p->joins_user))
 		return ERR_OK;
 	tree = tree_clone(fd, "", m->opts.is_recursive);
 	if (tree < 0 && !idmaps)

@@ -2,13 +2,11 @@
 
 #include <errno.h>
 #include <linux/capability.h>
-#include <sched.h>
-#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 
 #include "base/fd.h"
-#include "runtime/oci/init/kernel.h"
+#include "base/idmap.h"
 
 #define SUBIDS_BYTES_MAX (1024u * 1024)
 #define ARGS_MAX 1024
@@ -111,55 +109,19 @@ static void map_text(const spec_id_maps *maps, struct sbuf *b)
 			  maps->v[i].size);
 }
 
-static pid_t spawn_sleeper(void)
-{
-	struct clone_args args = { .flags = CLONE_NEWUSER, .exit_signal = SIGCHLD };
-	pid_t pid = k_clone(&args);
-
-	if (pid == 0) {
-		for (;;)
-			(void)pause();
-	}
-	return pid;
-}
-
-static enum err_kind open_userns(pid_t pid, int *ret, struct err *e)
-{
-	char path[64];
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/ns/user", pid);
-	*ret = open(path, O_RDONLY | O_CLOEXEC);
-	return *ret < 0 ? err_sys(e, __func__, "open %s", path) : ERR_OK;
-}
-
 enum err_kind ids_make_userns(const spec_id_maps *uids, const spec_id_maps *gids, int *ret,
 			      struct err *e)
 {
 	AUTO_SBUF uid_map;
 	AUTO_SBUF gid_map;
-	pid_t pid = spawn_sleeper();
-	enum err_kind k = ERR_OK;
 
-	if (pid < 0) {
-		errno = -pid;
-		return err_sys(e, __func__, "make a user namespace");
-	}
 	sbuf_init(&uid_map, 65536);
 	sbuf_init(&gid_map, 65536);
 	map_text(uids, &uid_map);
 	map_text(gids, &gid_map);
 	if (uid_map.failed || gid_map.failed)
-		k = err_set(e, ERR_TOO_LARGE, __func__, "too many id maps");
-	if (k == ERR_OK)
-		k = write_proc(pid, "gid_map", gid_map.p, e);
-	if (k == ERR_OK)
-		k = write_proc(pid, "uid_map", uid_map.p, e);
-	if (k == ERR_OK)
-		k = open_userns(pid, ret, e);
-	(void)kill(pid, SIGKILL);
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
-		;
-	return k;
+		return err_set(e, ERR_TOO_LARGE, __func__, "too many id maps");
+	return idmap_open_userns(uid_map.p, gid_map.p, ret, e);
 }
 
 /* ---- defaults ---- */
