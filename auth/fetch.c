@@ -117,8 +117,17 @@ static enum err_kind perform(CURL *c, const char *url, struct sbuf *ret, struct 
 	return ERR_OK;
 }
 
+static bool add_field(struct curl_slist **list, const char *field)
+{
+	struct curl_slist *more = curl_slist_append(*list, field);
+
+	if (more)
+		*list = more;
+	return more != NULL;
+}
+
 /* Who waits for this can find it among what others did for the same request. */
-static bool set_trace(CURL *c, struct curl_slist **ret)
+static bool add_trace(struct curl_slist **list)
 {
 	const struct trace *t = trace_current();
 	char text[TRACE_TEXT_MAX], field[TRACE_TEXT_MAX + sizeof("traceparent: ")];
@@ -126,8 +135,7 @@ static bool set_trace(CURL *c, struct curl_slist **ret)
 	if (!t)
 		return true;
 	(void)snprintf(field, sizeof(field), "traceparent: %s", trace_text(t, text));
-	*ret = curl_slist_append(NULL, field);
-	return *ret && curl_easy_setopt(c, CURLOPT_HTTPHEADER, *ret) == CURLE_OK;
+	return add_field(list, field);
 }
 
 /* form.p NULL: a GET. */
@@ -146,7 +154,7 @@ static enum err_kind ask(const struct fetch *f, const char *url, struct str form
 	sbuf_init(ret, f->bytes_max);
 	c = curl_easy_init();
 	if (!c || !set_up(c, f, url, ret) || (form.p && !set_form(c, form, authorization)) ||
-	    !set_trace(c, &fields))
+	    !add_trace(&fields) || curl_easy_setopt(c, CURLOPT_HTTPHEADER, fields) != CURLE_OK)
 		k = err_set(e, ERR_NO_MEMORY, __func__, "no memory to ask %.120s", url);
 	else
 		k = perform(c, url, ret, e);
@@ -203,13 +211,10 @@ static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl
 static bool set_fields(CURL *c, const char *const *fields, struct curl_slist **ret)
 {
 	for (size_t i = 0; fields[i]; i++) {
-		struct curl_slist *more = curl_slist_append(*ret, fields[i]);
-
-		if (!more)
+		if (!add_field(ret, fields[i]))
 			return false;
-		*ret = more;
 	}
-	return curl_easy_setopt(c, CURLOPT_HTTPHEADER, *ret) == CURLE_OK;
+	return add_trace(ret) && curl_easy_setopt(c, CURLOPT_HTTPHEADER, *ret) == CURLE_OK;
 }
 
 static bool set_cancel(CURL *c, const struct fetch *f)

@@ -4,6 +4,7 @@
  * H1  https, checked against authorities; http only with this machine itself, unless it is allowed.  No redirect is followed.
  * H2  Time and size are bounded.
  * H3  No message has what was sent or received in it.
+ * H4  The trace of the thread that asks (base/trace.h) goes along.
  * Threads  any; all block.
  */
 #pragma once

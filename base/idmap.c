@@ -163,7 +163,7 @@ uint64_t idmap_count(const struct idmap *m)
 
 /* --- A namespace for a map --- */
 
-static enum err_kind write_map(pid_t pid, const char *file, const char *text, struct err *e)
+enum err_kind idmap_put(pid_t pid, const char *file, const char *text, struct err *e)
 {
 	char path[64];
 	AUTO_CLOSE fd = -1;
@@ -196,10 +196,10 @@ static enum err_kind open_userns(pid_t pid, const char *uid_map, const char *gid
 				 struct err *e)
 {
 	char path[64];
-	enum err_kind k = write_map(pid, "gid_map", gid_map, e);
+	enum err_kind k = idmap_put(pid, "gid_map", gid_map, e);
 
 	if (k == ERR_OK)
-		k = write_map(pid, "uid_map", uid_map, e);
+		k = idmap_put(pid, "uid_map", uid_map, e);
 	if (k != ERR_OK)
 		return k;
 	(void)snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 #include "base/str.h"
@@ -48,6 +49,9 @@ MUST_CHECK bool idmaps_owner_out(const struct idmaps *m, uint32_t *uid, uint32_t
 void idmaps_owner_in(const struct idmaps *m, uint32_t *uid, uint32_t *gid);
 /* How many ids it has. */
 uint64_t idmap_count(const struct idmap *m);
+
+/* Writes a process's uid_map, gid_map or setgroups: at once, as the kernel wants it. */
+MUST_CHECK enum err_kind idmap_put(pid_t pid, const char *file, const char *text, struct err *e);
 
 /*
  * A user namespace with these maps (texts of uid_map(5)), in which nobody is: what an idmapped mount is made by.  The

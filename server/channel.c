@@ -184,13 +184,17 @@ static enum err_kind send_event(struct channel *ch, const struct event *event, s
 {
 	AUTO_SBUF body = { .max = BODY_MAX };
 	AUTO_JV *v = make_body(ch, event);
+	struct trace trace;
 	enum err_kind k;
 
 	jv_dump(v, &body);
 	if (body.failed)
 		return err_set(e, ERR_NO_MEMORY, __func__, "no memory for an event");
 	ch->waiting_since_ms = event->record->at_ms;
+	(void)trace_parse(str_of(event->record->trace), &trace);
+	trace_enter(&trace);
 	k = deliver(ch, event, (struct str){ body.p, body.n }, e);
+	trace_leave();
 	ch->waiting_since_ms = 0;
 	return k;
 }

@@ -158,9 +158,9 @@ struct jv *event_cloud(const struct event *ev, const char *source)
 
 	subject_of(ev, subject, sizeof(subject));
 	(void)snprintf(sequence, sizeof(sequence), "%020llu", (unsigned long long)r->seq);
-	return jv_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:o}", "specversion", "1.0",
-		       "id", event_id(ev, id), "source", source, "type", kinds[r->kind].type,
+	return jv_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s*, s:o}", "specversion",
+		       "1.0", "id", event_id(ev, id), "source", source, "type", kinds[r->kind].type,
 		       "subject", subject, "time", time_text(r->at_ms, time), "datacontenttype",
-		       "application/json", "sequence", sequence, "partitionkey", r->repo.s, "data",
-		       event_item(ev));
+		       "application/json", "sequence", sequence, "partitionkey", r->repo.s,
+		       "traceparent", or_null(r->trace), "data", event_item(ev));
 }

@@ -68,7 +68,7 @@ struct service {
 struct chores {
 	struct job job;
 	struct store *store;
-	uint64_t reap_every_ms, reaped_mono_ms, settled_mono_ms, flushed_mono_ms, trimmed_mono_ms;
+	uint64_t reaped_mono_ms, settled_mono_ms, flushed_mono_ms, trimmed_mono_ms;
 	_Atomic bool busy;
 };
 
@@ -87,7 +87,7 @@ static void reap_uploads(struct store *st)
 static void do_chores(struct job *j)
 {
 	struct chores *c = (struct chores *)j; /* its first member */
-	uint64_t now = mono_ms();
+	uint64_t now = mono_ms(), idle_ms = store_limits(c->store)->uploads_idle_ms;
 	struct err e;
 
 	if (now - c->settled_mono_ms >= SETTLE_MS) {
@@ -101,7 +101,7 @@ static void do_chores(struct job *j)
 		if (store_flush_pulls(c->store, &e) != ERR_OK)
 			log_event(LOG_WARN, "store.pulls", "%s", e.msg);
 	}
-	if (now - c->reaped_mono_ms >= c->reap_every_ms) {
+	if (now - c->reaped_mono_ms >= MIN(idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX)) {
 		c->reaped_mono_ms = now;
 		reap_uploads(c->store);
 	}
@@ -265,8 +265,6 @@ static enum err_kind run(const struct conf *c, const struct command_line *line, 
 	struct service v = { .server = &s, .parts.ops = &ops };
 	struct admin *admin = NULL;
 	struct chores chores = { .job = { .run = do_chores },
-				 .reap_every_ms =
-				     MIN(c->uploads_idle_ms / 4 + 1, (uint64_t)REAP_MS_MAX),
 				 .reaped_mono_ms = mono_ms(),
 				 .trimmed_mono_ms = mono_ms() };
 	enum err_kind k = live_new(c, line->n_args, line->args, &s.live, e);

@@ -31,8 +31,9 @@ static void tell_commits(struct expo *x, const struct commit_stats *s)
 		 "Changes that failed for a reason of the disk's.", s->failures);
 	expo_one(x, EXPO_COUNTER, "berthd_commit_batches", "Transactions that they shared.",
 		 s->batches);
-	expo_family(x, EXPO_COUNTER, "berthd_commit_seconds", "Time spent in transactions.");
-	expo_us(x, "", s->us);
+	expo_family(x, EXPO_HISTOGRAM, "berthd_commit_duration_seconds",
+		    "Time that transactions took.");
+	expo_histogram(x, "", s->took);
 	expo_one(x, EXPO_GAUGE, "berthd_commit_queue_changes", "Changes that wait for one.",
 		 s->queued);
 }

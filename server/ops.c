@@ -81,6 +81,7 @@ static enum err_kind prepare_upkeep(const struct conf *c, struct ops_change *ret
 		.lease_ms = c->gc_lease_ms,
 		.retention = ret->retention,
 	};
+	ret->store = ops_store_options(c, true);
 	ret->scrub =
 	    (struct scrubber_options){ .rate = c->scrub_rate, .interval_ms = c->scrub_interval_ms };
 	return k == ERR_OK ? number_of_rules(c, &ret->gc.rules, e) : k;
@@ -110,6 +111,7 @@ void ops_commit(struct ops *o, struct ops_change *change)
 {
 	gc_set_options(o->gc, &change->gc);
 	scrubber_set_options(o->scrubber, &change->scrub);
+	store_set_limits(o->store, &change->store);
 	events_commit(o->events, change->events);
 }
 

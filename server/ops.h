@@ -38,6 +38,7 @@ struct ops_change {
 	struct retention *retention;
 	struct gc_options gc;
 	struct scrubber_options scrub;
+	struct store_options store;
 	struct events_change *events;
 };
 /* Can it go on with the option's value in c, or does that need a restart? */

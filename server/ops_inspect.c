@@ -124,7 +124,7 @@ static void add_config(struct inspected *in, struct str text)
 	struct err ignored;
 	struct str created;
 
-	if (jv_parse_object(text, (unsigned)in->c->ops->conf->manifest_json_depth_max, &config,
+	if (jv_parse_object(text, store_limits(in->c->ops->store)->json_depth_max, &config,
 			    &ignored) != ERR_OK)
 		return;
 	if (word_of(config, "os", &created) || word_of(config, "architecture", &created))

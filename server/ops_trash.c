@@ -28,12 +28,13 @@ static void emit_item(struct op_call *c, const struct trash_item *item)
 	const struct trash_row *r = &item->row;
 	char at[TIME_TEXT_MAX], until[TIME_TEXT_MAX], text[DIGEST_TEXT_MAX];
 
-	op_emit(c, jv_pack("{s:I, s:s, s:s, s:s, s:o, s:I, s:s, s:s, s:s}", "id", (long long)r->id,
-			   "what", kinds[r->kind], "repository", r->repo.s, "digest",
-			   digest_text(&r->digest, text), "tags", tags_value(item), "size",
-			   (long long)r->size_bytes, "by", r->by_gc ? "gc" : "client", "removed",
-			   time_text(r->at_ms, at), "until",
-			   time_text(r->at_ms + c->ops->conf->trash_keep_ms, until)));
+	op_emit(c,
+		jv_pack("{s:I, s:s, s:s, s:s, s:o, s:I, s:s, s:s, s:s}", "id", (long long)r->id,
+			"what", kinds[r->kind], "repository", r->repo.s, "digest",
+			digest_text(&r->digest, text), "tags", tags_value(item), "size",
+			(long long)r->size_bytes, "by", r->by_gc ? "gc" : "client", "removed",
+			time_text(r->at_ms, at), "until",
+			time_text(r->at_ms + store_limits(c->ops->store)->trash_keep_ms, until)));
 }
 
 enum err_kind op_trash_ls(struct op_call *c, struct err *e)

@@ -74,9 +74,11 @@ struct change_guard {
 };
 #define CHANGE_WHO_MAX 300
 
+struct trace;
 struct change {
 	enum change_kind kind;
 	const struct change_guard *guard; /* NULL: everything may be done, by nobody known */
+	const struct trace *trace;        /* that the request is part of; NULL: none */
 	struct repo_name repo;
 	uint64_t at_ms; /* wall clock */
 	struct digest digest;

@@ -28,6 +28,7 @@ struct committer {
 	bool stopping;               /* under mu */
 	bool working;                /* under mu: without a thread, some caller is at it */
 	struct commit_stats stats;   /* under mu */
+	struct histogram took;
 };
 
 /* Brings index and reflog to the last state that both have (C3). */
@@ -180,7 +181,7 @@ static void work_once(struct committer *c) TSA(requires_capability(c->mu))
 	lock_put(&c->mu);
 	run_batch(c, batch);
 	lock_get(&c->mu);
-	c->stats.us += mono_us() - began;
+	histogram_add(&c->took, mono_us() - began);
 	c->stats.stuck = c->damaged;
 	c->stats.busy = false;
 	answer(c, batch);
@@ -308,6 +309,7 @@ struct commit_stats committer_stats(struct committer *c)
 
 	lock_get(&c->mu);
 	s = c->stats;
+	s.took = &c->took;
 	for (const struct waiter *w = c->head; w; w = w->next)
 		s.queued++;
 	lock_put(&c->mu);

@@ -12,6 +12,7 @@
  */
 #pragma once
 
+#include "base/histogram.h"
 #include "storage/index.h"
 #include "storage/reflog.h"
 
@@ -19,9 +20,9 @@ struct committer;
 
 struct commit_stats {
 	uint64_t changes, batches, failures;
-	uint64_t us;          /* spent in batches */
-	uint64_t queued;      /* changes that wait now */
-	bool busy;            /* a batch is under way */
+	const struct histogram *took; /* by batches; lives as long as the committer */
+	uint64_t queued;              /* changes that wait now */
+	bool busy;                    /* a batch is under way */
 	bool stuck;           /* the last batch failed, and what it left is not undone yet (C3) */
 	uint64_t for_clients; /* of the changes: not those of background work */
 };

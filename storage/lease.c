@@ -74,6 +74,13 @@ static void sweep(struct leases *ls, bool all)
 	}
 }
 
+void leases_set(struct leases *ls, uint64_t lease_ms)
+{
+	lock_get(&ls->mu);
+	ls->lease_ms = lease_ms;
+	lock_put(&ls->mu);
+}
+
 void leases_free(struct leases **ls)
 {
 	struct leases *p = TAKE(*ls);
@@ -139,14 +146,16 @@ static struct lease *find_or_make(struct leases *ls, const struct lease_key *key
 
 bool lease_take(struct leases *ls, const struct lease_key *key)
 {
+	uint64_t until_ms;
 	struct lease *l;
 	bool ok;
 
 	lock_get(&ls->mu);
+	until_ms = mono_ms() + ls->lease_ms;
 	l = find_or_make(ls, key);
 	ok = l && !l->condemned;
-	if (ok)
-		l->until_mono_ms = mono_ms() + ls->lease_ms;
+	if (ok && l->until_mono_ms < until_ms)
+		l->until_mono_ms = until_ms;
 	lock_put(&ls->mu);
 	return ok;
 }

@@ -1,7 +1,7 @@
 /*
  * lease - what clients were told of and nothing refers to yet (promise P5).
  *
- * L1  After lease_take returned true for an entry, lease_condemn refuses it for the lease time.
+ * L1  After lease_take returned true for an entry, lease_condemn refuses it for what was the lease time then.
  * L2  Between lease_condemn and lease_spare lease_take refuses the entry: nobody is told of what is being removed.
  * L3  Leases are in memory; for lease_all_ms after leases_new everything counts as leased.
  * Only entries that no tag and no manifest refers to need a lease: any other is due for review a lease time after it
@@ -36,6 +36,8 @@ MUST_CHECK bool lease_is_taken(struct leases *ls, const struct lease_key *key);
 MUST_CHECK bool lease_condemn(struct leases *ls, const struct lease_key *key);
 void lease_spare(struct leases *ls, const struct lease_key *key);
 
+/* Another lease time from now on. */
+void leases_set(struct leases *ls, uint64_t lease_ms);
 /* Forgets leases that are over. */
 void leases_expire(struct leases *ls);
 size_t leases_count(struct leases *ls);

@@ -49,7 +49,7 @@ enum err_kind reflog_record_write(const struct change *c, uint64_t seq, struct s
 				  struct err *e)
 {
 	enum change_kind kind = recorded_as(c);
-	char text[DIGEST_TEXT_MAX];
+	char text[DIGEST_TEXT_MAX], trace[TRACE_TEXT_MAX];
 	AUTO_JV *v = jv_pack("{s:I, s:I, s:s, s:s}", "seq", (long long)seq, "ts",
 			     (long long)c->at_ms, "op", ops[kind].op, "repo", c->repo.s);
 	bool ok = v != NULL;
@@ -70,6 +70,8 @@ enum err_kind reflog_record_write(const struct change *c, uint64_t seq, struct s
 		ok = jv_set(v, "by", jv_pack("s", c->by_gc ? "gc" : "admin"));
 	if (ok && c->guard && c->guard->who)
 		ok = jv_set(v, "who", jv_pack("s", c->guard->who));
+	if (ok && c->trace)
+		ok = jv_set(v, "trace", jv_pack("s", trace_text(c->trace, trace)));
 	if (ok)
 		jv_dump(v, b);
 	sbuf_add(b, "\n", 1);
@@ -117,6 +119,7 @@ static enum err_kind parse_tags(const struct jv *v, struct reflog_record *r, str
 
 static enum err_kind parse_members(const struct jv *v, struct reflog_record *r, struct err *e)
 {
+	struct trace trace;
 	struct str text;
 
 	if (!jv_uint(jv_member(v, "seq"), &r->seq) || r->seq == 0)
@@ -143,6 +146,9 @@ static enum err_kind parse_members(const struct jv *v, struct reflog_record *r, 
 	r->by_admin = jv_text(jv_member(v, "by"), &text) && str_eq(text, STR("admin"));
 	if (!jv_text(jv_member(v, "who"), &text) || !str_copy(text, r->who, sizeof(r->who)))
 		r->who[0] = '\0'; /* as any member of a later version */
+	if (!jv_text(jv_member(v, "trace"), &text) || !trace_parse(text, &trace) ||
+	    !str_copy(text, r->trace, sizeof(r->trace)))
+		r->trace[0] = '\0';
 	return ops[r->kind].has_tags ? parse_tags(jv_member(v, "tags"), r, e) : ERR_OK;
 }
 

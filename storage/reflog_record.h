@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/trace.h"
 #include "storage/change.h"
 
 #define REFLOG_LINE_MAX (256u * 1024) /* 1,000 tags of the greatest length fit */
@@ -23,6 +24,7 @@ struct reflog_record {
 	uint64_t pushed_ms;           /* MANIFEST_PUT: when it was pushed, elsewhere; 0: at_ms */
 	bool by_gc, by_admin;         /* not by a client */
 	char who[CHANGE_WHO_MAX + 1]; /* "" if that is not known */
+	char trace[TRACE_TEXT_MAX];   /* traceparent of the request; "": it had none */
 };
 
 /* Changes of upload sessions are not part of the log. */

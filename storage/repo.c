@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/step.h"
+#include "base/trace.h"
 #include "storage/blob.h"
 #include "storage/store_impl.h"
 
@@ -12,6 +13,7 @@ struct change store_change(const struct store *st, enum change_kind kind,
 
 	return (struct change){ .kind = kind,
 				.repo = *repo,
+				.trace = trace_current(),
 				.at_ms = wall_ms(),
 				.clock_ms = now,
 				.review_at_ms = now + st->options.lease_ms,

@@ -429,6 +429,22 @@ enum err_kind store_free_bytes(struct store *st, uint64_t *ret, struct err *e)
 	return ERR_OK;
 }
 
+const struct store_options *store_limits(const struct store *st)
+{
+	return &st->options;
+}
+
+void store_set_limits(struct store *st, const struct store_options *o)
+{
+	st->options.uploads_max = o->uploads_max;
+	st->options.uploads_idle_ms = o->uploads_idle_ms;
+	st->options.lease_ms = o->lease_ms;
+	st->options.trash_keep_ms = o->trash_keep_ms;
+	st->options.json_depth_max = o->json_depth_max;
+	st->options.sparse = o->sparse;
+	leases_set(st->leases, o->lease_ms);
+}
+
 struct quotas *store_quotas(struct store *st)
 {
 	return index_quotas(st->index);

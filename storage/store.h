@@ -20,17 +20,19 @@ struct store;
 #define STORE_VERSION 1
 
 struct store_options {
-	const char *root;         /* made if its parent exists */
-	bool must_exist;          /* a root that is no store yet is ERR_NOT_FOUND */
-	uint64_t map_bytes;       /* first size of the index's map; it grows by itself */
-	uint64_t uploads_max;     /* open upload sessions */
-	uint64_t uploads_idle_ms; /* after which a session is given up */
-	uint64_t lease_ms;        /* how long unreferenced content is safe from gc */
-	struct quotas *quotas;    /* borrowed for store_open; NULL: none */
-	uint64_t trash_keep_ms;   /* how long what was removed can be restored; 0: not at all */
-	unsigned json_depth_max;
-	enum sparse sparse; /* which manifests may name what is absent */
-	bool single_thread; /* no thread of our own: callers commit by themselves */
+	const char *root;      /* made if its parent exists */
+	bool must_exist;       /* a root that is no store yet is ERR_NOT_FOUND */
+	uint64_t map_bytes;    /* first size of the index's map; it grows by itself */
+	struct quotas *quotas; /* borrowed for store_open; NULL: none */
+	bool single_thread;    /* no thread of our own: callers commit by themselves */
+	/* What store_set_limits can change. */
+	_Atomic uint64_t uploads_max;     /* open upload sessions */
+	_Atomic uint64_t uploads_idle_ms; /* after which a session is given up */
+	_Atomic uint64_t lease_ms;        /* how long unreferenced content is safe from gc */
+	_Atomic uint64_t
+	    trash_keep_ms; /* how long what was removed can be restored; 0: not at all */
+	_Atomic unsigned json_depth_max;
+	_Atomic enum sparse sparse; /* which manifests may name what is absent */
 };
 
 /* What store_open found left over from a process that was killed. */
@@ -60,6 +62,10 @@ uint64_t store_leases(struct store *st);
 /* Bytes that the file system has left for us. */
 MUST_CHECK enum err_kind store_free_bytes(struct store *st, uint64_t *ret, struct err *e);
 
+/* Of what is open; root and quotas are not for others. */
+const struct store_options *store_limits(const struct store *st);
+/* Takes over the limits in o; a lease that was given out stays as long as it was. */
+void store_set_limits(struct store *st, const struct store_options *o);
 /* A reference, or NULL: none. */
 struct quotas *store_quotas(struct store *st);
 /* Others from now on, which are counted first; NULL: none. */

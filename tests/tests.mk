@@ -114,6 +114,9 @@ bench: deps-test all $(BENCH_PROGRAMS) ## speed beside peers and limits in one r
 bench-report: ## the report once more, of what was measured
 	@tests/bench/report.py
 
+bench-flood: deps-test all build/release/tests/bench/load ## p99 of one client while another address floods
+	@tests/bench/flood.py $(ROUNDS)
+
 bench-import: deps-test all ## time and disk of an import, by link and by copy, beside cp and sha256sum
 	@etc/deps/apt.sh bench
 	@tests/bench/import.py $(ROUNDS)

@@ -78,6 +78,9 @@ MUST_CHECK enum err_kind limits_json(struct making *m, struct jv **ret, struct e
 /* devices.c: linux.devices, and linux.resources.devices. */
 MUST_CHECK enum err_kind devices_json(struct making *m, struct jv **ret, struct err *e);
 MUST_CHECK enum err_kind devices_add_rules(const struct making *m, struct jv *v, struct err *e);
+/* Where no device can be made they are the host's own, mounted. */
+MUST_CHECK enum err_kind devices_add_mounts(const struct making *m, struct jv *mounts,
+					    struct err *e);
 
 /* seccomp.c; *ret NULL: none. */
 MUST_CHECK enum err_kind seccomp_json(const struct making *m, struct jv **ret, struct err *e);

@@ -196,9 +196,23 @@ enum err_kind devices_json(struct making *m, struct jv **ret, struct err *e)
 
 	if (k == ERR_OK && m->o->privileged)
 		k = walk_devices(m, &dev, 0, append_device, list, e);
-	if (k == ERR_OK)
+	if (k == ERR_OK && !m->place->in_userns)
 		k = each_device(m, append_device, list, e);
 	if (k == ERR_OK)
 		*ret = TAKE(list);
 	return k;
+}
+
+static enum err_kind append_mount(struct jv *mounts, const struct device *d, struct err *e)
+{
+	struct jv *one = jv_pack("{s:s, s:s, s:s, s:[s, s, s, s, s]}", "destination", d->to, "type",
+				 "bind", "source", d->source, "options", "bind", "nosuid", "noexec",
+				 "rprivate", strchr(d->access, 'w') ? "rw" : "ro");
+
+	return jv_append(mounts, one) ? ERR_OK : making_no_memory(e);
+}
+
+enum err_kind devices_add_mounts(const struct making *m, struct jv *mounts, struct err *e)
+{
+	return m->place->in_userns ? each_device(m, append_mount, mounts, e) : ERR_OK;
 }

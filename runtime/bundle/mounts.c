@@ -302,6 +302,8 @@ enum err_kind mounts_json(struct making *m, struct jv **ret, struct err *e)
 		k = add_files(m, list, e);
 	if (k == ERR_OK)
 		k = add_init(m, list, e);
+	if (k == ERR_OK)
+		k = devices_add_mounts(m, list, e);
 	for (size_t i = 0; k == ERR_OK && i < wishes.n; i++)
 		k = add_wish(m, list, &wishes.v[i], e);
 	if (k == ERR_OK)

@@ -177,24 +177,16 @@ static void map_parent(int go, pid_t pid, const struct ids *u, const struct ids 
 	_exit(run_mapper("newuidmap", pid, u) && run_mapper("newgidmap", pid, g) ? 0 : 1);
 }
 
-static enum err_kind write_proc(const char *path, const char *text, struct err *e)
-{
-	AUTO_CLOSE fd = -1;
-	enum err_kind k = fd_open_at(AT_FDCWD, path, O_WRONLY, 0, &fd, e);
-
-	return k == ERR_OK ? fd_write_all(fd, text, strlen(text), path, e) : k;
-}
-
 static enum err_kind map_alone(const struct ids *u, const struct ids *g, struct err *e)
 {
 	char text[64];
-	enum err_kind k = write_proc("/proc/self/setgroups", "deny", e);
+	enum err_kind k = idmap_put(getpid(), "setgroups", "deny", e);
 
 	(void)snprintf(text, sizeof(text), "0 %llu 1", (unsigned long long)u->own);
 	if (k == ERR_OK)
-		k = write_proc("/proc/self/uid_map", text, e);
+		k = idmap_put(getpid(), "uid_map", text, e);
 	(void)snprintf(text, sizeof(text), "0 %llu 1", (unsigned long long)g->own);
-	return k == ERR_OK ? write_proc("/proc/self/gid_map", text, e) : k;
+	return k == ERR_OK ? idmap_put(getpid(), "gid_map", text, e) : k;
 }
 
 static enum err_kind leave_host(struct err *e)

@@ -174,11 +174,11 @@ def sighup(_):
         d.push_blob("a", b"{}")
         same("too large", 413, d.put_manifest("a", "t", big, media=r.OCI_MANIFEST).status)
         lines = s.set("manifest: {size_max: 1M}\nlog: {access: false}\nthreads: 7\nhttp: {external_url: \"https://r.example.org/reg\"}\n"
-                      "list: {page_max: 1}\ngc: {lease: 48h}\nprocess: {user: \"x://u:pw@y\"}\n")
+                      "list: {page_max: 1}\nauth: {workers: 5}\nprocess: {user: \"x://u:pw@y\"}\n")
         same("changes", {'option=manifest.size_max old=1K new=1M', 'option=log.access old=true new=false', 'option=list.page_max old=10000 new=1',
                          'option=http.external_url old="\\x22\\x22" new="\\x22https://r.example.org/reg\\x22"'},
              {line.split(" ev=config.change ")[1] for line in events(lines, "change")})
-        same("restart", {"option=threads old=2 new=7", "option=gc.lease old=1d new=2d",
+        same("restart", {"option=threads old=2 new=7", "option=auth.workers old=4 new=5",
                          'option=process.user old="\\x22\\x22" new="\\x22x://********@y\\x22"'},
              {line.split(" ev=config.restart ")[1].split(" msg=")[0] for line in events(lines, "restart")})
         same("level", True, all("level=warn" in line for line in events(lines, "restart")))

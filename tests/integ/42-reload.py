@@ -199,6 +199,40 @@ def settings(_):
         hears(a, "v2", "v4")
 
 
+@case("limits of uploads and of manifests, the lease and the trash change without a restart")
+def limits(_):
+    with Reloading("uploads: {sessions_max: 2}\ngc: {max_share: 100}\n") as s:
+        d = s.d
+
+        def sessions(n):
+            return [d.request("POST", "/v2/u/blobs/uploads/", b"").status for _ in range(n)]
+
+        def put(tag, manifest):
+            return d.put_manifest("m", tag, manifest).status
+
+        nested = []
+        for _ in range(16):
+            nested = [nested]
+        d.push_blob("m", b"{}")
+        sparse = r.index([(r.OCI_MANIFEST, b"absent")])
+        same("two", [202, 202, 429], sessions(3))
+        same("before", (201, 201), (put("deep", r.image(x=nested)), put("sparse", sparse)))
+        changed(s.set("uploads: {sessions_max: 3}\ngc: {max_share: 100}\nmanifest: {json_depth_max: 8, sparse: none}\n"), 3)
+        same("three", [202, 429], sessions(2))
+        same("not any more", (400, 404), (put("deep2", r.image(x=nested)), put("sparse2", {**sparse, "annotations": {"a": "b"}})))
+        changed(s.set("uploads: {idle: 1s}\ngc: {max_share: 100}\n"), 4)
+        r.wait_until("idle sessions end", lambda: "berthd_upload_sessions 0\n" in d.request("GET", "/metrics").body.decode())
+        d.push_blob("g", b"garbage")
+        same("leased", 0, d.admin("gc")[-1]["blobs"])
+        changed(s.set("gc: {max_share: 100, lease: 0s}\n"), 2)
+        same("collected", 1, d.admin("gc")[-1]["blobs"])
+        same("in the trash", True, d.blob_file(r.sha256(b"garbage")).exists())
+        changed(s.set("gc: {max_share: 100, lease: 0s}\ntrash: {keep: 0s}\n"), 1)
+        d.admin("gc")
+        same("gone", False, d.blob_file(r.sha256(b"garbage")).exists())
+        same("the store is whole", 0, d.admin("fsck")[-1]["faults"])
+
+
 class Accounts:
     """A file of accounts, and what lets all of them in."""
 

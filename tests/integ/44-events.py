@@ -265,6 +265,36 @@ def killed():
                 x.close()
 
 
+@case("the trace of a request is passed on to who is told of what came of it, over a restart, with a span of its own; others have none")
+def traced():
+    trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    up = threading.Event()
+    with receiver.Receiver(lambda n, q: 200 if up.is_set() else 503) as a, receiver.Receiver() as b:
+        s = daemon({"name": "a", "url": a.url}, {"name": "b", "url": b.url, "format": "cloudevents"})
+        try:
+            s.start()
+            s.push_blob("m", b"{}")
+            made = s.request("PUT", "/v2/m/manifests/v1", json.dumps(r.image()).encode(),
+                             {"Content-Type": r.OCI_MANIFEST, "traceparent": f"00-{trace}-{parent}-01", "tracestate": "x=y"})
+            same("manifest", 201, made.status)
+            r.wait_until("events", lambda: len(accepted(b)) == 2)
+            same("stop", 0, s.stop())
+            up.set()
+            s.start()
+            r.wait_until("events", lambda: len(accepted(a)) == 2)
+            for x in (a, b):
+                fields = [q["headers"].get("traceparent") for q in x.accepted]
+                same("none", None, fields[0])
+                same(f"passed on: {fields[1]}", [trace, "01"], fields[1].split("-")[1::2])
+            spans = {q["headers"]["traceparent"].split("-")[2] for x in (a, b) for q in x.accepted[1:]} | {parent}
+            record = b.accepted[1]["json"]["traceparent"]
+            same("spans of their own", 4, len(spans | {record.split("-")[2]}))
+            same("the record's", (trace, "traceparent" in b.accepted[0]["json"]), (record.split("-")[1], False))
+            same("stop", 0, s.stop())
+        finally:
+            s.close()
+
+
 @case("a stop in order loses nothing, be it between two tries or while an answer is awaited, and brings nothing twice")
 def stopped():
     mode, gate = {"status": 200}, threading.Event()

@@ -57,6 +57,8 @@ def counted():
         }
         same("values", want, {k: got.get(k) for k in want})
         same("a commit", True, got["berthd_commit_changes_total"] >= 6)
+        same("their time", got["berthd_commit_batches_total"], got["berthd_commit_duration_seconds_count"])
+        same("in buckets", got["berthd_commit_batches_total"], got['berthd_commit_duration_seconds_bucket{le="+Inf"}'])
         same("connections", True, got["berthd_http_connections"] >= 1)
 
 

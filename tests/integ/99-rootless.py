@@ -41,6 +41,24 @@ def owners(r):
     r.berth("rm", "-f", "www")
 
 
+@tap.case("options that are others for who is not root: -v U, devices, limits, groups that are kept, paths that are masked")
+def options(r):
+    where = r.home / "given"
+    (where / "below").mkdir(parents=True)
+    for path in (where, where / "below"):
+        os.chown(path, UID, UID)
+    tap.same("-v U inside", "33 44\n33 44\n", r.berth("run", "--rm", "-v", f"{where}:/t:U", "-u", "33:44", r.box, "stat", "-c", "%u %g", "/t", "/t/below"))
+    tap.same("-v U outside", (SUB + 32, SUB + 43), ((where / "below").stat().st_uid, (where / "below").stat().st_gid))
+    tap.same("--device", "2\n", r.berth("run", "--rm", "--device", "/dev/zero:/dev/other", r.box, "sh", "-c", "head -c 2 /dev/other | wc -c"))
+    tap.same("--ulimit host", 0, r.run("run", "--rm", "--ulimit", "host", r.box, "true", check=False).returncode)
+    tap.same("--ulimit", "77\n", r.berth("run", "--rm", "--ulimit", "nofile=77", r.box, "sh", "-c", "ulimit -n"))
+    tap.same("unmask", "0\n", r.berth("run", "--rm", "--security-opt", "unmask=ALL", r.box, "sh", "-c", "grep -c ' /proc/' /proc/mounts; true"))
+    tap.same("--tmpfs", "33\n", r.berth("run", "--rm", "--mount", "type=tmpfs,dst=/t,U", "-u", "33", r.box, "stat", "-c", "%u", "/t"))
+    member = ["setpriv", "--reuid", str(UID), "--regid", str(UID), "--groups", "7"] + r.command()[r.command().index("env"):]
+    kept = subprocess.run([*member, "run", "--rm", "--group-add", "keep-groups", r.box, "id", "-G"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    tap.same("keep-groups: one that has no name inside", "0 65534\n", kept)
+
+
 @tap.case("networks: none, the host's, and pasta")
 def networks(r):
     def interfaces(*options):

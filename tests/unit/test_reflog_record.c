@@ -76,6 +76,34 @@ static void test_round_trip(void **state)
 	}
 }
 
+#define TRACE "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+static void test_trace(void **state)
+{
+	const struct trace t = { .id = "4bf92f3577b34da6a3ce929d0e0e4736",
+				 .parent = "1111111111111111",
+				 .span = "00f067aa0ba902b7",
+				 .flags = "01" };
+	struct change ch = { .kind = CHANGE_BLOB_UNLINK,
+			     .repo = repo_of("a"),
+			     .at_ms = 9,
+			     .digest = digest_a(),
+			     .trace = &t };
+	AUTO_REFLOG_RECORD r = { 0 }, other = { 0 };
+	AUTO_SBUF b;
+	struct err e;
+
+	(void)state;
+	sbuf_init(&b, REFLOG_LINE_MAX);
+	assert_ok(reflog_record_write(&ch, 7, &b, &e), &e);
+	assert_non_null(strstr(b.p, ",\"trace\":\"" TRACE "\"}\n"));
+	assert_ok(reflog_record_parse((struct str){ b.p, b.n - 1 }, &r, &e), &e);
+	assert_string_equal(r.trace, TRACE);
+	memcpy(strstr(b.p, "4bf9"), "4BF9", 4); /* none, as any member of a later version */
+	assert_ok(reflog_record_parse((struct str){ b.p, b.n - 1 }, &other, &e), &e);
+	assert_string_equal(other.trace, "");
+}
+
 static void test_not_recorded(void **state)
 {
 	(void)state;
@@ -279,6 +307,7 @@ int main(void)
 	UNIT_TABLE("refused", test_refused, refused);
 	unit_case("members that are not known are let be", test_more_members);
 	unit_case("who asked for it", test_who);
+	unit_case("the trace it is part of", test_trace);
 	unit_case("who asked for it, as nobody writes it", test_strange_who);
 	unit_case("the longest record", test_longest);
 	unit_case("a record that finds no room", test_write_fails);

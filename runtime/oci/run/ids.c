@@ -11,21 +11,6 @@
 #define SUBIDS_BYTES_MAX (1024u * 1024)
 #define ARGS_MAX 1024
 
-static enum err_kind write_proc(pid_t pid, const char *file, const char *text, struct err *e)
-{
-	char path[64];
-	AUTO_CLOSE fd = -1;
-	enum err_kind k;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/%s", pid, file);
-	k = fd_open_at(AT_FDCWD, path, O_WRONLY, 0, &fd, e);
-	if (k != ERR_OK)
-		return k;
-	if (write(fd, text, strlen(text)) < 0)
-		return err_sys(e, __func__, "write %s", path);
-	return ERR_OK;
-}
-
 /* newuidmap PID ID LOWER COUNT [ID LOWER COUNT]... */
 static enum err_kind run_helper(const char *program, pid_t pid, const char *map, struct err *e)
 {
@@ -81,11 +66,11 @@ static enum err_kind write_group_map(pid_t pid, const char *map, const struct ho
 	enum err_kind k;
 
 	if (may(h, CAP_SETGID))
-		return write_proc(pid, "gid_map", map, e);
+		return idmap_put(pid, "gid_map", map, e);
 	if (!maps_only(map, h->egid))
 		return run_helper("newgidmap", pid, map, e);
-	k = write_proc(pid, "setgroups", "deny", e);
-	return k == ERR_OK ? write_proc(pid, "gid_map", map, e) : k;
+	k = idmap_put(pid, "setgroups", "deny", e);
+	return k == ERR_OK ? idmap_put(pid, "gid_map", map, e) : k;
 }
 
 enum err_kind ids_write_maps(pid_t pid, const char *uid_map, const char *gid_map,
@@ -96,7 +81,7 @@ enum err_kind ids_write_maps(pid_t pid, const char *uid_map, const char *gid_map
 	if (k != ERR_OK)
 		return err_wrap(e, "linux.gidMappings");
 	if (may(h, CAP_SETUID) || maps_only(uid_map, h->euid))
-		k = write_proc(pid, "uid_map", uid_map, e);
+		k = idmap_put(pid, "uid_map", uid_map, e);
 	else
 		k = run_helper("newuidmap", pid, uid_map, e);
 	return k == ERR_OK ? k : err_wrap(e, "linux.uidMappings");
