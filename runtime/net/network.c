@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "base/fd.h"
+#include "runtime/net/apart.h"
 #include "runtime/net/cache.h"
 #include "runtime/net/guard.h"
 #include "runtime/net/link.h"
@@ -244,6 +245,7 @@ static enum err_kind make_plan(struct cni *c, const char *conf_dir, const struct
 		k = choose_bridge(p, conf_dir, e);
 	if (k != ERR_OK)
 		return k;
+	p->apart = nft;
 	p->guard = nft && !spec->open;
 	p->check_senders = p->guard && sender_is_possible();
 	p->spoof_check = nft && !p->check_senders;
@@ -472,6 +474,8 @@ static enum err_kind remove_parts(const struct conflist *l, struct err *e)
 {
 	enum err_kind k = remove_bridge(l, e);
 
+	if (k == ERR_OK && network_extra(l, "apart").n)
+		k = apart_remove(&l->name, network_extra(l, "apart").p, e);
 	if (k == ERR_OK && network_extra(l, "guard").n)
 		k = guard_remove(&l->name, e);
 	if (k == ERR_OK)
@@ -509,24 +513,31 @@ enum err_kind network_remove(struct cni *c, const char *conf_dir, const struct c
 
 /* ---- attaching ---- */
 
+static bool is_isolated(const struct conflist *l)
+{
+	bool on = false;
+
+	return jv_bool(jv_member(conflist_plugin(l, 0), "portIsolation"), &on) && on;
+}
+
 /* Of the network, and of this attachment to it, in one transaction: nft takes its time to start. */
 static enum err_kind set_rules(const struct conflist *l, const struct if_name *ifname,
 			       const struct result *r, struct err *e)
 {
-	struct str bridge = network_extra(l, "guard");
+	struct str guard = network_extra(l, "guard"), apart = network_extra(l, "apart");
 	AUTO_SUBNETS networks = { 0 };
 	AUTO_SBUF script;
 	enum err_kind k;
 
 	sbuf_init(&script, NFT_SCRIPT_MAX);
-	if (bridge.n == 0)
-		return ERR_OK;
 	k = subnets_of_list(l, &networks, e);
-	if (k == ERR_OK)
-		k = guard_write(&l->name, bridge.p, &networks, &script, e);
+	if (k == ERR_OK && apart.n)
+		k = apart_write(&l->name, apart.p, is_isolated(l), &script, e);
+	if (k == ERR_OK && guard.n)
+		k = guard_write(&l->name, guard.p, &networks, &script, e);
 	if (k == ERR_OK && sender_is_checked(l))
-		k = sender_write(r, ifname, bridge.p, &script, e);
-	if (k == ERR_OK)
+		k = sender_write(r, ifname, guard.p, &script, e);
+	if (k == ERR_OK && script.n)
 		k = nft_run(&script, e);
 	return k == ERR_OK ? k : err_wrap(e, "network %s: rules", l->name.s);
 }
@@ -538,11 +549,10 @@ static enum err_kind isolate(const struct conflist *l, const struct result *r, s
 	const struct result_interface *outer;
 	struct str bridge = { "", 0 };
 	AUTO_NL s = { .fd = -1 };
-	bool on = false;
 	struct link found;
 	enum err_kind k;
 
-	if (!network_is_ours(l) || !jv_bool(jv_member(plugin, "portIsolation"), &on) || !on)
+	if (!network_is_ours(l) || !is_isolated(l))
 		return ERR_OK;
 	(void)jv_text(jv_member(plugin, "bridge"), &bridge);
 	outer = result_outer_interface(r, bridge.p);

@@ -12,6 +12,7 @@
  * The list's object "berth", which other runtimes ignore:
  *   driver   "bridge", "macvlan", "ptp"
  *   bridge   the interface to remove with the network; absent if it was there before
+ *   apart    the bridge that is kept apart from those of other networks (apart.h); absent: by the firewall plugin
  *   guard    the interface by which alone its addresses are reached (guard.h); absent: by all
  *   checked  true: what its containers send must bear their own addresses (sender.h)
  *   labels   object of texts

@@ -120,7 +120,7 @@ static struct jv *write_first(const struct network_plan *p)
 
 static struct jv *write_firewall(const struct network_plan *p)
 {
-	if (p->spec->driver != NETWORK_BRIDGE)
+	if (p->spec->driver != NETWORK_BRIDGE || p->apart)
 		return jv_pack("{s:s}", "type", "firewall");
 	return jv_pack("{s:s,s:s}", "type", "firewall", "ingressPolicy",
 		       p->spec->isolated ? "isolated" : "same-bridge");
@@ -148,6 +148,8 @@ static struct jv *write_extra(const struct network_plan *p)
 	AUTO_JV *o = jv_pack("{s:s}", "driver", network_driver_text(p->spec->driver));
 
 	if (p->bridge_is_ours && !jv_set(o, "bridge", jv_pack("s", p->bridge)))
+		return NULL;
+	if (p->apart && !jv_set(o, "apart", jv_pack("s", p->bridge)))
 		return NULL;
 	if (p->guard && !jv_set(o, "guard", jv_pack("s", p->bridge)))
 		return NULL;

@@ -15,6 +15,7 @@ struct network_plan {
 	char bridge[IF_NAME_MAX + 1];
 	char data_dir[EXEC_PATH_MAX]; /* of host-local; "": its own */
 	bool bridge_is_ours;
+	bool apart; /* by rules of ours, not by the firewall plugin */
 	bool guard;
 	bool check_senders;
 	bool spoof_check; /* by the plugin, which checks MAC addresses alone */

@@ -109,7 +109,7 @@ def isolation(lab):
     lab.network_command("create", "--ipv6", "--isolated", "cells")
     red, blue, one, two = [lab.container(x) for x in ("red1", "blue1", "one", "two")]
     red.up("--network", "red")
-    blue.up("--network", "blue")
+    blue.up("--network", "blue", "-p", "8088:7000")
     one.up("--network", "cells")
     two.up("--network", "cells")
     for box in (red, blue, one, two):
@@ -122,6 +122,11 @@ def isolation(lab):
                 same(f"an isolated network, by the host, {two_at} {kind}", "two", (ask(None, two_at, 7000, kind) or "").split(" ")[0])
                 same(f"from another network into it, {two_at} {kind}", True, refuses(red.netns, two_at, 7000, kind))
                 same(f"within it, {two_at} {kind}", True, refuses(one.netns, two_at, 7000, kind))
+        if kind == TCP:
+            with Server(blue.netns, 7000, "blue"):
+                same("a published port, by the host", "blue", (ask(None, "127.0.0.1", 8088) or "").split(" ")[0])
+                for box in (red, one):
+                    same(f"a published port, {box.name}", True, refuses(box.netns, box.gateway(), 8088))
         with Server(None, 7001, "host", kind):
             same(f"from it to the host {kind}", f"host {one.addresses()[0]}", ask(one.netns, one.gateway(), 7001, kind))
     # A container on both networks is a way between them only if it wants to be one.
