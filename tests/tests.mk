@@ -1,7 +1,7 @@
 # Tests: included by ../Makefile.  Every program prints TAP; tests/run adds them up.
 
 .PHONY: test check conformance check-asan check-tsan check-valgrind check-fault check-layers check-headers \
-	check-format analyze tsa bench bench-flood bench-import bench-scale bench-gc bench-memory soak soak-crash soak-gc coverage golden
+	check-format analyze tsa bench bench-flood bench-import bench-quota bench-scale bench-gc bench-memory soak soak-crash soak-gc coverage golden
 
 RUN := tests/run -j $(JOBS)
 CHECKS := tests/checks/layers.sh tests/checks/headers.sh tests/checks/format.sh
@@ -116,6 +116,9 @@ bench-report: ## the report once more, of what was measured
 
 bench-flood: deps-test all build/release/tests/bench/load ## p99 of one client while another address floods
 	@tests/bench/flood.py $(ROUNDS)
+
+bench-quota: deps-test all build/release/tests/bench/load ## what quotas cost pushes
+	@tests/bench/quota.py $(ROUNDS)
 
 bench-import: deps-test all ## time and disk of an import, by link and by copy, beside cp and sha256sum
 	@etc/deps/apt.sh bench
