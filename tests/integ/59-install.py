@@ -460,7 +460,7 @@ class Zsh:
     """An interactive zsh with completion, in a terminal; what may follow is what its completion offers (compadd)."""
 
     SETUP = """
-PS1='$ '; autoload -U compinit; compinit -u -D
+PS1='$ '; LISTMAX=100000; autoload -U compinit; compinit -u -D
 compadd() {
 	[[ ${@[1,(i)(-|--)]} == *-(O|A|D)\\ * ]] && { builtin compadd "$@"; return }
 	local -a offered
