@@ -4,7 +4,7 @@
 #include "base/lock.h"
 
 /* Bounds the wait of the first in a transaction, and the pages that LMDB keeps of the largest one: some ten a change. */
-#define BATCH_MAX 1024
+#define BATCH_MAX 2048
 
 /* A caller of commit_change, on its own stack until done. */
 struct waiter {
