@@ -183,7 +183,7 @@ static struct MHD_Response *response_of_memory(size_t n, char **take)
 
 static struct MHD_Response *response_of_copy(const struct reply *r)
 {
-	AUTO_FREE char *body = malloc(COPIED_MAX);
+	AUTO_FREE char *body = malloc(r->length + 1); /* never of nothing */
 	struct err e = { 0 };
 
 	if (!body ||
