@@ -214,3 +214,12 @@ void cni_box_del_ok(struct cni_box *b, const struct conflist *l)
 
 	assert_ok(cni_del(&b->cni, &l->name, l, &b->attachment, &e), &e);
 }
+
+void cni_box_open_added(struct cni_box *b, const char *version, const char *plugins,
+			struct conflist *ret)
+{
+	cni_box_open(b);
+	cni_box_list("net", version, plugins, "", ret);
+	cni_box_add_ok(b, ret);
+	(void)cni_box_calls(b);
+}

@@ -45,6 +45,9 @@ unsigned cni_box_cached(const struct cni_box *b);
 void cni_box_assert_input(const struct cni_box *b, unsigned n, const char *key, const char *want);
 void cni_box_assert_env(const struct cni_box *b, unsigned n, const char *want);
 void cni_box_add_ok(struct cni_box *b, const struct conflist *l);
+/* Opens, adds the container to a list "net" of these plugins, and forgets what was called. */
+void cni_box_open_added(struct cni_box *b, const char *version, const char *plugins,
+			struct conflist *ret);
 void cni_box_del_ok(struct cni_box *b, const struct conflist *l);
 
 /* What ADD answers with, unless a plugin does otherwise. */

@@ -9,10 +9,7 @@ static void test_del(void **state)
 	AUTO_CNI_BOX b;
 
 	(void)state;
-	cni_box_open(&b);
-	cni_box_list("net", "1.0.0", "a b c", "", &l);
-	cni_box_add_ok(&b, &l);
-	(void)cni_box_calls(&b);
+	cni_box_open_added(&b, "1.0.0", "a b c", &l);
 	cni_box_del_ok(&b, &l);
 	assert_string_equal(cni_box_calls(&b), "c DEL, b DEL, a DEL");
 	for (unsigned i = 1; i <= 3; i++)
@@ -57,10 +54,7 @@ static void test_del_fails(void **state)
 	struct err e;
 
 	(void)state;
-	cni_box_open(&b);
-	cni_box_list("net", "1.0.0", "a b c", "", &l);
-	cni_box_add_ok(&b, &l);
-	(void)cni_box_calls(&b);
+	cni_box_open_added(&b, "1.0.0", "a b c", &l);
 	cni_box_behaviour(&b, "b", "DEL", "echo '{\"msg\":\"not now\"}'; exit 1");
 	assert_err(cni_del(&b.cni, &l.name, &l, &b.attachment, &e), ERR_IO, &e,
 		   "plugin b: DEL: not now");
@@ -79,10 +73,7 @@ static void test_del_torn_cache(void **state)
 	AUTO_CNI_BOX b;
 
 	(void)state;
-	cni_box_open(&b);
-	cni_box_list("net", "1.0.0", "a b", "", &l);
-	cni_box_add_ok(&b, &l);
-	(void)cni_box_calls(&b);
+	cni_box_open_added(&b, "1.0.0", "a b", &l);
 	file_write(b.cache, "results/net-c1-eth0", STR("{\"kind\":\"cniCacheV1\",\"conta"));
 	cni_box_del_ok(&b, &l);
 	assert_string_equal(cni_box_calls(&b), "b DEL, a DEL");
@@ -98,10 +89,7 @@ static void test_del_namespace_is_gone(void **state)
 	struct err e;
 
 	(void)state;
-	cni_box_open(&b);
-	cni_box_list("net", "1.0.0", "a", "", &l);
-	cni_box_add_ok(&b, &l);
-	(void)cni_box_calls(&b);
+	cni_box_open_added(&b, "1.0.0", "a", &l);
 	assert_ok(netns_remove(b.netns, &e), &e);
 	cni_box_del_ok(&b, &l);
 	(void)snprintf(want, sizeof(want), "c1 %s eth0 \n", b.netns);
@@ -142,10 +130,7 @@ static void test_del_old_version(void **state)
 	AUTO_CNI_BOX b;
 
 	(void)state;
-	cni_box_open(&b);
-	cni_box_list("net", "0.3.1", "a b", "", &l);
-	cni_box_add_ok(&b, &l);
-	(void)cni_box_calls(&b);
+	cni_box_open_added(&b, "0.3.1", "a b", &l);
 	cni_box_del_ok(&b, &l);
 	assert_string_equal(cni_box_calls(&b), "b DEL, a DEL");
 	cni_box_assert_input(&b, 1, "prevResult", NULL);

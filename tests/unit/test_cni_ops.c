@@ -95,10 +95,7 @@ static void test_add_twice(void **state)
 	AUTO_CNI_BOX b;
 
 	(void)state;
-	cni_box_open(&b);
-	cni_box_list("net", "1.0.0", "a", "", &l);
-	cni_box_add_ok(&b, &l);
-	(void)cni_box_calls(&b);
+	cni_box_open_added(&b, "1.0.0", "a", &l);
 	add_fails(&b, &l, ERR_EXISTS, "already");
 	assert_string_equal(cni_box_calls(&b), "");
 	assert_int_equal(cni_box_cached(&b), 1);
@@ -323,10 +320,7 @@ static void test_cached_is_wrong(void **state)
 	AUTO_CNI_BOX b;
 	struct err e;
 
-	cni_box_open(&b);
-	cni_box_list("net", "1.0.0", "a", "", &l);
-	cni_box_add_ok(&b, &l);
-	(void)cni_box_calls(&b);
+	cni_box_open_added(&b, "1.0.0", "a", &l);
 	file_write(b.cache, "results/net-c1-eth0", str_of(c->text));
 	assert_err(cni_check(&b.cni, &l, &b.attachment, &e), c->kind, &e, c->wrong);
 	assert_string_equal(cni_box_calls(&b), "");
@@ -471,10 +465,7 @@ static void test_gc_versions(void **state)
 	struct err e;
 
 	(void)state;
-	cni_box_open(&b);
-	cni_box_list("net", "1.0.0", "a", "", &l);
-	cni_box_add_ok(&b, &l);
-	(void)cni_box_calls(&b);
+	cni_box_open_added(&b, "1.0.0", "a", &l);
 	l.disable_gc = true;
 	assert_ok(cni_gc(&b.cni, &l, is_among, none, &report, &e), &e);
 	assert_string_equal(cni_box_calls(&b), "");
@@ -527,10 +518,7 @@ static void test_gc_incomplete(void **state)
 	struct err e;
 
 	(void)state;
-	cni_box_open(&b);
-	cni_box_list("net", "1.1.0", "a", "", &l);
-	cni_box_add_ok(&b, &l);
-	(void)cni_box_calls(&b);
+	cni_box_open_added(&b, "1.1.0", "a", &l);
 	assert_ok(
 	    cache_read(b.cache, &l.name, &b.attachment.container, &b.attachment.ifname, &c, &e),
 	    &e);
