@@ -64,17 +64,6 @@ def compare(r, ref, peers, rounds):
               f"berth takes {min(took['berth']) / min(times):.2f} of it", flush=True)
 
 
-def shims(r):
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.readlink(f"/proc/{pid}/exe").endswith("/berth-shim") and str(r.work) in open(f"/proc/{pid}/cmdline").read():
-                found.append(int(pid))
-        except OSError:
-            continue
-    return found
-
-
 def field(pid, name):
     return next((int(x.split()[1]) for x in open(f"/proc/{pid}/smaps_rollup") if x.startswith(name)), 0)
 
@@ -86,7 +75,7 @@ def many(r, ref, count):
     started = time.monotonic() - began
     states = [c["status"] for c in json.loads(r.berth("ps", "--json"))]
     assert states == ["running"] * count, states
-    pids = shims(r)
+    pids = r.shims()
     assert len(pids) == count, len(pids)
     rss = [field(p, "Rss:") for p in pids]
     pss = [field(p, "Pss:") for p in pids]
@@ -99,7 +88,7 @@ def many(r, ref, count):
     stopped = time.monotonic() - began
     print(f"{count} containers: started in {started:.1f} s ({started / count * 1000:.0f} ms each), listed in {listed * 1000:.0f} ms, "
           f"removed in {stopped:.1f} s; a shim has {max(rss)} kB resident at most, {sum(pss) / count:.0f} kB of its own share")
-    assert not shims(r)
+    assert not r.shims()
 
 
 def main():

@@ -271,23 +271,12 @@ def kill_paused(r):
             gone(r)
 
 
-def shims(r):
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.readlink(f"/proc/{pid}/exe").endswith("/berth-shim") and str(r.work) in open(f"/proc/{pid}/cmdline").read():
-                found.append(int(pid))
-        except OSError:
-            continue
-    return found
-
-
 @tap.case("kill -9 of the shim while the container waits to be started again: it is over, and can be started and removed")
 def kill_shim_waiting(r):
     r.berth("run", "-d", "--name", "w", "--restart", "always", r.box, "sh", "-c", "echo up; exit 4")
     registry.wait_until("it has run twice, and waits", lambda: one(r, "w")["restarts"] >= 2 and one(r, "w")["status"] == "restarting")
     r.ids.add(one(r, "w")["id"])
-    for pid in shims(r):
+    for pid in r.shims():
         os.kill(pid, signal.SIGKILL)
     registry.wait_until("the shim is gone", lambda: not one(r, "w")["supervised"])
     c = one(r, "w")

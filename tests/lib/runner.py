@@ -105,6 +105,17 @@ class Runner:
         """stdout of a run that must succeed."""
         return self.run(*args, **more).stdout
 
+    def shims(self):
+        """Ids of the processes of its shims."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                if os.readlink(f"/proc/{pid}/exe").endswith("/berth-shim") and str(self.work) in open(f"/proc/{pid}/cmdline").read():
+                    found.append(int(pid))
+            except OSError:
+                continue
+        return found
+
     def push(self, name, layers, config=None, arch="amd64", media=registry.OCI_LAYER + "+gzip"):
         """Pushes an image of (plain, packed) layers through berthd's API; returns its reference."""
         repo, tag = name.rsplit(":", 1)
